@@ -1,0 +1,119 @@
+//! One event as appenders, filters and layouts see it.
+//!
+//! A view: the values are still the bytes of the record, the rest are references to what define
+//! blocks said about the site, the thread, the context and the process.
+
+use crate::level::Level;
+use crate::record::Values;
+use crate::site::Definition;
+use crate::template::Template;
+use crate::value::Value;
+
+/// One event.
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
+    /// Its level; that of the call, which for `log!` is chosen at run time.
+    pub level: Level,
+    /// When the log call ran: nanoseconds since 1970-01-01 UTC.
+    pub time_ns: i64,
+    /// The call site.
+    pub site: &'a SiteInfo,
+    /// The logging thread.
+    pub thread: &'a ThreadInfo,
+    /// The thread's context at the call.
+    pub context: &'a ContextInfo,
+    /// The logging process.
+    pub source: &'a SourceInfo,
+    /// The values: first those of the template, then those of the key-values.
+    pub values: Values<'a>,
+}
+
+impl<'a> Event<'a> {
+    /// Appends the message to `out`: what `format!` would have made of the call's arguments.
+    pub fn message(&self, out: &mut String) {
+        self.site.template.render(&mut self.values.clone(), out);
+    }
+
+    /// The template's values with their names, in the order of the placeholders. An argument that
+    /// is used twice is here twice.
+    pub fn arguments(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + use<'a> {
+        self.named_values().take(self.site.template.slots())
+    }
+
+    /// The key-values, in the order of the call.
+    pub fn pairs(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + use<'a> {
+        self.named_values().skip(self.site.template.slots())
+    }
+
+    fn named_values(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + use<'a> {
+        self.site.names.iter().map(|name| &**name).zip(self.values)
+    }
+}
+
+/// A call site as a reader knows it. `category` is the target.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names say it; lines and columns count from 1, 0 is unknown")]
+pub struct SiteInfo {
+    pub level: Level,
+    pub line: u32,
+    pub column: u32,
+    pub category: Box<str>,
+    pub module: Box<str>,
+    pub file: Box<str>,
+    pub template: Template,
+    /// One name for each value, see [`Definition`].
+    pub names: Box<[Box<str>]>,
+}
+
+impl From<Definition<'_>> for SiteInfo {
+    fn from(definition: Definition<'_>) -> SiteInfo {
+        SiteInfo {
+            level: definition.level,
+            line: definition.line,
+            column: definition.column,
+            category: definition.target.into(),
+            module: definition.module.into(),
+            file: definition.file.into(),
+            template: Template::parse(definition.template),
+            names: definition.names.iter().map(Box::from).collect(),
+        }
+    }
+}
+
+/// A thread as a reader knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ThreadInfo {
+    /// The operating system's number for the thread.
+    pub os_id: u64,
+    /// Its name; empty where it has none.
+    pub name: Box<str>,
+}
+
+/// A process as a reader knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceInfo {
+    /// The identity of the service's journal; the same after a restart.
+    pub source: u128,
+    /// This run of it; greater than every earlier one.
+    pub epoch: u64,
+    /// The process id.
+    pub pid: u32,
+    /// The name of the service, by default that of the program.
+    pub service: Box<str>,
+    /// The machine's host name.
+    pub host: Box<str>,
+}
+
+/// The mapped diagnostic context of a thread at some time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContextInfo {
+    /// Keys and rendered values, outermost first.
+    pub pairs: Box<[(Box<str>, Box<str>)]>,
+}
+
+impl ContextInfo {
+    /// The innermost value of `key`.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.pairs.iter().rev().find(|(name, _)| **name == *key).map(|(_, value)| &**value)
+    }
+}

@@ -1,0 +1,3 @@
+//! The `rollway` command.
+
+fn main() {}

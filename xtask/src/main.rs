@@ -1,0 +1,3 @@
+//! Chores that take longer than CI allows: `cargo xtask crash` and friends.
+
+fn main() {}
