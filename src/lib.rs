@@ -6,6 +6,7 @@ extern crate self as rollway;
 #[doc(hidden)]
 pub mod capture;
 pub mod event;
+pub mod layout;
 pub mod level;
 pub mod record;
 pub mod site;

@@ -1,0 +1,69 @@
+//! Event → text: one line of a pattern.
+//!
+//! A layout decides how an event looks, an appender where it goes. Whatever comes from data
+//! (messages, names, values, hosts) is escaped, so that one event is one line and cannot act on a
+//! terminal; see [`escape`] for the rule and its inverse.
+
+pub mod escape;
+mod pattern;
+mod repeats;
+mod scalar;
+mod time;
+
+pub use pattern::{Pattern, PatternError};
+
+use crate::event::Event;
+
+/// How an event becomes text.
+///
+/// An appender owns its layout and is its only caller, so implementations keep plain scratch
+/// buffers and allocate nothing once these have grown.
+pub trait Layout: Send {
+    /// Appends one event to `out`: one line that ends in `\n`, unless the layout was told
+    /// otherwise (a [`Pattern`] ends its lines only with `%n`).
+    ///
+    /// Called by an appender once for each event, in delivery order. What stands in `out` is left
+    /// alone. Never fails: what an event does not have is left empty.
+    fn write(&mut self, event: &Event<'_>, out: &mut String);
+
+    /// A number that changes when the same event would be written differently.
+    ///
+    /// Called when a file appender opens its file: the number is stored beside the file's position,
+    /// and after a crash only a layout with the same number compares the file with what it would
+    /// write. It is the same in every process and after every restart.
+    fn hash(&self) -> u64;
+}
+
+/// Grows when a release writes the same layout differently.
+const OUTPUT_VERSION: u8 = 1;
+
+/// FNV-1a, 64 bits: fixed for ever, unlike the hashers of the standard library.
+fn hash_of(kind: u8, parts: &[&str]) -> u64 {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+
+    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(PRIME);
+    let start = mix(mix(OFFSET, OUTPUT_VERSION), kind);
+    // 0xff is in no string: it keeps `ab` + `c` apart from `a` + `bc`.
+    parts.iter().fold(start, |hash, part| mix(part.bytes().fold(hash, mix), 0xff))
+}
+
+#[cfg(test)]
+mod fixture;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_a_layout_is_the_same_in_every_release() {
+        // Stored beside files: another number has every file compared anew.
+        assert_eq!(hash_of(b'P', &["%m%n", ""]), 0xddb5_0486_a824_d547);
+    }
+
+    #[test]
+    fn texts_cut_differently_make_different_numbers() {
+        assert_ne!(hash_of(0, &["ab", "c"]), hash_of(0, &["a", "bc"]));
+        assert_ne!(hash_of(0, &["a"]), hash_of(1, &["a"]));
+    }
+}

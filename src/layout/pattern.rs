@@ -1,0 +1,816 @@
+//! One line of text per event, laid out by a pattern of conversions such as `%-5p`.
+//!
+//! The pattern is read once into parts; writing an event walks them. A part that shows data is
+//! rendered at the end of the line, then cut to its maximum, escaped, and filled to its minimum.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+
+use jiff::tz::TimeZone;
+
+use super::Layout;
+use super::escape::escape_tail;
+use super::repeats::Repeats;
+use super::scalar::{push_pair, push_value, push_word};
+use super::time::DateFormat;
+use crate::event::Event;
+
+/// No width is greater, in characters.
+const WIDTH_MAX: usize = 1000;
+/// The conversions, for error texts.
+const LETTERS: &str = "%d %p %c %m %k %X %F %L %M %t %P %H %n %% %{";
+/// What fills a field, a piece at a time.
+const BLANKS: &str = "                                ";
+/// As long as [`BLANKS`].
+const ZEROS: &str = "00000000000000000000000000000000";
+/// [`Layout::hash`] of patterns begins with this.
+const HASH_KIND: u8 = b'P';
+
+/// Events as lines of text.
+///
+/// `docs/layouts.md` has the table of conversions. Data is escaped (see [`escape`](super::escape));
+/// the pattern's own text is written as it is.
+///
+/// # Examples
+/// ```
+/// use rollway::layout::Pattern;
+///
+/// let layout = Pattern::parse("%d{HH:mm:ss}{Europe/Berlin} %-5p %c{2} - %m%n")?;
+/// let error = Pattern::parse("%d %q%n").unwrap_err();
+/// assert_eq!(error.column, 4);
+/// # Ok::<(), rollway::layout::PatternError>(())
+/// ```
+#[derive(Debug)]
+pub struct Pattern {
+    parts: Vec<Part>,
+    escaped: bool,
+    hash: u64,
+    scratch: String,
+    repeats: Repeats,
+}
+
+#[derive(Debug)]
+enum Part {
+    Text(String),
+    Field(Field, Option<Width>),
+}
+
+#[derive(Debug)]
+enum Field {
+    Date(Box<DateFormat>),
+    Level,
+    /// The last so many parts of the category, or all.
+    Category(Option<NonZeroUsize>),
+    Message,
+    /// One key-value, or all of them.
+    Pairs(Option<Box<str>>),
+    /// One value of the context, or all pairs.
+    Context(Option<Box<str>>),
+    File,
+    Line,
+    Module,
+    Thread,
+    Process,
+    Host,
+}
+
+/// How wide a field is, in characters.
+#[derive(Clone, Copy, Debug)]
+struct Width {
+    min: usize,
+    max: Option<usize>,
+    fill: Fill,
+    /// Whether a value that is too long keeps its end.
+    keeps_end: bool,
+}
+
+/// Where and with what a short value is filled.
+#[derive(Clone, Copy, Debug)]
+enum Fill {
+    SpacesLeft,
+    SpacesRight,
+    ZerosLeft,
+}
+
+/// What is wrong with a pattern, and where.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PatternError {
+    /// The character at fault, counted from 1.
+    pub column: usize,
+    /// What is wrong with it and what to write instead.
+    pub problem: String,
+}
+
+impl fmt::Display for PatternError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "column {} of the pattern: {}", self.column, self.problem)
+    }
+}
+
+impl std::error::Error for PatternError {}
+
+impl Pattern {
+    /// The pattern of [`Pattern::simple`].
+    pub const SIMPLE: &'static str = "%d %-5p %c - %m%k%n";
+
+    /// Time, level, category, message and key-values: a good default for files.
+    ///
+    /// ```text
+    /// 2026-11-21T10:00:00.123456789Z INFO  shop::till - sold 3 apples cashier=Ada
+    /// ```
+    pub fn simple() -> Pattern {
+        let field = |field| Part::Field(field, None);
+        let text = |text: &str| Part::Text(text.into());
+        let level = Width { min: 5, max: None, fill: Fill::SpacesRight, keeps_end: false };
+        let parts = vec![
+            field(Field::Date(Box::new(DateFormat::rfc3339()))),
+            text(" "),
+            Part::Field(Field::Level, Some(level)),
+            text(" "),
+            field(Field::Category(None)),
+            text(" - "),
+            field(Field::Message),
+            field(Field::Pairs(None)),
+            text("\n"),
+        ];
+        Pattern::new(parts, Pattern::SIMPLE, "")
+    }
+
+    /// Reads a pattern.
+    ///
+    /// Looks up the time zones it names, which may read files.
+    ///
+    /// # Errors
+    /// [`PatternError`] names the column of an unknown letter, of an argument a letter cannot take,
+    /// of a brace that is not closed, or of a width above 1,000.
+    pub fn parse(pattern: &str) -> Result<Pattern, PatternError> {
+        let mut parser = Parser {
+            characters: pattern.chars().collect(),
+            at: 0,
+            parts: Vec::new(),
+            text: String::new(),
+            zones: String::new(),
+        };
+        parser.parse()?;
+        Ok(Pattern::new(parser.parts, pattern, &parser.zones))
+    }
+
+    /// Whether data is escaped; it is unless told otherwise. Without, a message with newlines takes
+    /// several lines, and its control characters reach whoever reads the text. Values in `%k` and
+    /// `%X` are quoted all the same.
+    pub fn escape(mut self, escaped: bool) -> Pattern {
+        if self.escaped != escaped {
+            self.escaped = escaped;
+            self.hash = !self.hash;
+        }
+        self
+    }
+
+    fn new(parts: Vec<Part>, pattern: &str, zones: &str) -> Pattern {
+        let hash = super::hash_of(HASH_KIND, &[pattern, zones]);
+        let repeats = Repeats::default();
+        Pattern { parts, escaped: true, hash, scratch: String::new(), repeats }
+    }
+}
+
+impl Layout for Pattern {
+    fn write(&mut self, event: &Event<'_>, out: &mut String) {
+        for part in &mut self.parts {
+            let (field, width) = match part {
+                Part::Text(text) => {
+                    out.push_str(text);
+                    continue;
+                }
+                Part::Field(field, width) => (field, width),
+            };
+            let start = out.len();
+            field.push(event, &mut self.repeats, out);
+            if let Some(width) = width {
+                width.cut(start, out);
+            }
+            if self.escaped && field.is_raw() {
+                escape_tail(out, start, &mut self.scratch);
+            }
+            if let Some(width) = width {
+                width.fill(start, out);
+            }
+        }
+    }
+
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
+impl Field {
+    fn push(&mut self, event: &Event<'_>, repeats: &mut Repeats, out: &mut String) {
+        let push_integer = |number: u64, out: &mut String| {
+            out.push_str(itoa::Buffer::new().format(number));
+        };
+        match self {
+            Field::Date(format) => format.write(event.time_ns, out),
+            Field::Level => out.push_str(event.level.name()),
+            Field::Category(None) => out.push_str(&event.site.category),
+            Field::Category(Some(count)) => out.push_str(last_parts(&event.site.category, *count)),
+            Field::Message => event.message(out),
+            Field::Pairs(None) => {
+                for (key, value) in event.pairs() {
+                    out.push(' ');
+                    push_pair(key, value, out);
+                }
+            }
+            Field::Pairs(Some(key)) => {
+                if let Some((_, value)) = event.pairs().find(|(name, _)| *name == &**key) {
+                    push_value(value, out);
+                }
+            }
+            Field::Context(None) => push_context(event, repeats, out),
+            Field::Context(Some(key)) => out.push_str(event.context.get(key).unwrap_or_default()),
+            Field::File => out.push_str(&event.site.file),
+            Field::Line => push_integer(event.site.line.into(), out),
+            Field::Module => out.push_str(&event.site.module),
+            Field::Thread if event.thread.name.is_empty() => {
+                push_integer(event.thread.os_id, out);
+            }
+            Field::Thread => out.push_str(&event.thread.name),
+            Field::Process => push_integer(event.source.pid.into(), out),
+            Field::Host => out.push_str(&event.source.host),
+        }
+    }
+
+    /// Whether the field shows data that is still to be escaped.
+    fn is_raw(&self) -> bool {
+        match self {
+            Field::Category(_) | Field::Message | Field::File | Field::Module => true,
+            Field::Thread | Field::Host => true,
+            Field::Pairs(key) | Field::Context(key) => key.is_some(),
+            Field::Date(_) | Field::Level | Field::Line | Field::Process => false,
+        }
+    }
+}
+
+/// Appends the pairs of the context, outermost first; of equal keys the innermost.
+fn push_context(event: &Event<'_>, repeats: &mut Repeats, out: &mut String) {
+    let pairs = &event.context.pairs;
+    let last = pairs.len().wrapping_sub(1);
+    let covered = repeats.find(pairs.len(), |index| &pairs[last - index].0);
+    let mut first = true;
+    for ((key, value), &covered) in pairs.iter().zip(covered.iter().rev()) {
+        if covered {
+            continue;
+        }
+        if !std::mem::take(&mut first) {
+            out.push(' ');
+        }
+        push_word(key, out);
+        out.push('=');
+        push_word(value, out);
+    }
+}
+
+/// The last `count` parts of a category; `::` and `.` separate them.
+fn last_parts(category: &str, count: NonZeroUsize) -> &str {
+    let mut head = category;
+    let mut tail = category;
+    for _ in 0..count.get() {
+        let dot = head.rfind('.').map(|at| (at, at + 1));
+        let colons = head.rfind("::").map(|at| (at, at + 2));
+        let Some((end, next)) = dot.max(colons) else { return category };
+        (head, tail) = (&category[..end], &category[next..]);
+    }
+    tail
+}
+
+impl Width {
+    /// Cuts what stands in `out` from `start` on.
+    fn cut(&self, start: usize, out: &mut String) {
+        let Some(max) = self.max else { return };
+        let value = &out[start..];
+        if value.len() <= max {
+            return;
+        }
+        if self.keeps_end {
+            let excess = value.chars().count().saturating_sub(max);
+            let bytes = value.chars().take(excess).map(char::len_utf8).sum::<usize>();
+            out.drain(start..start + bytes);
+        } else if let Some((at, _)) = value.char_indices().nth(max) {
+            out.truncate(start + at);
+        }
+    }
+
+    /// Fills what stands in `out` from `start` on.
+    fn fill(&self, start: usize, out: &mut String) {
+        if out.len() - start >= self.min * 4 {
+            return; // no character takes more than 4 bytes
+        }
+        let mut missing = self.min.saturating_sub(out[start..].chars().count());
+        while missing > 0 {
+            let count = missing.min(BLANKS.len());
+            match self.fill {
+                Fill::SpacesRight => out.push_str(&BLANKS[..count]),
+                Fill::SpacesLeft => out.insert_str(start, &BLANKS[..count]),
+                Fill::ZerosLeft => out.insert_str(start, &ZEROS[..count]),
+            }
+            missing -= count;
+        }
+    }
+}
+
+/// A pattern on its way to parts.
+struct Parser {
+    characters: Vec<char>,
+    at: usize,
+    parts: Vec<Part>,
+    /// Text that is not yet a part.
+    text: String,
+    /// What the pattern's time zones turned out to be.
+    zones: String,
+}
+
+impl Parser {
+    fn parse(&mut self) -> Result<(), PatternError> {
+        while let Some(character) = self.take() {
+            match character {
+                '%' => self.conversion()?,
+                plain => self.text.push(plain),
+            }
+        }
+        self.end_text();
+        Ok(())
+    }
+
+    /// Reads what follows a percent sign.
+    fn conversion(&mut self) -> Result<(), PatternError> {
+        let start = self.at;
+        let width = self.width()?;
+        let letter_at = self.at;
+        let Some(letter) = self.take() else {
+            let problem = "the pattern ends inside a conversion: write a letter, or `%%` for `%`";
+            return Err(error(start - 1, problem));
+        };
+        let field = match letter {
+            '%' | '{' | 'n' => {
+                if width.is_some() {
+                    return Err(error(start, format!("`%{letter}` takes no width: remove it")));
+                }
+                self.text.push(if letter == 'n' { '\n' } else { letter });
+                return Ok(());
+            }
+            'd' => self.date()?,
+            'p' => Field::Level,
+            'c' => Field::Category(self.count()?),
+            'm' => Field::Message,
+            'k' => Field::Pairs(self.key()?),
+            'X' => Field::Context(self.key()?),
+            'F' => Field::File,
+            'L' => Field::Line,
+            'M' => Field::Module,
+            't' => Field::Thread,
+            'P' => Field::Process,
+            'H' => Field::Host,
+            unknown => return Err(unknown_letter(letter_at, unknown)),
+        };
+        if self.characters.get(self.at) == Some(&'{') {
+            let problem = format!("`%{letter}` takes no more braces: write `%{{` for a `{{`");
+            return Err(error(self.at, problem));
+        }
+        self.end_text();
+        self.parts.push(Part::Field(field, width));
+        Ok(())
+    }
+
+    /// Reads `[-][0][min][.[-]max]`.
+    fn width(&mut self) -> Result<Option<Width>, PatternError> {
+        let start = self.at;
+        let right = self.take_if('-');
+        let zeros = self.take_if('0');
+        let min = self.number()?.unwrap_or(0);
+        let mut keeps_end = false;
+        let mut max = None;
+        if self.take_if('.') {
+            keeps_end = self.take_if('-');
+            let max_at = self.at;
+            max = self.number()?;
+            if max.is_none() {
+                return Err(error(max_at, "a number must follow the `.`, as in `%.30c`"));
+            }
+        }
+        let fill = match (right, zeros) {
+            (true, _) => Fill::SpacesRight,
+            (false, true) => Fill::ZerosLeft,
+            (false, false) => Fill::SpacesLeft,
+        };
+        Ok((self.at > start).then_some(Width { min, max, fill, keeps_end }))
+    }
+
+    fn number(&mut self) -> Result<Option<usize>, PatternError> {
+        let start = self.at;
+        let mut number = 0;
+        while let Some(digit) = self.characters.get(self.at).and_then(|c| c.to_digit(10)) {
+            number = number * 10 + digit as usize;
+            if number > WIDTH_MAX {
+                let problem = format!("this width is too great: use at most {WIDTH_MAX}");
+                return Err(error(start, problem));
+            }
+            self.at += 1;
+        }
+        Ok((self.at > start).then_some(number))
+    }
+
+    /// Reads `{format}{zone}`, both optional.
+    fn date(&mut self) -> Result<Field, PatternError> {
+        let Some((format_at, format)) = self.braces()? else {
+            return Ok(Field::Date(Box::new(DateFormat::rfc3339())));
+        };
+        let zone = match self.braces()? {
+            Some((zone_at, name)) => self.zone(zone_at, &name)?,
+            None => TimeZone::UTC,
+        };
+        let format = DateFormat::parse(&format, zone)
+            .map_err(|misformed| error(format_at + misformed.at, misformed.problem))?;
+        Ok(Field::Date(Box::new(format)))
+    }
+
+    fn zone(&mut self, at: usize, name: &str) -> Result<TimeZone, PatternError> {
+        let found = match name.to_ascii_lowercase().as_str() {
+            "utc" => Ok(TimeZone::UTC),
+            "local" => TimeZone::try_system(),
+            _ => TimeZone::get(name),
+        };
+        let zone = found.map_err(|cause| {
+            let name = name.escape_debug();
+            let problem = format!(
+                "unknown time zone `{name}`: use `UTC`, `local`, or a name of the time zone \
+                 database such as `Europe/Berlin` ({cause})"
+            );
+            error(at, problem)
+        })?;
+        match zone.iana_name() {
+            Some(name) => self.zones.push_str(name),
+            None => self.zones.push_str(&format!("{zone:?}")),
+        }
+        self.zones.push('\n');
+        Ok(zone)
+    }
+
+    /// Reads `{n}`, optional.
+    fn count(&mut self) -> Result<Option<NonZeroUsize>, PatternError> {
+        let Some((at, digits)) = self.braces()? else { return Ok(None) };
+        let count = digits.parse().map_err(|_| {
+            let digits = digits.escape_debug();
+            error(at, format!("`{digits}` is no number of parts: use 1 or more, as in `%c{{2}}`"))
+        })?;
+        Ok(Some(count))
+    }
+
+    /// Reads `{key}`, optional.
+    fn key(&mut self) -> Result<Option<Box<str>>, PatternError> {
+        match self.braces()? {
+            Some((at, key)) if key.is_empty() => {
+                Err(error(at, "the key is empty: name one, or leave out the braces for all"))
+            }
+            found => Ok(found.map(|(_, key)| key.into())),
+        }
+    }
+
+    /// Reads `{text}` and tells where the text begins; `None` where no brace is open.
+    fn braces(&mut self) -> Result<Option<(usize, String)>, PatternError> {
+        let open = self.at;
+        if !self.take_if('{') {
+            return Ok(None);
+        }
+        let Some(len) = self.characters[self.at..].iter().position(|&c| c == '}') else {
+            return Err(error(open, "this brace is not closed: end the argument with `}`"));
+        };
+        let text = self.characters[self.at..self.at + len].iter().collect();
+        self.at += len + 1;
+        Ok(Some((open + 1, text)))
+    }
+
+    fn take(&mut self) -> Option<char> {
+        let character = self.characters.get(self.at).copied()?;
+        self.at += 1;
+        Some(character)
+    }
+
+    fn take_if(&mut self, wanted: char) -> bool {
+        let found = self.characters.get(self.at) == Some(&wanted);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn end_text(&mut self) {
+        if !self.text.is_empty() {
+            self.parts.push(Part::Text(std::mem::take(&mut self.text)));
+        }
+    }
+}
+
+/// An error at the character `at`, counted from 0.
+fn error(at: usize, problem: impl Into<String>) -> PatternError {
+    PatternError { column: at + 1, problem: problem.into() }
+}
+
+fn unknown_letter(at: usize, letter: char) -> PatternError {
+    let other_case = if letter.is_lowercase() {
+        letter.to_ascii_uppercase()
+    } else {
+        letter.to_ascii_lowercase()
+    };
+    let nearest = format!("%{other_case}");
+    let hint = if LETTERS.split(' ').any(|known| known == nearest) {
+        format!("; did you mean `{nearest}`?")
+    } else {
+        String::new()
+    };
+    let letter = letter.escape_debug();
+    error(at, format!("unknown conversion `%{letter}`: use one of {LETTERS}{hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::escape::unescape;
+    use super::super::fixture::Fixture;
+    use super::*;
+    use crate::level::Level;
+    use crate::value::Kind;
+    use proptest::prelude::*;
+
+    fn line(pattern: &str, fixture: &mut Fixture) -> String {
+        let mut out = String::new();
+        Pattern::parse(pattern).unwrap().write(&fixture.event(), &mut out);
+        out
+    }
+
+    fn sold(pattern: &str) -> String {
+        let fixture = Fixture::saying("sold 3 apples").with("cashier", Kind::STR, b"Ada L.");
+        line(pattern, &mut fixture.with("till", Kind::U8, &[7]).inside("request", "r 1"))
+    }
+
+    fn problem(pattern: &str) -> (usize, String) {
+        let error = Pattern::parse(pattern).unwrap_err();
+        (error.column, error.problem)
+    }
+
+    #[test]
+    fn each_conversion_shows_its_part_of_the_event() {
+        for (pattern, expected) in [
+            ("%d", "2026-11-21T10:00:00.123456789Z"),
+            ("%d{ISO8601}", "2026-11-21T10:00:00.123"),
+            ("%d{HH:mm XXX}{Europe/Berlin}", "11:00 +01:00"),
+            ("%d{HH:mm}{UTC}", "10:00"),
+            ("%p", "INFO"),
+            ("%c", "shop::till"),
+            ("%m", "sold 3 apples"),
+            ("%k", r#" cashier="Ada L." till=7"#),
+            ("%k{cashier}", "Ada L."),
+            ("%k{nobody}", ""),
+            ("%X", r#"request="r 1""#),
+            ("%X{request}", "r 1"),
+            ("%X{nobody}", ""),
+            ("%F:%L", "src/till.rs:42"),
+            ("%M", "shop::till::drawer"),
+            ("%t", "worker-1"),
+            ("%P@%H", "815@box"),
+            ("%n", "\n"),
+            ("100%% %{x}", "100% {x}"),
+            ("", ""),
+            ("näher\t|", "näher\t|"),
+        ] {
+            assert_eq!(sold(pattern), expected, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn local_time_is_that_of_the_system() {
+        let expected = jiff::Timestamp::from_nanosecond(1_795_255_200_123_456_789)
+            .unwrap()
+            .to_zoned(TimeZone::system())
+            .strftime("%H:%M:%S")
+            .to_string();
+        assert_eq!(sold("%d{HH:mm:ss}{local}"), expected);
+    }
+
+    #[test]
+    fn a_category_is_cut_to_its_last_parts() {
+        let mut fixture = Fixture::saying("");
+        fixture.site.category = "a::b.c::d".into();
+        for (pattern, expected) in [
+            ("%c{1}", "d"),
+            ("%c{2}", "c::d"),
+            ("%c{3}", "b.c::d"),
+            ("%c{4}", "a::b.c::d"),
+            ("%c{99}", "a::b.c::d"),
+        ] {
+            assert_eq!(line(pattern, &mut fixture), expected, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_thread_without_a_name_shows_its_number() {
+        let mut fixture = Fixture::saying("");
+        fixture.thread.name = "".into();
+        assert_eq!(line("%t", &mut fixture), "4711");
+    }
+
+    #[test]
+    fn widths_fill_and_cut_as_in_log4perl() {
+        for (pattern, expected) in [
+            ("%12c|", "  shop::till|"),
+            ("%-12c|", "shop::till  |"),
+            ("%.4c|", "shop|"),
+            ("%.-4c|", "till|"),
+            ("%6.2p|", "    IN|"),
+            ("%-6.2p|", "IN    |"),
+            ("%-5p|", "INFO |"),
+            ("%2p|", "INFO|"),
+            ("%05L|", "00042|"),
+            ("%.0m|", "|"),
+            ("%-20.20m|", "sold 3 apples       |"),
+            ("%40t|", "                                worker-1|"),
+        ] {
+            assert_eq!(sold(pattern), expected, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn widths_count_characters() {
+        let mut fixture = Fixture::saying("äöü日本");
+        assert_eq!(line("%7m|%-7m|", &mut fixture), "  äöü日本|äöü日本  |");
+        assert_eq!(line("%.2m|%.-2m|%.5m|%.-5m", &mut fixture), "äö|日本|äöü日本|äöü日本");
+    }
+
+    #[test]
+    fn a_value_is_cut_before_it_is_escaped_and_filled_after() {
+        let mut fixture = Fixture::saying("a\nb");
+        assert_eq!(line("%.2m|%9m|", &mut fixture), r"a\u{a}|  a\u{a}b|");
+    }
+
+    #[test]
+    fn hostile_data_stays_on_one_line() {
+        let hostile = "x\r\n2026-11-21 FATAL - forged\x1b[2J\u{202e}\u{2028}";
+        let mut fixture = Fixture::saying(hostile)
+            .with(hostile, Kind::STR, hostile.as_bytes())
+            .with("c", Kind::CHAR, &u32::from('\n').to_le_bytes())
+            .inside(hostile, hostile);
+        for text in [
+            &mut fixture.site.category,
+            &mut fixture.site.file,
+            &mut fixture.site.module,
+            &mut fixture.thread.name,
+            &mut fixture.source.host,
+        ] {
+            *text = hostile.into();
+        }
+        let pattern = "%p%c%m%k%k{c}%X%F%L%M%t%P%H%c{1}%n";
+        let line = line(pattern, &mut fixture);
+        let (line, rest) = line.split_once('\n').unwrap();
+        assert_eq!(rest, "");
+        assert!(!line.chars().any(super::super::escape::is_hidden), "{line:?}");
+        assert_eq!(line.matches("FATAL").count(), 11);
+    }
+
+    #[test]
+    fn raw_output_is_there_for_who_asks_for_it() {
+        let mut layout = Pattern::parse("%m%n").unwrap().escape(false);
+        let mut out = String::new();
+        layout.write(&Fixture::saying("a\nb\x1b").event(), &mut out);
+        assert_eq!(out, "a\nb\x1b\n");
+    }
+
+    #[test]
+    fn of_equal_keys_in_the_context_the_innermost_shows() {
+        let mut fixture =
+            Fixture::saying("").inside("k", "outer").inside("a", "1").inside("k", "inner");
+        assert_eq!(line("%X|%X{k}", &mut fixture), "a=1 k=inner|inner");
+    }
+
+    #[test]
+    fn all_kinds_of_values_have_a_text() {
+        let mut fixture = Fixture::saying("")
+            .with("i", Kind::I64, &(-1i64).to_le_bytes())
+            .with("f", Kind::F64, &0.5f64.to_le_bytes())
+            .with("b", Kind::BOOL, &[1])
+            .with("c", Kind::CHAR.optional(), &u32::from('=').to_le_bytes())
+            .with("bytes", Kind::BYTES, &[0, 255])
+            .with("text", Kind::TEXT, b"Some(3)")
+            .with_none("none");
+        let expected = r#" i=-1 f=0.5 b=true c="=" bytes=[0,255] text=Some(3) none=None"#;
+        assert_eq!(line("%k", &mut fixture), expected);
+    }
+
+    #[test]
+    fn the_simple_pattern_is_the_one_it_documents() {
+        let mut parsed = Pattern::parse(Pattern::SIMPLE).unwrap();
+        let mut simple = Pattern::simple();
+        let mut fixture = Fixture::saying("sold 3 apples").with("cashier", Kind::STR, b"Ada");
+        let (mut from_parsed, mut from_simple) = (String::new(), String::new());
+        parsed.write(&fixture.event(), &mut from_parsed);
+        simple.write(&fixture.event(), &mut from_simple);
+        let expected =
+            "2026-11-21T10:00:00.123456789Z INFO  shop::till - sold 3 apples cashier=Ada\n";
+        assert_eq!(from_simple, expected);
+        assert_eq!(from_parsed, expected);
+        assert_eq!(parsed.hash(), simple.hash());
+    }
+
+    #[test]
+    fn a_line_is_added_behind_what_is_there() {
+        let mut out = String::from("before\n");
+        let mut layout = Pattern::parse("%10p|%.2m%n").unwrap();
+        let mut fixture = Fixture::saying("message");
+        fixture.level = Level::FATAL;
+        layout.write(&fixture.event(), &mut out);
+        assert_eq!(out, "before\n     FATAL|me\n");
+    }
+
+    #[test]
+    fn a_different_output_has_a_different_number() {
+        let hash = |pattern| Pattern::parse(pattern).unwrap().hash();
+        assert_eq!(hash("%m%n"), hash("%m%n"));
+        assert_ne!(hash("%m%n"), hash("%m"));
+        assert_ne!(hash("%d{HH}{UTC}"), hash("%d{HH}{Europe/Berlin}"));
+        let escaped = Pattern::parse("%m%n").unwrap();
+        let number = escaped.hash();
+        let raw = escaped.escape(false);
+        assert_ne!(raw.hash(), number);
+        assert_eq!(raw.escape(false).escape(true).hash(), number);
+    }
+
+    #[test]
+    fn an_error_names_the_column_and_the_remedy() {
+        for (pattern, column, remedy) in [
+            ("%d %q", 5, "unknown conversion `%q`: use one of %d %p"),
+            ("%l", 2, "did you mean `%L`?"),
+            ("é%C", 3, "did you mean `%c`?"),
+            ("50%", 3, "`%%`"),
+            ("%-5", 1, "write a letter"),
+            ("%c{0}", 4, "use 1 or more"),
+            ("%c{x", 3, "end the argument with `}`"),
+            ("%p{1}", 3, "write `%{`"),
+            ("%X{}", 4, "name one"),
+            ("%5000m", 2, "at most 1000"),
+            ("%.m", 3, "a number must follow"),
+            ("%5n", 2, "takes no width"),
+            ("%d{yyyy-QQ}", 9, "unknown date letter `Q`"),
+            ("%d{HH 'h}", 7, "this quote is not closed"),
+            ("%d{HH}{Europe/Berlen}", 8, "unknown time zone `Europe/Berlen`: use `UTC`"),
+        ] {
+            let (found, problem) = problem(pattern);
+            assert_eq!(found, column, "{pattern}: {problem}");
+            assert!(problem.contains(remedy), "{pattern}: {problem}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_pattern_panics(pattern in "(%|[-0-9.{}dpcmnkXFLMtPHq' é]){0,16}") {
+            if let Ok(mut layout) = Pattern::parse(&pattern) {
+                layout.write(&Fixture::saying("é\n").inside("k", "v").event(), &mut String::new());
+            }
+        }
+
+        #[test]
+        fn any_message_is_one_line_from_which_it_comes_back(message in any::<String>()) {
+            let mut fixture = Fixture::saying(&message);
+            let line = line("%m%n", &mut fixture);
+            let mut expected = String::new();
+            fixture.event().message(&mut expected);
+            prop_assert_eq!(line.find('\n'), Some(line.len() - 1));
+            prop_assert_eq!(unescape(line.trim_end_matches('\n')), expected);
+        }
+
+        #[test]
+        fn any_key_value_comes_back_from_its_line(value in any::<String>()) {
+            let mut fixture = Fixture::saying("").with("k", Kind::STR, value.as_bytes());
+            let all = line("%k%n", &mut fixture);
+            prop_assert_eq!(unquote(all.strip_prefix(" k=").unwrap().trim_end_matches('\n')), &*value);
+            let one = line("%k{k}", &mut fixture);
+            prop_assert_eq!(unescape(&one), &*value);
+        }
+    }
+
+    /// The value that `%k` wrote: a bare one is itself.
+    fn unquote(word: &str) -> String {
+        let Some(inner) = word.strip_prefix('"') else { return word.to_owned() };
+        let mut plain = String::new();
+        let mut characters = inner.strip_suffix('"').unwrap().chars();
+        while let Some(character) = characters.next() {
+            plain.push(match character {
+                '\\' => match characters.next().unwrap() {
+                    'n' => '\n',
+                    'r' => '\r',
+                    't' => '\t',
+                    'u' => {
+                        let digits = characters.by_ref().skip(1).take_while(|&c| c != '}');
+                        let code = u32::from_str_radix(&digits.collect::<String>(), 16).unwrap();
+                        char::from_u32(code).unwrap()
+                    }
+                    itself => itself,
+                },
+                plain => plain,
+            });
+        }
+        plain
+    }
+}
