@@ -1,15 +1,17 @@
-//! Event → text: one line of a pattern.
+//! Event → text: one line of a pattern, or one line of JSON.
 //!
 //! A layout decides how an event looks, an appender where it goes. Whatever comes from data
 //! (messages, names, values, hosts) is escaped, so that one event is one line and cannot act on a
 //! terminal; see [`escape`] for the rule and its inverse.
 
 pub mod escape;
+mod json;
 mod pattern;
 mod repeats;
 mod scalar;
 mod time;
 
+pub use json::{Group, Json};
 pub use pattern::{Pattern, PatternError};
 
 use crate::event::Event;
