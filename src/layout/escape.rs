@@ -16,6 +16,9 @@ use std::borrow::Cow;
 /// The backslash, when it must be escaped itself.
 const BACKSLASH: &str = "\\u{5c}";
 
+/// Digits of the longest escape.
+const DIGITS_MAX: usize = 4;
+
 /// Appends `text` to `out`, its hidden characters escaped.
 ///
 /// Text without hidden characters and without a backslash before `u{` is copied whole.
@@ -137,7 +140,8 @@ fn push_escaped<'a>(tail: &'a str, out: &mut String) -> &'a str {
 /// where the text begins with none that [`escape`] writes.
 fn escape_at(text: &str) -> Option<(char, usize)> {
     let digits = text.strip_prefix("\\u{")?;
-    let digits = &digits[..digits.find('}').filter(|len| (1..=4).contains(len))?];
+    let len = digits.bytes().take(DIGITS_MAX + 1).position(|byte| byte == b'}')?;
+    let digits = &digits[..len];
     let canonical = digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
         && (digits == "0" || !digits.starts_with('0'));
     let character = char::from_u32(u32::from_str_radix(digits, 16).ok()?)?;

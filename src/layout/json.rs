@@ -27,7 +27,7 @@ const HASH_KIND: u8 = b'J';
 ///
 /// let layout = Json::new().with(Group::Location).without(Group::Context);
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Json {
     /// One bit for each [`Group`].
     shown: u8,

@@ -40,7 +40,7 @@ const HASH_KIND: u8 = b'P';
 /// assert_eq!(error.column, 4);
 /// # Ok::<(), rollway::layout::PatternError>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Pattern {
     parts: Vec<Part>,
     escaped: bool,
@@ -49,13 +49,13 @@ pub struct Pattern {
     repeats: Repeats,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Part {
     Text(String),
     Field(Field, Option<Width>),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Field {
     Date(Box<DateFormat>),
     Level,
@@ -270,15 +270,20 @@ fn push_context(event: &Event<'_>, repeats: &mut Repeats, out: &mut String) {
 
 /// The last `count` parts of a category; `::` and `.` separate them.
 fn last_parts(category: &str, count: NonZeroUsize) -> &str {
-    let mut head = category;
-    let mut tail = category;
-    for _ in 0..count.get() {
-        let dot = head.rfind('.').map(|at| (at, at + 1));
-        let colons = head.rfind("::").map(|at| (at, at + 2));
-        let Some((end, next)) = dot.max(colons) else { return category };
-        (head, tail) = (&category[..end], &category[next..]);
+    let mut unread = category;
+    let mut missing = count.get();
+    while let Some(at) = unread.rfind(['.', ':']) {
+        let separator = if unread[..=at].ends_with("::") { at - 1 } else { at };
+        unread = &category[..separator];
+        if separator == at && category.as_bytes()[at] == b':' {
+            continue;
+        }
+        missing -= 1;
+        if missing == 0 {
+            return &category[at + 1..];
+        }
     }
-    tail
+    category
 }
 
 impl Width {
@@ -417,7 +422,7 @@ impl Parser {
         Ok((self.at > start).then_some(number))
     }
 
-    /// Reads `{format}{zone}`, both optional.
+    /// Reads `{format}{zone}`, both optional; an empty format is the default one.
     fn date(&mut self) -> Result<Field, PatternError> {
         let Some((format_at, format)) = self.braces()? else {
             return Ok(Field::Date(Box::new(DateFormat::rfc3339())));
@@ -426,7 +431,8 @@ impl Parser {
             Some((zone_at, name)) => self.zone(zone_at, &name)?,
             None => TimeZone::UTC,
         };
-        let format = DateFormat::parse(&format, zone)
+        let format = if format.is_empty() { "RFC3339" } else { &*format };
+        let format = DateFormat::parse(format, zone)
             .map_err(|misformed| error(format_at + misformed.at, misformed.problem))?;
         Ok(Field::Date(Box::new(format)))
     }
@@ -559,6 +565,7 @@ mod tests {
             ("%d{ISO8601}", "2026-11-21T10:00:00.123"),
             ("%d{HH:mm XXX}{Europe/Berlin}", "11:00 +01:00"),
             ("%d{HH:mm}{UTC}", "10:00"),
+            ("%d{}{Asia/Kolkata}", "2026-11-21T15:30:00.123456789+05:30"),
             ("%p", "INFO"),
             ("%c", "shop::till"),
             ("%m", "sold 3 apples"),
@@ -602,6 +609,10 @@ mod tests {
             ("%c{4}", "a::b.c::d"),
             ("%c{99}", "a::b.c::d"),
         ] {
+            assert_eq!(line(pattern, &mut fixture), expected, "{pattern}");
+        }
+        fixture.site.category = "a.b:c:::d.".into();
+        for (pattern, expected) in [("%c{1}", ""), ("%c{2}", "d."), ("%c{3}", "b:c:::d.")] {
             assert_eq!(line(pattern, &mut fixture), expected, "{pattern}");
         }
     }

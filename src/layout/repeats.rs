@@ -1,7 +1,7 @@
 //! Which names of a list have stood in it before.
 
 /// Finds repeated names; keeps its buffers from one list to the next.
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub(super) struct Repeats {
     order: Vec<usize>,
     repeated: Vec<bool>,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::escape::is_hidden;
+use super::escape::{find_byte, is_hidden, may_hide};
 use crate::value::{Scalar, Value};
 
 /// Appends a value as `{}` would show it; bytes as `[1,2,3]`, an absent value as `None`.
@@ -75,9 +75,7 @@ pub(super) fn push_pair(key: &str, value: Value<'_>, out: &mut String) {
 /// Appends a key or value: bare, or between quotes when it is empty or holds a blank, a quote,
 /// `=`, a tab or a hidden character.
 pub(super) fn push_word(text: &str, out: &mut String) {
-    let quoted =
-        |character: char| matches!(character, ' ' | '"' | '=' | '\t') || is_hidden(character);
-    if !text.is_empty() && !text.contains(quoted) {
+    if is_bare(text) {
         return out.push_str(text);
     }
     out.push('"');
@@ -93,6 +91,13 @@ pub(super) fn push_word(text: &str, out: &mut String) {
         }
     }
     out.push('"');
+}
+
+fn is_bare(text: &str) -> bool {
+    let suspect = |byte| may_hide(byte) | (byte == b' ') | (byte == b'"') | (byte == b'=');
+    let breaks = |character| matches!(character, ' ' | '"' | '=' | '\t') || is_hidden(character);
+    let clean = find_byte(text.as_bytes(), suspect).is_none() || !text.contains(breaks);
+    clean && !text.is_empty()
 }
 
 #[cfg(test)]
@@ -113,7 +118,8 @@ mod tests {
 
     #[test]
     fn a_plain_word_is_written_bare() {
-        for plain in ["4711", r"C:\new\u{a}", "näher", "it's", "[1,2]", "{}"] {
+        for plain in ["4711", r"C:\new\u{a}", "näher", "it's", "“x”", "\u{a0}", "[1,2]", "{}"]
+        {
             assert_eq!(word(plain), plain);
         }
     }
