@@ -309,6 +309,7 @@ fn push_character(character: char, out: &mut String) {
 mod tests {
     use super::super::fixture::Fixture;
     use super::*;
+    use crate::template::Template;
     use crate::value::Kind;
     use proptest::prelude::*;
     use serde_json::json;
@@ -431,6 +432,29 @@ mod tests {
             .inside("c", "inner");
         let line = line(Json::new(), &mut fixture);
         assert!(line.contains(r#""fields":{"k":1,"a":2},"context":{"c":"inner"}"#), "{line}");
+    }
+
+    #[test]
+    fn arguments_of_the_template_stand_apart_from_key_values() {
+        let mut fixture = Fixture::saying("");
+        fixture.site.template = Template::parse("sold {} {} to {name}, {0} in all");
+        for (number, name) in (0..).zip(["0", "1", "name", "0", "0", "k"]) {
+            fixture = fixture.with(name, Kind::U8, &[number]);
+        }
+        let slots = fixture.site.template.slots();
+        let value = parsed(&line(Json::full(), &mut fixture));
+        let expected = |from: usize, to: usize| {
+            let mut object = serde_json::Map::new();
+            for (index, name) in fixture.site.names.iter().enumerate().take(to).skip(from) {
+                object.entry(&**name).or_insert(json!(index));
+            }
+            (!object.is_empty()).then_some(serde_json::Value::Object(object))
+        };
+        assert_eq!(value.get("args").cloned(), expected(0, slots));
+        assert_eq!(value.get("fields").cloned(), expected(slots, 6));
+        let mut message = String::new();
+        fixture.event().message(&mut message);
+        assert_eq!(value["message"], message);
     }
 
     #[test]

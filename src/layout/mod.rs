@@ -50,6 +50,11 @@ fn hash_of(kind: u8, parts: &[&str]) -> u64 {
     parts.iter().fold(start, |hash, part| mix(part.bytes().fold(hash, mix), 0xff))
 }
 
+/// Compiles the examples of the page.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/layouts.md")]
+struct Page;
+
 #[cfg(test)]
 mod fixture;
 

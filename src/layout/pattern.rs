@@ -37,7 +37,7 @@ const HASH_KIND: u8 = b'P';
 ///
 /// let layout = Pattern::parse("%d{HH:mm:ss}{Europe/Berlin} %-5p %c{2} - %m%n")?;
 /// let error = Pattern::parse("%d %q%n").unwrap_err();
-/// assert_eq!(error.column, 4);
+/// assert_eq!(error.column, 5); // the letter
 /// # Ok::<(), rollway::layout::PatternError>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -585,6 +585,19 @@ mod tests {
             ("näher\t|", "näher\t|"),
         ] {
             assert_eq!(sold(pattern), expected, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn the_page_on_layouts_names_every_conversion() {
+        let page = include_str!("../../docs/layouts.md");
+        for conversion in LETTERS.split(' ') {
+            let row = page
+                .lines()
+                .find(|line| line.starts_with("| `%") && line.contains(&format!("`{conversion}`")));
+            assert!(row.is_some(), "{conversion}");
+            // What the page lists is what the parser takes.
+            assert!(Pattern::parse(conversion).is_ok(), "{conversion}");
         }
     }
 

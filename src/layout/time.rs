@@ -206,7 +206,7 @@ impl Part {
         match self {
             Part::Text(text) => out.push_str(text),
             Part::Number(unit, digits) => push_number(unit.of(time), *digits, out),
-            Part::ShortYear => push_number(unit_year(time) % 100, 2, out),
+            Part::ShortYear => push_number(year(time) % 100, 2, out),
             Part::ShortMonth => out.push_str(&month[..3]),
             Part::LongMonth => out.push_str(month),
             Part::ShortWeekday => out.push_str(&weekday[..3]),
@@ -214,6 +214,7 @@ impl Part {
             Part::Meridiem => out.push_str(if time.hour() < 12 { "AM" } else { "PM" }),
             Part::Offset { zulu: true, .. } if offset.seconds() == 0 => out.push('Z'),
             Part::Offset { colon, .. } => push_offset(offset, *colon, out),
+            // Both depend on the instant itself: `render` sees to them.
             Part::Seconds | Part::Gap(_) => {}
         }
     }
@@ -303,7 +304,7 @@ impl Unit {
     fn of(self, time: DateTime) -> u16 {
         let small = |number: i8| u16::from(number.unsigned_abs());
         match self {
-            Unit::Year => unit_year(time),
+            Unit::Year => year(time),
             Unit::Month => small(time.month()),
             Unit::Day => small(time.day()),
             Unit::DayOfYear => time.day_of_year().unsigned_abs(),
@@ -315,7 +316,8 @@ impl Unit {
     }
 }
 
-fn unit_year(time: DateTime) -> u16 {
+/// The year; all that an instant can have are positive.
+fn year(time: DateTime) -> u16 {
     time.year().unsigned_abs()
 }
 
@@ -377,6 +379,24 @@ mod tests {
             ("EPOCH_NS", "1795255200123456789"),
         ] {
             assert_eq!(utc(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_page_on_layouts_names_every_format() {
+        let page = include_str!("../../docs/layouts.md");
+        for (name, _) in PRESETS {
+            assert!(page.contains(&format!("| `{name}`")), "{name}");
+        }
+        for letter in LETTERS.split(' ') {
+            let listed = page.lines().any(|line| {
+                line.starts_with("| `")
+                    && line.split('`').any(|cell| {
+                        cell.starts_with(letter)
+                            && cell.chars().all(|c| c == cell.chars().next().unwrap())
+                    })
+            });
+            assert!(listed, "{letter}");
         }
     }
 
