@@ -151,13 +151,14 @@ impl DateFormat {
     /// Appends the instant `time_ns` nanoseconds after 1970-01-01 UTC.
     pub(super) fn write(&mut self, time_ns: i64, out: &mut String) {
         let second = time_ns.div_euclid(NS_PER_SECOND);
+        let nanos = time_ns.rem_euclid(NS_PER_SECOND);
         if second != self.second {
             self.render(second);
         }
         let mut from = 0;
         for &(at, gap) in &self.gaps {
             out.push_str(&self.text[from..at]);
-            gap.push(time_ns, out);
+            gap.push(time_ns, nanos, out);
             from = at;
         }
         out.push_str(&self.text[from..]);
@@ -183,14 +184,14 @@ impl DateFormat {
 }
 
 impl Gap {
+    /// Appends what this gap shows of an instant, `nanos` of them behind its second.
     #[inline]
-    fn push(self, time_ns: i64, out: &mut String) {
+    fn push(self, time_ns: i64, nanos: i64, out: &mut String) {
         let mut digits = itoa::Buffer::new();
         match self {
             Gap::Fraction(count) => {
-                // The leading 1 keeps the zeros behind it.
-                let nanos = time_ns.rem_euclid(NS_PER_SECOND) + NS_PER_SECOND;
-                out.push_str(&digits.format(nanos)[1..=count]);
+                // Ten digits: the leading 1 keeps the zeros behind it.
+                out.push_str(&digits.format(nanos + NS_PER_SECOND)[1..=count]);
             }
             Gap::EpochMs => out.push_str(digits.format(time_ns.div_euclid(NS_PER_MS))),
             Gap::EpochNs => out.push_str(digits.format(time_ns)),
