@@ -5,6 +5,8 @@ extern crate self as rollway;
 
 #[doc(hidden)]
 pub mod capture;
+#[allow(dead_code, reason = "the engine comes next")]
+pub(crate) mod clock;
 pub mod event;
 pub mod layout;
 pub mod level;
