@@ -11,6 +11,8 @@ pub mod event;
 pub mod layout;
 pub mod level;
 pub mod record;
+#[allow(dead_code, unused_imports, reason = "the engine comes next")]
+pub(crate) mod ring;
 pub mod site;
 #[allow(dead_code, reason = "the engine comes next")]
 pub(crate) mod sync;
