@@ -51,6 +51,8 @@ pub(crate) mod local;
 mod memory;
 mod producer;
 
+#[cfg(all(test, loom))]
+mod loom_models;
 #[cfg(all(test, not(loom)))]
 mod tests;
 

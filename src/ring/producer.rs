@@ -179,7 +179,8 @@ impl Producer {
         let tail = page.tail.get();
         let lap_end = (tail | (capacity - 1)) + 1;
         let padding = if tail + len > lap_end { lap_end - tail } else { 0 };
-        // Acquire: pairs with the Release in `Consumer::release`; what was read is ours again.
+        // Acquire: pairs with the Release in `Consumer::release`; what was read is ours again. The
+        // fence in `arm` comes too late for the marker.
         let head = memory.control().head.0.load(ordering("ring.reload", Ordering::Acquire));
         // A head outside the ring's bytes is damage: no room is better than wrong room.
         let used = tail.wrapping_sub(head).min(capacity);
