@@ -11,6 +11,7 @@
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
+use std::sync::atomic::{Ordering, compiler_fence};
 
 use super::Producer;
 use super::memory::{NONE, Page, TAKEN};
@@ -51,6 +52,9 @@ pub(crate) fn with<R>(f: impl FnOnce(&mut Producer) -> R) -> R {
     SLOT.with(|slot| {
         let producer = ManuallyDrop::new(Producer::of_page(slot.replace(in_use())));
         let mut taken = Taken { slot, producer };
+        // A signal handler may look at the slot from here on: the compiler must not think that
+        // nobody does, and leave the store out.
+        compiler_fence(Ordering::SeqCst);
         f(&mut taken.producer)
     })
 }
@@ -64,6 +68,8 @@ struct Taken<'a> {
 impl Drop for Taken<'_> {
     #[inline(always)]
     fn drop(&mut self) {
+        // As in `with`.
+        compiler_fence(Ordering::SeqCst);
         self.slot.set(self.producer.page_pointer());
     }
 }

@@ -147,9 +147,12 @@ impl Memory {
         let len = HEADER_BYTES + capacity;
         let mapping = match path {
             Some(path) => Mapping::create(path, len)?,
-            None => Mapping::anonymous(len)?,
+            None => {
+                let private = Mapping::anonymous(len)?;
+                private.populate(0..len)?;
+                private
+            }
         };
-        mapping.populate(0..len)?;
 
         // SAFETY: the page is mapped, long enough (asserted above) and aligned, and this function
         // is its only user.

@@ -121,6 +121,8 @@ impl Producer {
         }
         // SAFETY: the page is live, for others have limit 0; the masked index is inside the data.
         let start = unsafe { data.add((tail & mask) as usize) };
+        // SAFETY: as above; a live page's data does not lie at address 0.
+        unsafe { std::hint::assert_unchecked(!start.is_null()) };
         // SAFETY: `tail..last + 1` is below the limit: inside the lap, and free (invariants 1, 3).
         // The borrow of `self` keeps it reserved.
         Some(unsafe { std::slice::from_raw_parts_mut(start, len) })
@@ -269,14 +271,23 @@ impl Drop for Producer {
     }
 }
 
-/// Asks for the line at `offset` of the data, to be written soon.
+/// Asks for the line at `offset` of the data, for writing: the consumer has read it last, and a
+/// plain prefetch would fetch it shared.
 #[inline(always)]
 fn prefetch(data: *mut u8, offset: u64) {
     #[cfg(target_arch = "x86_64")]
     {
-        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-        // SAFETY: a prefetch never faults, wherever it points.
-        unsafe { _mm_prefetch::<_MM_HINT_ET0>(data.wrapping_add(offset as usize).cast()) };
+        let line = data.addr().wrapping_add(offset as usize);
+        // The intrinsic yields this instruction only for targets that name the feature.
+        // SAFETY: a prefetch never faults, wherever it points, and changes nothing that can be
+        // seen; processors that do not know this one take it for a no-op.
+        unsafe {
+            std::arch::asm!(
+                "prefetchw byte ptr [{line}]",
+                line = in(reg) line,
+                options(nomem, nostack, preserves_flags),
+            );
+        }
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (data, offset);

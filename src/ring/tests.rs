@@ -377,6 +377,66 @@ mod after_death {
         assert_eq!(read_dead(&path).unwrap(), DeadRing { drained: true, ..dead });
     }
 
+    /// Names the ring's file to the process that is going to be killed.
+    const VICTIM: &str = "ROLLWAY_TEST_VICTIM_RING";
+
+    /// Logs ascending numbers until it is killed.
+    fn log_for_ever(path: &Path) -> ! {
+        let (mut producer, mut consumer) = in_file(path).split();
+        let mut number = 0_u64;
+        loop {
+            let len = 16 + (number % 5) as usize * 8;
+            if producer.reserve(len).is_none()
+                && let Refresh::Full { .. } = producer.refresh(len)
+            {
+                let to = consumer.pending().to;
+                consumer.release(to);
+                producer.refresh(len);
+            }
+            let record = producer.reserve(len).unwrap();
+            record[..8].copy_from_slice(&(len as u64).to_le_bytes());
+            record[8..16].copy_from_slice(&number.to_le_bytes());
+            producer.commit();
+            number += 1;
+        }
+    }
+
+    #[test]
+    fn a_killed_process_leaves_whole_records_in_order() {
+        use std::process::{Command, Stdio};
+        if let Some(path) = std::env::var_os(VICTIM) {
+            log_for_ever(Path::new(&path));
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ring");
+        let this_test = "ring::tests::after_death::a_killed_process_leaves_whole_records_in_order";
+        let mut victim = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", this_test])
+            .env(VICTIM, &path)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        while !read_dead(&path).is_ok_and(|ring| ring.tail > 20 * CAPACITY as u64) {
+            assert_eq!(victim.try_wait().unwrap(), None, "the victim logs for ever");
+            std::thread::yield_now();
+        }
+        victim.kill().unwrap();
+        victim.wait().unwrap();
+
+        let dead = read_dead(&path).unwrap();
+        let (mut rest, mut numbers) = (&dead.bytes[..], Vec::new());
+        while !rest.is_empty() {
+            let prefix = u64::from_le_bytes(rest[..8].try_into().unwrap());
+            let len = (prefix & 0x00ff_ffff) as usize;
+            if prefix >> 32 == 0 {
+                numbers.push(u64::from_le_bytes(rest[8..16].try_into().unwrap()));
+                assert_eq!(len as u64, 16 + numbers[numbers.len() - 1] % 5 * 8);
+            }
+            rest = &rest[len..];
+        }
+        assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{numbers:?}");
+    }
+
     #[test]
     fn a_damaged_file_is_refused_or_read_within_its_bounds() {
         let dir = tempfile::tempdir().unwrap();

@@ -165,8 +165,9 @@ fn abandon(path: &Path, error: io::Error) -> io::Error {
 #[cfg(target_os = "linux")]
 fn reserve(file: &File, range: &Range<usize>) -> io::Result<()> {
     use rustix::fs::{FallocateFlags, fallocate};
-    let len = (range.end - range.start) as u64;
-    Ok(fallocate(file, FallocateFlags::empty(), range.start as u64, len)?)
+    let (offset, len) = (range.start as u64, (range.end - range.start) as u64);
+    let reserve = || fallocate(file, FallocateFlags::empty(), offset, len);
+    Ok(rustix::io::retry_on_intr(reserve)?)
 }
 
 /// Without a call that reserves space a full disk would kill the process.
