@@ -1,14 +1,33 @@
 //! From the arguments of a log call to the values of a record.
 //!
-//! The macros wrap each argument in [`Argument`] and let method resolution choose: a type that is
-//! captured raw has [`CaptureRaw`]; everything else falls back to [`CaptureRendered`], which keeps
-//! a closure that renders the argument with its own trait and the placeholder's flags.
+//! The macros wrap each argument in an [`Argument`] together with something that would render it,
+//! and call `capture`. A type that [`CaptureRaw`] knows is captured as itself, for one with
+//! integers or text to be formatted where the record is read. Method resolution finds the
+//! `capture` of everything else by dereferencing: [`Rendered`], which asks the argument's own trait
+//! at the call. The values of one call form a list of pairs, `(first, (second, ()))`, see
+//! [`Values`], so every size is known where it can be known: at compile time.
+//!
+//! Types in [`CaptureRaw`] decide, not the compiler's mood: an integer literal in a `vec!` is still
+//! of an unknown type when `capture` is looked up. So every list of integers has an implementation,
+//! and only that of `u8` is raw.
 
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt::{self, Write as _};
+use std::ops::{Deref, Range};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::level::Level;
+use crate::record::{self, Kinds};
+use crate::site::Definition;
 use crate::value::{Encoder, Kind};
 
 /// One captured argument.
 ///
-/// The engine calls `prepare` once, then `encoded_len`, then `encode`.
+/// The engine calls `prepare` once, then `encoded_len`, then `encode`, the last two with one
+/// `run_max`.
 pub trait Capture {
     /// The kind of the value in the record.
     const KIND: Kind;
@@ -16,14 +35,626 @@ pub trait Capture {
     const RENDERS: bool = false;
 
     /// Renders the value at the end of `scratch`, when it is one that must be rendered.
+    ///
+    /// Runs the argument's own code, which may log. Never unwinds.
     #[inline(always)]
     fn prepare(&mut self, scratch: &mut Vec<u8>) {
         let _ = scratch;
     }
 
-    /// Bytes that [`Capture::encode`] will write, at most `run_max + 5` for a string.
-    fn encoded_len(&self, run_max: usize) -> usize;
+    /// Bytes that [`Capture::encode`] will write: of a string or of bytes at most `run_max + 5`.
+    fn encoded_len(&self, scratch: &[u8], run_max: usize) -> usize;
 
-    /// Writes the value; strings longer than `run_max` bytes are cut, see [`cut`].
+    /// Writes the value; strings and bytes longer than `run_max` bytes are cut, see [`Cut`].
     fn encode(&self, scratch: &[u8], run_max: usize, out: &mut Encoder<'_>);
 }
+
+/// The captured values of one call: `()`, or a value and the rest.
+pub trait Values {
+    /// The kinds for the record's header.
+    const KINDS: Kinds;
+    /// Whether any value is rendered at the call. Then it needs a scratch, and the time of the event
+    /// is read after [`Values::prepare`].
+    const RENDERS: bool;
+
+    /// Renders at the end of `scratch` what must be rendered. Runs foreign code, which may log.
+    fn prepare(&mut self, scratch: &mut Vec<u8>);
+
+    /// Writes the kinds one byte each, as records with more than ten values have them.
+    fn encode_kinds(out: &mut Encoder<'_>);
+
+    /// Bytes of [`Values::encode`]. A constant where no value is a string, bytes or optional.
+    fn encoded_len(&self, scratch: &[u8], run_max: usize) -> usize;
+
+    /// Writes the values in order; each string is cut to `run_max` bytes, see [`Cut`].
+    fn encode(&self, scratch: &[u8], run_max: usize, out: &mut Encoder<'_>);
+}
+
+impl Values for () {
+    const KINDS: Kinds = Kinds::NONE;
+    const RENDERS: bool = false;
+
+    #[inline(always)]
+    fn prepare(&mut self, _: &mut Vec<u8>) {}
+
+    #[inline(always)]
+    fn encode_kinds(_: &mut Encoder<'_>) {}
+
+    #[inline(always)]
+    fn encoded_len(&self, _: &[u8], _: usize) -> usize {
+        0
+    }
+
+    #[inline(always)]
+    fn encode(&self, _: &[u8], _: usize, _: &mut Encoder<'_>) {}
+}
+
+impl<First: Capture, Rest: Values> Values for (First, Rest) {
+    const KINDS: Kinds = Rest::KINDS.prepend(First::KIND);
+    const RENDERS: bool = First::RENDERS || Rest::RENDERS;
+
+    #[inline(always)]
+    fn prepare(&mut self, scratch: &mut Vec<u8>) {
+        self.0.prepare(scratch);
+        self.1.prepare(scratch);
+    }
+
+    #[inline(always)]
+    fn encode_kinds(out: &mut Encoder<'_>) {
+        out.array([First::KIND.number()]);
+        Rest::encode_kinds(out);
+    }
+
+    #[inline(always)]
+    fn encoded_len(&self, scratch: &[u8], run_max: usize) -> usize {
+        self.0.encoded_len(scratch, run_max) + self.1.encoded_len(scratch, run_max)
+    }
+
+    #[inline(always)]
+    fn encode(&self, scratch: &[u8], run_max: usize, out: &mut Encoder<'_>) {
+        self.0.encode(scratch, run_max, out);
+        self.1.encode(scratch, run_max, out);
+    }
+}
+
+/// The longest `run_max` (to a few bytes) with which `values` take at most `limit` bytes; `None`
+/// where they are more than `limit` even with every string empty.
+///
+/// Cold: about 20 walks over the values.
+#[cold]
+pub fn run_max_within(values: &impl Values, scratch: &[u8], limit: usize) -> Option<usize> {
+    let fits = |run_max| values.encoded_len(scratch, run_max) <= limit;
+    // The first fits, the second may not.
+    let (mut fitting, mut refused) = (fits(0).then_some(0)?, limit + 1);
+    while fitting + 1 < refused {
+        let middle = fitting + (refused - fitting) / 2;
+        if fits(middle) {
+            fitting = middle;
+        } else {
+            refused = middle;
+        }
+    }
+    Some(fitting)
+}
+
+/// The bytes of a whole record: the plain form of what the engine does in place.
+///
+/// `id` is the site's, `None` writes the definition into the record, with `target` in the place of
+/// its own where one is given. Strings are cut so that the record takes at most `limit` bytes;
+/// `None` where it takes more without them.
+pub fn encode_record<V: Values>(
+    site: &Definition<'_>,
+    id: Option<u32>,
+    level: Level,
+    target: Option<&str>,
+    ticks: u64,
+    limit: usize,
+    mut values: V,
+) -> Option<Vec<u8>> {
+    let mut scratch = Vec::new();
+    values.prepare(&mut scratch);
+
+    let id = id.filter(|_| target.is_none());
+    let definition = Definition { level, target: target.unwrap_or(site.target), ..*site };
+    let definition_bytes = if id.is_none() { definition.encoded_len() } else { 0 };
+    let fixed_bytes = V::KINDS.listed_bytes() + definition_bytes;
+    let free_bytes = limit.min(record::MAX_BYTES).checked_sub(record::padded_len(fixed_bytes))?;
+    let run_max = run_max_within(&values, &scratch, free_bytes)?;
+
+    let len = record::padded_len(fixed_bytes + values.encoded_len(&scratch, run_max));
+    let mut bytes = vec![0; len];
+    let mut out = Encoder::new(&mut bytes);
+    record::put_header(&mut out, len, level, id.unwrap_or(record::INLINE), ticks, V::KINDS.word());
+    if V::KINDS.listed_bytes() > 0 {
+        V::encode_kinds(&mut out);
+    }
+    if id.is_none() {
+        definition.encode(&mut out);
+    }
+    values.encode(&scratch, run_max, &mut out);
+    Some(bytes)
+}
+
+/// An argument, and what renders it where it has no raw form.
+///
+/// `capture` is the value's own form if its type has one, else that of [`Rendered`].
+pub struct Argument<'a, T: ?Sized, R> {
+    value: &'a T,
+    rendered: Rendered<R>,
+}
+
+impl<'a, T: ?Sized, R> Argument<'a, T, R> {
+    /// An argument that `render` would render.
+    #[inline(always)]
+    pub fn new(value: &'a T, render: R) -> Argument<'a, T, R> {
+        Argument { value, rendered: Rendered::new(render) }
+    }
+}
+
+impl<'a, T: CaptureRaw<'a, R> + ?Sized, R: Copy> Argument<'a, T, R> {
+    /// The value as itself.
+    #[inline(always)]
+    pub fn capture(&self) -> T::Captured {
+        self.value.capture_raw(self.rendered.render)
+    }
+}
+
+impl<T: ?Sized, R> Deref for Argument<'_, T, R> {
+    type Target = Rendered<R>;
+
+    #[inline(always)]
+    fn deref(&self) -> &Rendered<R> {
+        &self.rendered
+    }
+}
+
+/// A type whose values can be copied as they are. `R` renders the value where that is no use after
+/// all.
+pub trait CaptureRaw<'a, R> {
+    /// What a record takes.
+    type Captured: Capture;
+    /// What a record takes of an `Option` of this.
+    type Optional: Capture;
+
+    /// Takes a copy of a fixed-size value, a reference to any other.
+    fn capture_raw(&'a self, render: R) -> Self::Captured;
+
+    /// The same for a value that may be absent; `render` renders the `Option`.
+    fn capture_optional(value: Option<&'a Self>, render: R) -> Self::Optional;
+}
+
+macro_rules! capture_copies {
+    ($($source:ty => $captured:ty;)*) => {$(
+        impl<'a, R> CaptureRaw<'a, R> for $source {
+            type Captured = $captured;
+            type Optional = Option<$captured>;
+
+            #[inline(always)]
+            fn capture_raw(&'a self, _: R) -> $captured {
+                *self as $captured
+            }
+
+            #[inline(always)]
+            fn capture_optional(value: Option<&'a $source>, _: R) -> Option<$captured> {
+                value.map(|value| *value as $captured)
+            }
+        }
+    )*};
+}
+
+capture_copies! {
+    u8 => u8; u16 => u16; u32 => u32; u64 => u64; u128 => u128; usize => u64;
+    i8 => i8; i16 => i16; i32 => i32; i64 => i64; i128 => i128;
+    f32 => f32; f64 => f64; bool => bool; char => char;
+}
+// A negative number shows its width in hexadecimal.
+#[cfg(target_pointer_width = "64")]
+capture_copies! { isize => i64; }
+#[cfg(not(target_pointer_width = "64"))]
+capture_copies! { isize => i32; }
+
+macro_rules! capture_references {
+    ($($source:ty),*) => {$(
+        impl<'a, R> CaptureRaw<'a, R> for $source {
+            type Captured = &'a $source;
+            type Optional = Option<&'a $source>;
+
+            #[inline(always)]
+            fn capture_raw(&'a self, _: R) -> &'a $source {
+                self
+            }
+
+            #[inline(always)]
+            fn capture_optional(value: Option<&'a $source>, _: R) -> Option<&'a $source> {
+                value
+            }
+        }
+    )*};
+}
+
+capture_references!(str, [u8]);
+
+macro_rules! render_lists {
+    ($($element:ty)*) => {$(
+        impl<'a, R: fmt::Display> CaptureRaw<'a, R> for [$element] {
+            type Captured = Rendered<R>;
+            type Optional = Rendered<R>;
+
+            #[inline(always)]
+            fn capture_raw(&'a self, render: R) -> Rendered<R> {
+                Rendered::new(render)
+            }
+
+            #[inline(always)]
+            fn capture_optional(_: Option<&'a [$element]>, render: R) -> Rendered<R> {
+                Rendered::new(render)
+            }
+        }
+    )*};
+}
+
+render_lists!(u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
+
+macro_rules! capture_through {
+    ($([$($generics:tt)*] $source:ty => $inner:ty;)*) => {$(
+        impl<'a, R, $($generics)*> CaptureRaw<'a, R> for $source
+        where
+            $inner: CaptureRaw<'a, R>,
+        {
+            type Captured = <$inner as CaptureRaw<'a, R>>::Captured;
+            type Optional = <$inner as CaptureRaw<'a, R>>::Optional;
+
+            #[inline(always)]
+            fn capture_raw(&'a self, render: R) -> Self::Captured {
+                let inner: &'a $inner = self;
+                inner.capture_raw(render)
+            }
+
+            #[inline(always)]
+            fn capture_optional(value: Option<&'a Self>, render: R) -> Self::Optional {
+                let inner = value.map(|value| -> &'a $inner { value });
+                <$inner as CaptureRaw<'a, R>>::capture_optional(inner, render)
+            }
+        }
+    )*};
+}
+
+capture_through! {
+    [T: ?Sized] &T => T;
+    [T: ?Sized] &mut T => T;
+    [T: ?Sized] Box<T> => T;
+    [T: ?Sized] Rc<T> => T;
+    [T: ?Sized] Arc<T> => T;
+    [T: ?Sized + ToOwned] Cow<'_, T> => T;
+    [] String => str;
+    [T] Vec<T> => [T];
+    [T, const N: usize] [T; N] => [T];
+}
+
+impl<'a, T: CaptureRaw<'a, R>, R: fmt::Display> CaptureRaw<'a, R> for Option<T> {
+    type Captured = T::Optional;
+    /// A record has no kind for an `Option` of an `Option`.
+    type Optional = Rendered<R>;
+
+    #[inline(always)]
+    fn capture_raw(&'a self, render: R) -> T::Optional {
+        T::capture_optional(self.as_ref(), render)
+    }
+
+    #[inline(always)]
+    fn capture_optional(_: Option<&'a Option<T>>, render: R) -> Rendered<R> {
+        Rendered::new(render)
+    }
+}
+
+macro_rules! encode_fixed {
+    ($($captured:ty: $kind:ident, |$value:ident| $bytes:expr;)*) => {$(
+        impl Capture for $captured {
+            const KIND: Kind = Kind::$kind;
+
+            #[inline(always)]
+            fn encoded_len(&self, _: &[u8], _: usize) -> usize {
+                size_of::<$captured>()
+            }
+
+            #[inline(always)]
+            fn encode(&self, _: &[u8], _: usize, out: &mut Encoder<'_>) {
+                let $value = *self;
+                out.array($bytes);
+            }
+        }
+    )*};
+}
+
+encode_fixed! {
+    u8: U8, |value| value.to_le_bytes();
+    u16: U16, |value| value.to_le_bytes();
+    u32: U32, |value| value.to_le_bytes();
+    u64: U64, |value| value.to_le_bytes();
+    u128: U128, |value| value.to_le_bytes();
+    i8: I8, |value| value.to_le_bytes();
+    i16: I16, |value| value.to_le_bytes();
+    i32: I32, |value| value.to_le_bytes();
+    i64: I64, |value| value.to_le_bytes();
+    i128: I128, |value| value.to_le_bytes();
+    f32: F32, |value| value.to_le_bytes();
+    f64: F64, |value| value.to_le_bytes();
+    bool: BOOL, |value| [u8::from(value)];
+    char: CHAR, |value| u32::from(value).to_le_bytes();
+}
+
+impl Capture for &str {
+    const KIND: Kind = Kind::STR;
+
+    #[inline(always)]
+    fn encoded_len(&self, _: &[u8], run_max: usize) -> usize {
+        4 + if self.len() <= run_max { self.len() } else { Cut::text(self, 0, run_max).len() }
+    }
+
+    #[inline(always)]
+    fn encode(&self, _: &[u8], run_max: usize, out: &mut Encoder<'_>) {
+        if self.len() <= run_max {
+            out.run(self.as_bytes());
+        } else {
+            Cut::text(self, 0, run_max).encode(out);
+        }
+    }
+}
+
+/// Longer bytes are cut without a marker: whatever it were, it could be data.
+impl Capture for &[u8] {
+    const KIND: Kind = Kind::BYTES;
+
+    #[inline(always)]
+    fn encoded_len(&self, _: &[u8], run_max: usize) -> usize {
+        4 + self.len().min(run_max)
+    }
+
+    #[inline(always)]
+    fn encode(&self, _: &[u8], run_max: usize, out: &mut Encoder<'_>) {
+        out.run(self.get(..run_max).unwrap_or(self));
+    }
+}
+
+impl<T: Capture> Capture for Option<T> {
+    const KIND: Kind = T::KIND.optional();
+
+    #[inline(always)]
+    fn encoded_len(&self, scratch: &[u8], run_max: usize) -> usize {
+        1 + self.as_ref().map_or(0, |value| value.encoded_len(scratch, run_max))
+    }
+
+    #[inline(always)]
+    fn encode(&self, scratch: &[u8], run_max: usize, out: &mut Encoder<'_>) {
+        out.array([u8::from(self.is_some())]);
+        if let Some(value) = self {
+            value.encode(scratch, run_max, out);
+        }
+    }
+}
+
+/// Bytes that one rendered value can take in a scratch: as many as a record can.
+pub const RENDERED_BYTES_MAX: usize = record::MAX_BYTES;
+
+/// A value that is rendered at the log call.
+///
+/// A value whose trait panics or fails is the text `<formatting panicked>` or `<formatting failed>`.
+/// Text beyond [`RENDERED_BYTES_MAX`] is counted, not kept.
+pub struct Rendered<R> {
+    render: R,
+    /// Where in the scratch the text stands.
+    place: Range<usize>,
+    /// Bytes that were rendered and not kept.
+    lost_bytes: usize,
+}
+
+impl<R> Rendered<R> {
+    /// A value that `render` will render.
+    #[inline(always)]
+    pub fn new(render: R) -> Rendered<R> {
+        Rendered { render, place: 0..0, lost_bytes: 0 }
+    }
+
+    /// The text, empty before [`Capture::prepare`].
+    fn text<'s>(&self, scratch: &'s [u8]) -> &'s str {
+        scratch.get(self.place.clone()).and_then(|text| str::from_utf8(text).ok()).unwrap_or("")
+    }
+}
+
+impl<R: Copy> Rendered<R> {
+    /// The value, to be rendered. The counterpart of [`Argument::capture`].
+    #[inline(always)]
+    pub fn capture(&self) -> Rendered<R> {
+        Rendered::new(self.render)
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<R: fmt::Display> Capture for Rendered<R> {
+    const KIND: Kind = Kind::TEXT;
+    const RENDERS: bool = true;
+
+    fn prepare(&mut self, scratch: &mut Vec<u8>) {
+        let start = scratch.len();
+        let mut out = Bounded { scratch, free_bytes: RENDERED_BYTES_MAX, lost_bytes: 0 };
+        let outcome = catch_unwind(AssertUnwindSafe(|| write!(out, "{}", self.render)));
+        self.lost_bytes = out.lost_bytes;
+        let failure = match outcome {
+            Ok(Ok(())) => None,
+            Ok(Err(fmt::Error)) => Some("<formatting failed>"),
+            Err(payload) => {
+                // What was thrown may throw again when it is dropped.
+                std::mem::forget(payload);
+                Some("<formatting panicked>")
+            }
+        };
+        if let Some(failure) = failure {
+            scratch.truncate(start);
+            scratch.extend_from_slice(failure.as_bytes());
+            self.lost_bytes = 0;
+        }
+        self.place = start..scratch.len();
+    }
+
+    fn encoded_len(&self, scratch: &[u8], run_max: usize) -> usize {
+        4 + Cut::text(self.text(scratch), self.lost_bytes, run_max).len()
+    }
+
+    fn encode(&self, scratch: &[u8], run_max: usize, out: &mut Encoder<'_>) {
+        Cut::text(self.text(scratch), self.lost_bytes, run_max).encode(out);
+    }
+}
+
+/// A scratch that takes so many bytes more.
+struct Bounded<'a> {
+    scratch: &'a mut Vec<u8>,
+    free_bytes: usize,
+    lost_bytes: usize,
+}
+
+impl fmt::Write for Bounded<'_> {
+    #[inline]
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let kept = up_to_border(text, self.free_bytes);
+        self.scratch.extend_from_slice(kept.as_bytes());
+        self.free_bytes -= kept.len();
+        if kept.len() < text.len() {
+            // Nothing follows a gap.
+            self.free_bytes = 0;
+            self.lost_bytes += text.len() - kept.len();
+        }
+        Ok(())
+    }
+}
+
+/// A text cut to a length: its beginning, up to a character border, and `…[1234 bytes cut]`.
+///
+/// Where not even the marker fits, the beginning stands alone.
+pub struct Cut<'a> {
+    kept: &'a str,
+    marker: [u8; Cut::MARKER_BYTES_MAX],
+    marker_len: usize,
+}
+
+impl<'a> Cut<'a> {
+    const BEFORE_NUMBER: &'static [u8] = "…[".as_bytes();
+    const BEHIND_NUMBER: &'static [u8] = b" bytes cut]";
+    const MARKER_BYTES_MAX: usize = Self::BEFORE_NUMBER.len() + 20 + Self::BEHIND_NUMBER.len();
+
+    /// Cuts `text` to `max` bytes, marker included. `lost_bytes` are missing behind it already.
+    pub fn text(text: &'a str, lost_bytes: usize, max: usize) -> Cut<'a> {
+        let mut cut = Cut { kept: text, marker: [0; Self::MARKER_BYTES_MAX], marker_len: 0 };
+        if text.len() <= max && lost_bytes == 0 {
+            return cut;
+        }
+        // The number's digits depend on the length that is kept: no more digits than of everything.
+        cut.mark(text.len() + lost_bytes);
+        if cut.marker_len > max {
+            cut.marker_len = 0;
+        }
+        cut.kept = up_to_border(text, max - cut.marker_len);
+        if cut.marker_len > 0 {
+            cut.mark(text.len() - cut.kept.len() + lost_bytes);
+        }
+        cut
+    }
+
+    /// Bytes of the text as it is after the cut.
+    #[allow(clippy::len_without_is_empty, reason = "nobody asks")]
+    pub fn len(&self) -> usize {
+        self.kept.len() + self.marker_len
+    }
+
+    /// Writes the text behind its `u32` length.
+    pub fn encode(&self, out: &mut Encoder<'_>) {
+        out.array((self.len() as u32).to_le_bytes());
+        out.bytes(self.kept.as_bytes());
+        out.bytes(&self.marker[..self.marker_len]);
+    }
+
+    fn mark(&mut self, cut_bytes: usize) {
+        let mut out = Encoder::new(&mut self.marker);
+        out.bytes(Self::BEFORE_NUMBER);
+        out.bytes(itoa::Buffer::new().format(cut_bytes).as_bytes());
+        out.bytes(Self::BEHIND_NUMBER);
+        self.marker_len = Self::MARKER_BYTES_MAX - out.remaining();
+    }
+}
+
+/// The longest beginning of `text` that has at most `max` bytes and ends on a character border.
+fn up_to_border(text: &str, max: usize) -> &str {
+    let end = (0..=max.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    &text[..end.unwrap_or(0)]
+}
+
+/// Renders a value with `{:?}`.
+pub struct ByDebug<'a, T: ?Sized>(pub &'a T);
+
+// Derived ones would ask the same of `T`.
+impl<T: ?Sized> Clone for ByDebug<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: ?Sized> Copy for ByDebug<'_, T> {}
+
+impl<T: fmt::Debug + ?Sized> fmt::Display for ByDebug<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Renders by calling a function, which holds the value and its placeholder's flags.
+#[derive(Clone, Copy)]
+pub struct ByFunction<F>(pub F);
+
+impl<F: Fn(&mut fmt::Formatter<'_>) -> fmt::Result> fmt::Display for ByFunction<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (self.0)(f)
+    }
+}
+
+/// Renders an error and what caused it: `cannot read the file: permission denied`.
+#[derive(Clone, Copy)]
+pub struct ByCauses<'a>(pub &'a (dyn Error + 'a));
+
+impl ByCauses<'_> {
+    /// Causes that are rendered; an error might be its own.
+    const CAUSES_MAX: usize = 64;
+}
+
+impl fmt::Display for ByCauses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let causes = std::iter::successors(self.0.source(), |&error| error.source());
+        for cause in causes.take(Self::CAUSES_MAX) {
+            write!(f, ": {cause}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Whatever is an error or dereferences to one.
+pub trait AsDynError<'a> {
+    /// The error.
+    fn as_dyn_error(&self) -> &(dyn Error + 'a);
+}
+
+impl<'a, T: Error + 'a> AsDynError<'a> for T {
+    fn as_dyn_error(&self) -> &(dyn Error + 'a) {
+        self
+    }
+}
+
+macro_rules! as_dyn_error {
+    ($($error:ty),*) => {$(
+        impl<'a> AsDynError<'a> for $error {
+            fn as_dyn_error(&self) -> &(dyn Error + 'a) {
+                self
+            }
+        }
+    )*};
+}
+
+as_dyn_error!(dyn Error + 'a, dyn Error + Send + 'a, dyn Error + Send + Sync + 'a);

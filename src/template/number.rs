@@ -1,0 +1,154 @@
+//! Integers and floats with their flags.
+
+use std::fmt::{Debug, Display, LowerExp, UpperExp};
+
+use super::pad::pad_number;
+use super::parse::Form;
+use super::render::{Flags, put};
+use crate::value::Scalar;
+
+/// An integer of any width.
+#[derive(Clone, Copy)]
+pub(super) struct Integer {
+    pub(super) is_negative: bool,
+    pub(super) magnitude: u128,
+    /// The two's complement in the integer's own width, which hexadecimal shows.
+    bits: u128,
+}
+
+impl Integer {
+    /// The integer in `scalar`; `None` for anything else.
+    pub(super) fn of(scalar: Scalar<'_>) -> Option<Integer> {
+        Some(match scalar {
+            Scalar::U8(number) => Integer::from(number),
+            Scalar::U16(number) => Integer::from(number),
+            Scalar::U32(number) => Integer::from(number),
+            Scalar::U64(number) => Integer::from(number),
+            Scalar::U128(number) => Integer::from(number),
+            Scalar::I8(n) => Integer::signed(n.into(), n.cast_unsigned().into()),
+            Scalar::I16(n) => Integer::signed(n.into(), n.cast_unsigned().into()),
+            Scalar::I32(n) => Integer::signed(n.into(), n.cast_unsigned().into()),
+            Scalar::I64(n) => Integer::signed(n.into(), n.cast_unsigned().into()),
+            Scalar::I128(n) => Integer::signed(n, n.cast_unsigned()),
+            _ => return None,
+        })
+    }
+
+    fn signed(number: i128, bits: u128) -> Integer {
+        Integer { is_negative: number < 0, magnitude: number.unsigned_abs(), bits }
+    }
+}
+
+impl<N: Into<u128>> From<N> for Integer {
+    fn from(number: N) -> Integer {
+        let bits = number.into();
+        Integer { is_negative: false, magnitude: bits, bits }
+    }
+}
+
+/// Appends an integer.
+pub(super) fn push_integer(out: &mut String, flags: &Flags, integer: Integer) {
+    let start = out.len();
+    let (radix, prefix) = match flags.form {
+        Form::LowerHex | Form::UpperHex | Form::DebugLowerHex | Form::DebugUpperHex => (4, "0x"),
+        Form::Octal => (3, "0o"),
+        Form::Binary => (1, "0b"),
+        _ => (0, ""),
+    };
+    // Bits have no sign.
+    push_sign(out, flags, integer.is_negative && radix == 0);
+    if flags.alternate {
+        out.push_str(prefix);
+    }
+    let digits = out.len();
+    match (flags.form, flags.precision) {
+        (Form::UpperHex | Form::DebugUpperHex, _) => put(out, format_args!("{:X}", integer.bits)),
+        (Form::LowerHex | Form::DebugLowerHex, _) => put(out, format_args!("{:x}", integer.bits)),
+        (Form::Octal, _) => put(out, format_args!("{:o}", integer.bits)),
+        (Form::Binary, _) => put(out, format_args!("{:b}", integer.bits)),
+        (Form::LowerExp, None) => put(out, format_args!("{:e}", integer.magnitude)),
+        (Form::UpperExp, None) => put(out, format_args!("{:E}", integer.magnitude)),
+        (Form::LowerExp, Some(precision)) => {
+            put(out, format_args!("{:.*e}", usize::from(precision), integer.magnitude));
+        }
+        (Form::UpperExp, Some(precision)) => {
+            put(out, format_args!("{:.*E}", usize::from(precision), integer.magnitude));
+        }
+        (Form::Display | Form::Debug | Form::Pointer, _) => {
+            out.push_str(itoa::Buffer::new().format(integer.magnitude));
+        }
+    }
+    pad_number(out, start, digits, flags);
+}
+
+/// `f32` or `f64`.
+pub(super) trait Float:
+    Copy + zmij::Float + Display + Debug + LowerExp + UpperExp + PartialOrd
+{
+    /// Whether the sign bit is set and shown, which it is not of what is no number.
+    fn is_negative(self) -> bool;
+    /// Without its sign.
+    fn magnitude(self) -> Self;
+}
+
+macro_rules! float {
+    ($($float:ident)*) => {$(
+        impl Float for $float {
+            fn is_negative(self) -> bool {
+                self.is_sign_negative() && !self.is_nan()
+            }
+
+            fn magnitude(self) -> $float {
+                self.abs()
+            }
+        }
+    )*};
+}
+
+float!(f32 f64);
+
+/// Appends a float with its flags.
+pub(super) fn push_float<F: Float>(out: &mut String, flags: &Flags, number: F) {
+    let start = out.len();
+    #[allow(clippy::eq_op, reason = "what is no number differs from itself")]
+    if number == number {
+        push_sign(out, flags, number.is_negative());
+    }
+    let digits = out.len();
+    let (number, precision) = (number.magnitude(), flags.precision.map(usize::from));
+    match (flags.form, precision) {
+        (Form::Debug | Form::DebugLowerHex | Form::DebugUpperHex, None) => {
+            put(out, format_args!("{number:?}"));
+        }
+        (Form::LowerExp, None) => put(out, format_args!("{number:e}")),
+        (Form::UpperExp, None) => put(out, format_args!("{number:E}")),
+        (Form::LowerExp, Some(precision)) => put(out, format_args!("{number:.precision$e}")),
+        (Form::UpperExp, Some(precision)) => put(out, format_args!("{number:.precision$E}")),
+        (_, Some(precision)) => put(out, format_args!("{number:.precision$}")),
+        (_, None) => push_plain_float(out, number),
+    }
+    pad_number(out, start, digits, flags);
+}
+
+/// Appends a float as `{}`.
+///
+/// The digits are the shortest that make the same float again; zmij finds them quickest. It also
+/// ends whole numbers with `.0` and gives the largest and smallest an exponent, which `{}` never
+/// does.
+#[inline]
+pub(super) fn push_plain_float<F: Float>(out: &mut String, number: F) {
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format(number);
+    if text.contains('e') {
+        return put(out, format_args!("{number}"));
+    }
+    out.push_str(text.strip_suffix(".0").unwrap_or(text));
+}
+
+fn push_sign(out: &mut String, flags: &Flags, is_negative: bool) {
+    if is_negative {
+        out.push('-');
+    } else if flags.plus {
+        out.push('+');
+    }
+}
