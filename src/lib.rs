@@ -10,6 +10,7 @@ pub(crate) mod clock;
 pub mod event;
 pub mod layout;
 pub mod level;
+mod macros;
 pub mod record;
 #[allow(dead_code, unused_imports, reason = "the engine comes next")]
 pub(crate) mod ring;
@@ -22,3 +23,5 @@ pub mod template;
 pub mod value;
 
 pub use level::{Level, LevelFilter};
+#[doc(hidden)]
+pub use macros::__private;
