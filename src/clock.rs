@@ -28,7 +28,7 @@ static SOURCE: AtomicU8 = AtomicU8::new(UNDECIDED);
 /// cores, otherwise nanoseconds of the system's monotonic clock. Never runs back on one thread,
 /// apart from what the processor reorders (tens of nanoseconds).
 #[inline(always)]
-pub(crate) fn ticks() -> u64 {
+pub fn ticks() -> u64 {
     // Relaxed: the byte stands for itself.
     if SOURCE.load(Ordering::Relaxed) == COUNTER { counter() } else { slow_ticks() }
 }
@@ -113,17 +113,17 @@ fn counter_is_usable() -> bool {
 
 /// What the ticks were at a moment of UTC.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Anchor {
+pub struct Anchor {
     /// The count of [`ticks`].
-    pub(crate) ticks: u64,
+    pub ticks: u64,
     /// Nanoseconds since 1970, leap seconds left out, as the system's clock has them.
-    pub(crate) utc_ns: i64,
+    pub utc_ns: i64,
 }
 
 impl Anchor {
     /// Reads both clocks, several times, and keeps the pair that lay closest together: within
     /// about 50 ns on an idle machine. Costs about half a microsecond.
-    pub(crate) fn now() -> Anchor {
+    pub fn now() -> Anchor {
         closest_pair(utc_now_ns, |ticks, utc_ns| Anchor { ticks, utc_ns })
     }
 }
@@ -157,7 +157,7 @@ fn utc_now_ns() -> i64 {
 
 /// How long a tick is, by the system's monotonic clock. Gets better with time.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rate {
+pub struct Rate {
     start_ticks: u64,
     start: Instant,
     nanos_per_tick: f64,
@@ -165,7 +165,7 @@ pub(crate) struct Rate {
 
 impl Rate {
     /// Measures the rate. Blocks for 2 ms; good to about 50 ppm.
-    pub(crate) fn measure() -> Rate {
+    pub fn measure() -> Rate {
         let (start_ticks, start) = closest_pair(Instant::now, |ticks, at| (ticks, at));
         let mut rate = Rate { start_ticks, start, nanos_per_tick: 1.0 };
         while start.elapsed() < RATE_SPAN_MIN {
@@ -176,7 +176,7 @@ impl Rate {
     }
 
     /// Measures again, over all the time since [`Rate::measure`].
-    pub(crate) fn refine(&mut self) {
+    pub fn refine(&mut self) {
         let (now_ticks, now) = closest_pair(Instant::now, |ticks, at| (ticks, at));
         let passed = now.saturating_duration_since(self.start);
         let counted = now_ticks.saturating_sub(self.start_ticks);
@@ -186,12 +186,12 @@ impl Rate {
     }
 
     /// Nanoseconds in one tick.
-    pub(crate) fn nanos_per_tick(&self) -> f64 {
+    pub fn nanos_per_tick(&self) -> f64 {
         self.nanos_per_tick
     }
 
     /// Ticks in one second.
-    pub(crate) fn ticks_per_second(&self) -> f64 {
+    pub fn ticks_per_second(&self) -> f64 {
         1e9 / self.nanos_per_tick
     }
 }
@@ -201,13 +201,13 @@ impl Rate {
 /// The values may come from anywhere: whatever they are, later ticks never get an earlier time,
 /// and nothing panics or overflows.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) struct Timeline {
+pub struct Timeline {
     /// Taken before the events.
-    pub(crate) before: Anchor,
+    pub before: Anchor,
     /// Taken after the events.
-    pub(crate) after: Anchor,
+    pub after: Anchor,
     /// Nanoseconds in one tick, for ticks outside the anchors.
-    pub(crate) nanos_per_tick: f64,
+    pub nanos_per_tick: f64,
 }
 
 impl Timeline {
@@ -216,7 +216,7 @@ impl Timeline {
     /// Straight between the anchors, at the given rate outside. If the system's clock was set back
     /// between them, or they are in disorder, only the first anchor and the rate count.
     #[inline]
-    pub(crate) fn utc_ns(&self, ticks: u64) -> i64 {
+    pub fn utc_ns(&self, ticks: u64) -> i64 {
         let Timeline { before, after, .. } = *self;
         let ordered = before.ticks < after.ticks && before.utc_ns <= after.utc_ns;
         if ticks < before.ticks {

@@ -3,10 +3,10 @@
 
 extern crate self as rollway;
 
+pub mod block;
 #[doc(hidden)]
 pub mod capture;
-#[allow(dead_code, reason = "the engine comes next")]
-pub(crate) mod clock;
+pub mod clock;
 pub mod event;
 pub mod layout;
 pub mod level;

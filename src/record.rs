@@ -98,6 +98,23 @@ impl Kinds {
     }
 }
 
+/// The last record border in `chunk` that is at most `max` bytes in; at least one record, however
+/// long. Damage is a border: what follows it is not looked at.
+pub fn border(chunk: &[u8], max: usize) -> usize {
+    if chunk.len() <= max {
+        return chunk.len();
+    }
+    let mut at = 0;
+    while let Some((prefix, _)) = chunk.get(at..).and_then(<[u8]>::split_first_chunk::<8>) {
+        let len = (u64::from_le_bytes(*prefix) & 0x00ff_ffff) as usize;
+        if len < ALIGN || at + len > chunk.len() || (at > 0 && at + len > max) {
+            break;
+        }
+        at += len;
+    }
+    if at == 0 { chunk.len() } else { at }
+}
+
 /// One record inside a chunk, its frame checked, its values not yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {

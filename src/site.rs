@@ -122,6 +122,13 @@ impl<'a> Definition<'a> {
         }
     }
 
+    /// The bytes of [`Definition::encode`].
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.encoded_len()];
+        self.encode(&mut Encoder::new(&mut bytes));
+        bytes
+    }
+
     /// Takes a definition from the front of `bytes`; `None` where they do not hold one.
     pub fn take(bytes: &mut &'a [u8]) -> Option<Definition<'a>> {
         let [level, 0] = take_array::<2>(bytes)? else { return None };
@@ -205,6 +212,20 @@ impl Site {
     }
 }
 
+/// Enters a site in the table of the process's engine, before its id is published. Set once, by
+/// the engine; `false` where the table is full.
+static DEFINE: OnceLock<fn(u32) -> bool> = OnceLock::new();
+
+fn define(id: u32) -> bool {
+    DEFINE.get().is_none_or(|define| define(id))
+}
+
+/// Names the function that makes a site known beside the rings.
+pub(crate) fn set_define_hook(define: fn(u32) -> bool) {
+    // One engine module in a process: a second call names the same function.
+    let _ = DEFINE.set(define);
+}
+
 /// The lowest level number the process's logger takes; 255 without a logger.
 static PROCESS_LEVEL: AtomicU8 = AtomicU8::new(u8::MAX);
 /// Sites by id minus [`FIRST_SITE_ID`]. Each slot is written once, by the thread that drew it.
@@ -225,13 +246,12 @@ fn register(site: &'static Site) -> Option<u32> {
             // The slot was drawn by this thread alone: it is empty.
             let _ = slot.set(site);
             fence(Ordering::SeqCst);
-            // Release: whoever reads the id finds the slot filled. Failure: another id is as good.
-            let _ = site.id.compare_exchange(
-                0,
-                FIRST_SITE_ID + drawn,
-                Ordering::Release,
-                Ordering::Relaxed,
-            );
+            let id = FIRST_SITE_ID + drawn;
+            if define(id) {
+                // Release: whoever reads the id finds the slot filled and the site in the tables.
+                // Failure: another id is as good.
+                let _ = site.id.compare_exchange(0, id, Ordering::Release, Ordering::Relaxed);
+            }
         }
     }
     match site.id.load(Ordering::Acquire) {
@@ -283,11 +303,11 @@ mod tests {
     };
 
     fn encoded(definition: &Definition<'_>) -> Vec<u8> {
-        let mut bytes = vec![0; definition.encoded_len()];
+        let mut bytes = vec![0; definition.encoded_len() + 1];
         let mut encoder = Encoder::new(&mut bytes);
         definition.encode(&mut encoder);
-        assert_eq!(encoder.remaining(), 0);
-        bytes
+        assert_eq!(encoder.remaining(), 1);
+        definition.to_bytes()
     }
 
     #[test]

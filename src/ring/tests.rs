@@ -187,7 +187,7 @@ fn a_consumer_may_read_ahead_of_what_it_releases() {
     push(&mut producer, 24, 2).unwrap();
     assert_eq!(records(consumer.pending_from(taken).runs[0]), [(24, 2)]);
     assert_eq!(consumer.pending().from, 0);
-    assert_eq!(consumer.pending_from(u64::MAX).runs, [&[][..]; 2]);
+    assert_eq!(consumer.pending_from(u64::MAX).runs, [&[0u8; 0][..]; 2]);
     consumer.release(u64::MAX);
     assert_eq!((consumer.head(), consumer.used_bytes()), (40, 0));
     consumer.release(0);

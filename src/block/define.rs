@@ -1,0 +1,198 @@
+//! What the events of one run of a source refer to, on the writing side.
+//!
+//! Whoever appends events to a journal keeps one [`Definitions`] for each (source, epoch): the
+//! engine for its own process, recovery for a dead one, a master for each worker. Every addition
+//! gets the next revision, so "what this segment does not have yet" is everything above the
+//! revision that was last written to it.
+
+use std::collections::HashMap;
+
+use rkyv::util::AlignedVec;
+
+use super::{build, schema};
+use crate::event::{ContextInfo, SourceInfo, ThreadInfo};
+
+/// A define block is closed when its content passes this many bytes.
+const BLOCK_BYTES: usize = 256 << 10;
+/// Threads and contexts kept of one run. Beyond it the one not defined for longest is forgotten.
+const MAX_TRANSIENT: usize = 65_536;
+
+/// The definitions of one (source, epoch).
+#[derive(Debug, Default)]
+pub struct Definitions {
+    info: SourceInfo,
+    revision: u64,
+    info_revision: u64,
+    sites: HashMap<u32, Item<Box<[u8]>>>,
+    threads: HashMap<u32, Item<ThreadInfo>>,
+    contexts: HashMap<u32, Item<ContextInfo>>,
+}
+
+#[derive(Debug)]
+struct Item<T> {
+    /// When it took this value.
+    revision: u64,
+    /// When it was last defined, with whatever value.
+    seen: u64,
+    value: T,
+}
+
+impl Definitions {
+    /// Nothing but the source itself.
+    pub fn new(info: SourceInfo) -> Definitions {
+        Definitions { info, revision: 1, info_revision: 1, ..Definitions::default() }
+    }
+
+    /// The process that these definitions belong to.
+    pub fn info(&self) -> &SourceInfo {
+        &self.info
+    }
+
+    /// Grows with each change.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Describes the process.
+    pub fn set_info(&mut self, info: SourceInfo) {
+        if self.info != info {
+            self.revision += 1;
+            (self.info, self.info_revision) = (info, self.revision);
+        }
+    }
+
+    /// Defines a call site by the bytes of its [`Definition`](crate::site::Definition).
+    pub fn set_site(&mut self, id: u32, definition: &[u8]) {
+        if self.sites.get(&id).is_none_or(|known| *known.value != *definition) {
+            set(&mut self.sites, &mut self.revision, id, definition.into());
+        }
+    }
+
+    /// Defines a thread.
+    pub fn set_thread(&mut self, id: u32, thread: ThreadInfo) {
+        set(&mut self.threads, &mut self.revision, id, thread);
+    }
+
+    /// Forgets a thread whose last events are written.
+    pub fn remove_thread(&mut self, id: u32) {
+        self.threads.remove(&id);
+    }
+
+    /// Defines a context.
+    pub fn set_context(&mut self, id: u32, context: ContextInfo) {
+        set(&mut self.contexts, &mut self.revision, id, context);
+    }
+
+    /// Forgets a context that no thread has any more.
+    pub fn remove_context(&mut self, id: u32) {
+        self.contexts.remove(&id);
+    }
+
+    /// Takes over everything a checked define block says.
+    pub(crate) fn absorb(&mut self, body: &schema::ArchivedDefineBody) {
+        for source in body.sources.iter() {
+            self.set_info(SourceInfo {
+                pid: source.pid.to_native(),
+                service: source.service.as_str().into(),
+                host: source.host.as_str().into(),
+                ..self.info.clone()
+            });
+        }
+        for site in body.sites.iter() {
+            self.set_site(site.id.to_native(), &site.definition);
+        }
+        for thread in body.threads.iter() {
+            self.set_thread(thread.id.to_native(), thread.into());
+        }
+        for context in body.contexts.iter() {
+            self.set_context(context.id.to_native(), context.into());
+        }
+    }
+
+    /// Builds the define blocks that say what changed after `revision` (0: everything), and hands
+    /// each to `write`.
+    ///
+    /// # Errors
+    /// The first error of `write`.
+    pub fn write_since<E>(
+        &self,
+        revision: u64,
+        buffer: &mut AlignedVec,
+        mut write: impl FnMut(&mut AlignedVec) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut body = schema::DefineBody::default();
+        let mut bytes = 0;
+        let mut close = |body: &mut schema::DefineBody, bytes: &mut usize| {
+            build::define(buffer, self.info.source, self.info.epoch, &std::mem::take(body));
+            *bytes = 0;
+            write(buffer)
+        };
+        if self.info_revision > revision {
+            body.sources.push(schema::Source {
+                pid: self.info.pid,
+                service: self.info.service.to_string(),
+                host: self.info.host.to_string(),
+            });
+            bytes += 1;
+        }
+        for (id, definition) in newer(&self.sites, revision) {
+            bytes += definition.len() + 16;
+            body.sites.push(schema::Site { id, definition: definition.to_vec() });
+            if bytes > BLOCK_BYTES {
+                close(&mut body, &mut bytes)?;
+            }
+        }
+        for (id, thread) in newer(&self.threads, revision) {
+            bytes += thread.name.len() + 32;
+            let (os_id, name) = (thread.os_id, thread.name.to_string());
+            body.threads.push(schema::Thread { os_id, id, name });
+            if bytes > BLOCK_BYTES {
+                close(&mut body, &mut bytes)?;
+            }
+        }
+        for (id, context) in newer(&self.contexts, revision) {
+            let pair = |(key, value): &(Box<str>, Box<str>)| schema::Pair {
+                key: key.to_string(),
+                value: value.to_string(),
+            };
+            let pairs: Vec<_> = context.pairs.iter().map(pair).collect();
+            bytes +=
+                pairs.iter().map(|pair| pair.key.len() + pair.value.len() + 16).sum::<usize>() + 16;
+            body.contexts.push(schema::Context { id, pairs });
+            if bytes > BLOCK_BYTES {
+                close(&mut body, &mut bytes)?;
+            }
+        }
+        if bytes > 0 {
+            close(&mut body, &mut bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// Gives `id` a value, unless it has it already, and forgets the longest unseen beyond the bound.
+fn set<T: PartialEq>(items: &mut HashMap<u32, Item<T>>, revision: &mut u64, id: u32, value: T) {
+    *revision += 1;
+    let seen = *revision;
+    match items.get_mut(&id) {
+        Some(item) if item.value == value => item.seen = seen,
+        _ => {
+            items.insert(id, Item { revision: seen, seen, value });
+            if items.len() > MAX_TRANSIENT + 16 {
+                let oldest = items.iter().min_by_key(|(_, item)| item.seen).map(|(id, _)| *id);
+                oldest.map(|id| items.remove(&id));
+            }
+        }
+    }
+}
+
+/// What took its value after `revision`, in the order of the ids.
+fn newer<T>(items: &HashMap<u32, Item<T>>, revision: u64) -> impl Iterator<Item = (u32, &T)> {
+    let mut newer: Vec<_> = items
+        .iter()
+        .filter(|(_, item)| item.revision > revision)
+        .map(|(id, item)| (*id, &item.value))
+        .collect();
+    newer.sort_unstable_by_key(|(id, _)| *id);
+    newer.into_iter()
+}

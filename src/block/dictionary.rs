@@ -1,0 +1,105 @@
+//! What define blocks said, on the reading side.
+
+use std::collections::HashMap;
+
+use rkyv::rancor::Failure;
+
+use super::header::{BlockError, BlockHeader};
+use super::schema;
+use crate::event::{ContextInfo, SiteInfo, SourceInfo, ThreadInfo};
+use crate::site::Definition;
+
+/// Everything a reader knows of the sources it met.
+#[derive(Debug, Default)]
+pub struct Dictionary {
+    sources: HashMap<(u128, u64), SourceDictionary>,
+}
+
+/// What is known of one run of a source.
+#[derive(Debug, Default)]
+pub struct SourceDictionary {
+    pub(super) info: SourceInfo,
+    pub(super) sites: HashMap<u32, SiteInfo>,
+    pub(super) threads: HashMap<u32, ThreadInfo>,
+    pub(super) contexts: HashMap<u32, ContextInfo>,
+}
+
+impl Dictionary {
+    /// Knows nothing.
+    pub fn new() -> Dictionary {
+        Dictionary::default()
+    }
+
+    /// Takes in the archive of a define block, which need not be trusted.
+    ///
+    /// # Errors
+    /// [`BlockError::Malformed`]; then nothing was taken in.
+    pub fn define(&mut self, header: &BlockHeader, body: &[u8]) -> Result<(), BlockError> {
+        let body = open(body)?;
+        let known = self.sources.entry((header.source, header.epoch)).or_default();
+        (known.info.source, known.info.epoch) = (header.source, header.epoch);
+        for source in body.sources.iter() {
+            known.info.pid = source.pid.to_native();
+            known.info.service = source.service.as_str().into();
+            known.info.host = source.host.as_str().into();
+        }
+        for site in body.sites.iter() {
+            let id = site.id.to_native();
+            let Some(definition) = Definition::take(&mut &site.definition[..]) else {
+                return Err(BlockError::Malformed { what: "a call site is not readable" });
+            };
+            known.sites.entry(id).or_insert_with(|| definition.into());
+        }
+        for thread in body.threads.iter() {
+            known.threads.insert(thread.id.to_native(), thread.into());
+        }
+        for context in body.contexts.iter() {
+            known.contexts.insert(context.id.to_native(), context.into());
+        }
+        Ok(())
+    }
+
+    /// Forgets what every segment says anew: threads and contexts. Sites, which never change
+    /// within a run, are kept.
+    pub fn begin_segment(&mut self) {
+        for known in self.sources.values_mut() {
+            known.threads.clear();
+            known.contexts.clear();
+        }
+    }
+
+    /// What is known of one run of a source.
+    pub fn source(&self, source: u128, epoch: u64) -> Option<&SourceDictionary> {
+        self.sources.get(&(source, epoch))
+    }
+}
+
+impl SourceDictionary {
+    /// The process.
+    pub fn info(&self) -> &SourceInfo {
+        &self.info
+    }
+}
+
+/// Checks the archive of a define block.
+pub(crate) fn open(body: &[u8]) -> Result<&schema::ArchivedDefineBody, BlockError> {
+    rkyv::access::<schema::ArchivedDefineBody, Failure>(body)
+        .map_err(|Failure| BlockError::Malformed { what: "its archive does not validate" })
+}
+
+impl From<&schema::ArchivedThread> for ThreadInfo {
+    fn from(thread: &schema::ArchivedThread) -> ThreadInfo {
+        ThreadInfo { os_id: thread.os_id.to_native(), name: thread.name.as_str().into() }
+    }
+}
+
+impl From<&schema::ArchivedContext> for ContextInfo {
+    fn from(context: &schema::ArchivedContext) -> ContextInfo {
+        let pairs = context.pairs.iter();
+        ContextInfo {
+            pairs: pairs
+                .map(|pair| (pair.key.as_str().into(), pair.value.as_str().into()))
+                .collect(),
+        }
+    }
+}

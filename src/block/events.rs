@@ -1,0 +1,232 @@
+//! The one block iterator: the events of a block, merged by time.
+//!
+//! Worker, master and command line all read events through it. The bytes need not be trusted: the
+//! archive is validated when the block is opened, each record when it is reached.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use rkyv::rancor::Failure;
+
+use super::dictionary::{Dictionary, SourceDictionary};
+use super::header::{BlockError, BlockHeader, HEADER_BYTES};
+use super::schema::{self, ArchivedEventsBody};
+use crate::clock::{Anchor, Timeline};
+use crate::event::{ContextInfo, Event, SiteInfo, ThreadInfo};
+use crate::record::{self, Damaged, Record, Records};
+use crate::site::Definition;
+
+/// An events block whose archive is valid.
+#[derive(Clone, Copy)]
+pub struct EventsBlock<'a> {
+    header: BlockHeader,
+    body: &'a ArchivedEventsBody<'a>,
+}
+
+/// The place of a chunk in its ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are those of a chunk in docs/format.md")]
+pub struct ChunkSpan {
+    pub ring: u32,
+    pub from: u64,
+    pub to: u64,
+}
+
+impl<'a> EventsBlock<'a> {
+    /// Validates the archive behind a header of kind *events*. `block` is header and archive,
+    /// aligned to 16 bytes.
+    ///
+    /// # Errors
+    /// [`BlockError::Malformed`] when the archive does not validate or a chunk's positions
+    /// contradict its bytes.
+    pub fn open(header: BlockHeader, block: &'a [u8]) -> Result<EventsBlock<'a>, BlockError> {
+        let malformed = |what| BlockError::Malformed { what };
+        let body = block.get(HEADER_BYTES..header.bytes()).ok_or(malformed("it is cut short"))?;
+        let body = rkyv::access::<ArchivedEventsBody<'_>, Failure>(body)
+            .map_err(|Failure| malformed("its archive does not validate"))?;
+        for chunk in body.chunks.iter() {
+            let (from, to) = (chunk.from.to_native(), chunk.to.to_native());
+            if to.checked_sub(from) != Some(chunk.records.len() as u64) {
+                return Err(malformed("the positions of a chunk contradict its length"));
+            }
+        }
+        Ok(EventsBlock { header, body })
+    }
+
+    /// The block's header.
+    pub fn header(&self) -> &BlockHeader {
+        &self.header
+    }
+
+    /// How ticks become UTC.
+    pub fn timeline(&self) -> Timeline {
+        let anchor = |anchor: &schema::ArchivedAnchor| Anchor {
+            ticks: anchor.ticks.to_native(),
+            utc_ns: anchor.utc_ns.to_native(),
+        };
+        Timeline {
+            before: anchor(&self.body.before),
+            after: anchor(&self.body.after),
+            nanos_per_tick: self.body.nanos_per_tick.to_native(),
+        }
+    }
+
+    /// Which parts of which rings the block holds.
+    pub fn spans(&self) -> impl Iterator<Item = ChunkSpan> + use<'a> {
+        self.body.chunks.iter().map(|chunk| ChunkSpan {
+            ring: chunk.ring.to_native(),
+            from: chunk.from.to_native(),
+            to: chunk.to.to_native(),
+        })
+    }
+
+    /// How many event records the block holds, by walking their frames.
+    pub fn count(&self) -> u64 {
+        let walk = |chunk: &'a schema::ArchivedChunk<'_>| Records::new(chunk.records.as_slice());
+        let events = self.body.chunks.iter().flat_map(walk).filter_map(Result::ok);
+        events.filter(|record| record.site != record::CONTEXT).count() as u64
+    }
+
+    /// The events in order of time, with what `dictionary` knows about them.
+    pub fn events(&self, dictionary: &'a Dictionary) -> Events<'a> {
+        let known = dictionary.source(self.header.source, self.header.epoch);
+        Events::new(self, known.unwrap_or(&EMPTY))
+    }
+}
+
+/// The events of a block, merged by ticks; equal ticks in the order of the chunks.
+///
+/// Not an [`Iterator`]: an event may borrow from the iterator itself.
+pub struct Events<'a> {
+    known: &'a SourceDictionary,
+    timeline: Timeline,
+    chunks: Vec<ChunkEvents<'a>>,
+    /// The chunks that have a record and are not current, the least ticks first.
+    waiting: BinaryHeap<Reverse<(u64, usize)>>,
+    current: Option<usize>,
+    failed: Option<Damaged>,
+    inline: InlineSite,
+}
+
+/// One chunk on its way through the merge.
+struct ChunkEvents<'a> {
+    records: Records<'a>,
+    thread: &'a ThreadInfo,
+    context: &'a ContextInfo,
+    /// The next record; `None` at the end.
+    next: Option<Record<'a>>,
+}
+
+/// The last definition that came inside a record; the next one is often the same.
+#[derive(Default)]
+struct InlineSite {
+    bytes: Vec<u8>,
+    info: Option<SiteInfo>,
+}
+
+static EMPTY: std::sync::LazyLock<SourceDictionary> = std::sync::LazyLock::new(Default::default);
+static NO_THREAD: std::sync::LazyLock<ThreadInfo> = std::sync::LazyLock::new(Default::default);
+static NO_CONTEXT: std::sync::LazyLock<ContextInfo> = std::sync::LazyLock::new(Default::default);
+
+impl<'a> Events<'a> {
+    fn new(block: &EventsBlock<'a>, known: &'a SourceDictionary) -> Events<'a> {
+        let mut events = Events {
+            known,
+            timeline: block.timeline(),
+            chunks: Vec::with_capacity(block.body.chunks.len()),
+            waiting: BinaryHeap::new(),
+            current: None,
+            failed: None,
+            inline: InlineSite::default(),
+        };
+        for (at, chunk) in block.body.chunks.iter().enumerate() {
+            events.chunks.push(ChunkEvents {
+                records: Records::new(chunk.records.as_slice()),
+                thread: known.threads.get(&chunk.thread.to_native()).unwrap_or(&NO_THREAD),
+                context: known.contexts.get(&chunk.context.to_native()).unwrap_or(&NO_CONTEXT),
+                next: None,
+            });
+            events.advance(at);
+            if let Some(record) = &events.chunks[at].next {
+                events.waiting.push(Reverse((record.ticks, at)));
+            }
+        }
+        events.current = events.waiting.pop().map(|Reverse((_, at))| at);
+        events
+    }
+
+    #[allow(clippy::should_implement_trait, reason = "an event borrows from the iterator")]
+    /// The next event, or what stands in the place of one or more: damage ends its chunk, an
+    /// unknown or unreadable site loses that event alone. `None` at the end.
+    pub fn next(&mut self) -> Option<Result<Event<'_>, Damaged>> {
+        if let Some(damaged) = self.failed.take() {
+            return Some(Err(damaged));
+        }
+        let at = self.current?;
+        let record = self.chunks[at].next?;
+        self.advance(at);
+        self.choose(at);
+        Some(self.event(at, record))
+    }
+
+    /// Moves a chunk to its next event record.
+    #[inline]
+    fn advance(&mut self, at: usize) {
+        let chunk = &mut self.chunks[at];
+        chunk.next = loop {
+            match chunk.records.next() {
+                Some(Ok(record)) if record.site == record::CONTEXT => {}
+                Some(Ok(record)) => break Some(record),
+                Some(Err(damaged)) => {
+                    self.failed.get_or_insert(damaged);
+                    break None;
+                }
+                None => break None,
+            }
+        };
+    }
+
+    /// Keeps to chunk `at` as long as no other has an earlier record.
+    #[inline]
+    fn choose(&mut self, at: usize) {
+        let next = self.chunks[at].next.as_ref().map(|record| (record.ticks, at));
+        match (next, self.waiting.peek()) {
+            (Some(_), None) => {}
+            (Some(own), Some(Reverse(other))) if own < *other => {}
+            (own, _) => {
+                self.waiting.extend(own.map(Reverse));
+                self.current = self.waiting.pop().map(|Reverse((_, at))| at);
+            }
+        }
+    }
+
+    fn event(&mut self, at: usize, record: Record<'a>) -> Result<Event<'_>, Damaged> {
+        let damaged = |what| Damaged { offset: record.offset, what };
+        let level = record.level().ok_or(damaged("its level is no level"))?;
+        let (definition, values) = record.open()?;
+        let site = match definition {
+            Some(definition) => self.inline.resolve(&definition),
+            None => self.known.sites.get(&record.site).ok_or(damaged("its site is not defined"))?,
+        };
+        Ok(Event {
+            level,
+            time_ns: self.timeline.utc_ns(record.ticks),
+            site,
+            thread: self.chunks[at].thread,
+            context: self.chunks[at].context,
+            source: &self.known.info,
+            values,
+        })
+    }
+}
+
+impl InlineSite {
+    fn resolve(&mut self, definition: &Definition<'_>) -> &SiteInfo {
+        let bytes = definition.to_bytes();
+        if bytes != self.bytes {
+            self.info = None;
+            self.bytes = bytes;
+        }
+        self.info.get_or_insert_with(|| SiteInfo::from(*definition))
+    }
+}

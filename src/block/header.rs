@@ -1,0 +1,281 @@
+//! The 64 bytes in front of each archive.
+
+use std::fmt;
+
+/// Bytes of a block header; also the alignment of blocks in a segment.
+pub const HEADER_BYTES: usize = 64;
+/// No block is longer, header included: 4 MiB.
+pub const MAX_BLOCK_BYTES: usize = 4 << 20;
+/// The version of the format that this build writes, and the only one it reads.
+pub const FORMAT_VERSION: u8 = 1;
+/// rkyv 0.8, little-endian, 32-bit relative pointers, aligned primitives.
+pub const FLAVOUR: u8 = 1;
+
+const MAGIC: [u8; 4] = *b"RWB1";
+const COMMITTED: [u8; 4] = *b"DONE";
+const ENCODING_RAW: u8 = 0;
+const FLAG_CHECKSUM: u8 = 1;
+
+/// What a block holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BlockKind {
+    /// The head of a segment: a snapshot of the marks.
+    Segment,
+    /// Definitions that later blocks refer to.
+    Define,
+    /// Events.
+    Events,
+    /// A kind of a later version, to be skipped.
+    Other(u8),
+}
+
+impl BlockKind {
+    fn number(self) -> u8 {
+        match self {
+            BlockKind::Segment => 1,
+            BlockKind::Define => 2,
+            BlockKind::Events => 3,
+            BlockKind::Other(number) => number,
+        }
+    }
+
+    fn from_number(number: u8) -> BlockKind {
+        match number {
+            1 => BlockKind::Segment,
+            2 => BlockKind::Define,
+            3 => BlockKind::Events,
+            other => BlockKind::Other(other),
+        }
+    }
+}
+
+/// The header of a block, decoded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BlockHeader {
+    /// What the block holds.
+    pub kind: BlockKind,
+    /// Length of the archive in bytes.
+    pub body_bytes: u32,
+    /// Generation of the segment the block lies in; 0 while it lies in none.
+    pub generation: u64,
+    /// Whose block it is.
+    pub source: u128,
+    /// Which run of the source.
+    pub epoch: u64,
+    /// Place of an events block within (source, epoch), from 1 without gaps; else 0.
+    pub sequence: u64,
+}
+
+/// Why bytes are not a block.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "field names carry their units")]
+pub enum BlockError {
+    /// No header: nothing was written here.
+    Empty,
+    /// Fewer bytes than a header.
+    Short,
+    /// The bytes do not begin with the magic, or end too early, or break a rule of the format.
+    Malformed { what: &'static str },
+    /// A valid block of another version or flavour.
+    Unsupported { what: &'static str, found: u8, supported: u8 },
+    /// The checksum does not match.
+    Checksum { expected: u32, found: u32 },
+}
+
+impl fmt::Display for BlockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BlockError::Empty => write!(f, "no block was written here"),
+            BlockError::Short => write!(f, "not a block: fewer than 64 bytes"),
+            BlockError::Malformed { what } => write!(f, "not a block: {what}"),
+            BlockError::Unsupported { what, found, supported } => {
+                write!(f, "{what} {found} found, this build supports {supported}")
+            }
+            BlockError::Checksum { expected, found } => {
+                write!(f, "checksum {found:#010x} found, {expected:#010x} expected")
+            }
+        }
+    }
+}
+
+impl std::error::Error for BlockError {}
+
+impl BlockHeader {
+    /// Bytes of the block in a segment: header, archive and padding.
+    pub fn padded_bytes(&self) -> usize {
+        (HEADER_BYTES + self.body_bytes as usize).next_multiple_of(HEADER_BYTES)
+    }
+
+    /// Bytes of the block on the wire: header and archive.
+    pub fn bytes(&self) -> usize {
+        HEADER_BYTES + self.body_bytes as usize
+    }
+
+    /// The header as bytes, without a checksum and committed.
+    pub fn encode(&self) -> [u8; HEADER_BYTES] {
+        let mut out = [0; HEADER_BYTES];
+        out[0..4].copy_from_slice(&MAGIC);
+        out[4..9].copy_from_slice(&[FORMAT_VERSION, self.kind.number(), 0, ENCODING_RAW, FLAVOUR]);
+        out[12..16].copy_from_slice(&self.body_bytes.to_le_bytes());
+        out[16..24].copy_from_slice(&self.generation.to_le_bytes());
+        out[24..32].copy_from_slice(&self.epoch.to_le_bytes());
+        out[32..40].copy_from_slice(&self.sequence.to_le_bytes());
+        out[40..56].copy_from_slice(&self.source.to_le_bytes());
+        out[60..64].copy_from_slice(&COMMITTED);
+        out
+    }
+
+    /// Reads a header. Its checksum, if any, is not compared here, see [`verify`].
+    ///
+    /// # Errors
+    /// [`BlockError::Empty`] for zeroes, [`BlockError::Short`], [`BlockError::Unsupported`] for another version or
+    /// flavour, else [`BlockError::Malformed`].
+    pub fn decode(bytes: &[u8]) -> Result<BlockHeader, BlockError> {
+        let malformed = |what| BlockError::Malformed { what };
+        let Some((header, _)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
+            return Err(BlockError::Short);
+        };
+        if header == &[0; HEADER_BYTES] {
+            return Err(BlockError::Empty);
+        }
+        if header[0..4] != MAGIC {
+            return Err(malformed("the magic is missing"));
+        }
+        let [version, kind, flags, encoding, flavour] = array::<5>(header, 4);
+        for (what, found, supported) in [
+            ("format version", version, FORMAT_VERSION),
+            ("block encoding", encoding, ENCODING_RAW),
+            ("rkyv flavour", flavour, FLAVOUR),
+        ] {
+            if found != supported {
+                return Err(BlockError::Unsupported { what, found, supported });
+            }
+        }
+        if header[60..64] != COMMITTED {
+            return Err(malformed("it was not committed"));
+        }
+        if flags & !FLAG_CHECKSUM != 0 || header[9..12] != [0; 3] {
+            return Err(malformed("reserved bits are set"));
+        }
+        let body_bytes = u32::from_le_bytes(array(header, 12));
+        if body_bytes as usize > MAX_BLOCK_BYTES - HEADER_BYTES {
+            return Err(malformed("it is longer than 4 MiB"));
+        }
+        Ok(BlockHeader {
+            kind: BlockKind::from_number(kind),
+            body_bytes,
+            generation: u64::from_le_bytes(array(header, 16)),
+            epoch: u64::from_le_bytes(array(header, 24)),
+            sequence: u64::from_le_bytes(array(header, 32)),
+            source: u128::from_le_bytes(array(header, 40)),
+        })
+    }
+}
+
+/// Puts the generation of its segment into an encoded block.
+pub fn set_generation(block: &mut [u8], generation: u64) {
+    if let Some(field) = block.get_mut(16..24) {
+        field.copy_from_slice(&generation.to_le_bytes());
+    }
+}
+
+/// Gives an encoded block its checksum, unless it has one.
+pub fn seal(block: &mut [u8]) {
+    if block.len() < HEADER_BYTES || block[6] & FLAG_CHECKSUM != 0 {
+        return;
+    }
+    block[6] |= FLAG_CHECKSUM;
+    let checksum = checksum(block);
+    block[56..60].copy_from_slice(&checksum.to_le_bytes());
+}
+
+/// Reads the header of a whole block (header and archive) from a file or socket and compares its
+/// checksum.
+///
+/// # Errors
+/// As [`BlockHeader::decode`]; [`BlockError::Malformed`] for a block cut short or without a
+/// checksum; [`BlockError::Checksum`].
+pub fn verify(block: &[u8]) -> Result<BlockHeader, BlockError> {
+    let header = BlockHeader::decode(block)?;
+    let Some(block) = block.get(..header.bytes()) else {
+        return Err(BlockError::Malformed { what: "it is cut short" });
+    };
+    if block[6] & FLAG_CHECKSUM == 0 {
+        return Err(BlockError::Malformed { what: "it has no checksum" });
+    }
+    let (expected, found) = (u32::from_le_bytes(array(block, 56)), checksum(block));
+    if expected != found {
+        return Err(BlockError::Checksum { expected, found });
+    }
+    Ok(header)
+}
+
+/// CRC-32C over the header without generation, checksum and commit word, and over the archive.
+fn checksum(block: &[u8]) -> u32 {
+    let front = crc32c::crc32c(&block[0..16]);
+    let middle = crc32c::crc32c_append(front, &block[24..56]);
+    crc32c::crc32c_append(middle, &block[HEADER_BYTES..])
+}
+
+/// `N` bytes at `at`, which callers keep inside.
+fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(&bytes[at..at + N]);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block() -> Vec<u8> {
+        let header = BlockHeader {
+            kind: BlockKind::Events,
+            body_bytes: 5,
+            generation: 3,
+            source: 7 << 100,
+            epoch: 11,
+            sequence: 13,
+        };
+        let mut block = header.encode().to_vec();
+        block.extend_from_slice(b"hello");
+        seal(&mut block);
+        assert_eq!(verify(&block), Ok(header));
+        block
+    }
+
+    #[test]
+    fn a_flipped_bit_outside_the_generation_is_noticed() {
+        let block = block();
+        for at in (0..block.len()).filter(|at| !(16..24).contains(at)) {
+            for bit in 0..8 {
+                let mut flipped = block.clone();
+                flipped[at] ^= 1 << bit;
+                assert!(verify(&flipped).is_err(), "bit {bit} of byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_generation_can_change_without_a_new_checksum() {
+        let mut block = block();
+        set_generation(&mut block, 99);
+        assert_eq!(verify(&block).unwrap().generation, 99);
+    }
+
+    #[test]
+    fn another_version_is_refused_by_name() {
+        let mut block = block();
+        block[4] = 2;
+        assert_eq!(
+            verify(&block).unwrap_err().to_string(),
+            "format version 2 found, this build supports 1"
+        );
+    }
+
+    #[test]
+    fn zeroes_are_the_end_and_not_damage() {
+        assert_eq!(BlockHeader::decode(&[0; 64]), Err(BlockError::Empty));
+    }
+}
