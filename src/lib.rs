@@ -9,6 +9,7 @@ pub mod capture;
 pub mod clock;
 pub mod event;
 pub mod layout;
+pub mod journal;
 pub mod level;
 mod macros;
 pub mod record;

@@ -3,6 +3,8 @@
 
 pub(crate) mod append;
 pub(crate) mod dead;
+pub(crate) mod file;
+pub(crate) mod lock;
 pub(crate) mod mapping;
 pub(crate) mod table;
 pub(crate) mod words;

@@ -1,0 +1,187 @@
+//! Where an appender is, kept in a small file.
+//!
+//! Two slots of 128 bytes: `written` is trusted as long as the machine runs, `synced` was stored
+//! after an fdatasync and is used after a reboot. Each has a checksum; a slot that does not match
+//! does not exist.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::Position;
+use crate::sys;
+
+const SLOT_BYTES: usize = 128;
+const MAGIC: [u8; 4] = *b"RWC1";
+
+/// What a slot says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CursorSlot {
+    /// Everything before it has reached the destination.
+    pub position: Position,
+    /// The state of a text file at that position; zeroes for other destinations.
+    pub file: TextFileMark,
+    /// The boot during which the slot was stored.
+    pub boot_id: [u8; 16],
+}
+
+/// A text file, as it was when everything up to a position stood in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct TextFileMark {
+    /// Its device.
+    pub device: u64,
+    /// Its inode.
+    pub inode: u64,
+    /// Its length in bytes.
+    pub length: u64,
+    /// The hash of the layout that wrote it.
+    pub layout: u64,
+}
+
+/// The file with the two slots of one appender.
+#[derive(Debug)]
+pub struct CursorFile {
+    file: File,
+    path: PathBuf,
+    boot_id: [u8; 16],
+    /// What the slots said when the file was opened, valid or not.
+    stored: [Option<CursorSlot>; 2],
+}
+
+impl CursorFile {
+    /// Opens the cursor of appender `name` below a journal directory, or makes it.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, created or read.
+    pub fn open(journal_dir: &Path, name: &str) -> io::Result<CursorFile> {
+        let dir = journal_dir.join("cursors");
+        sys::file::create_private_dir(&dir)?;
+        let path = dir.join(format!("{}.cursor", file_name(name)));
+        let file = sys::file::open_private(&path)?;
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut &file, &mut bytes)?;
+        let slot = |at: usize| CursorSlot::decode(bytes.get(at..at + SLOT_BYTES)?);
+        let stored = [slot(0), slot(SLOT_BYTES)];
+        Ok(CursorFile { file, path, boot_id: sys::file::boot_id(), stored })
+    }
+
+    /// The slot to go on from: `written` if it was stored since the machine started, else
+    /// `synced`; `None` if neither can be trusted.
+    pub fn resume(&self) -> Option<CursorSlot> {
+        let [written, synced] = self.stored;
+        written.filter(|slot| slot.boot_id == self.boot_id).or(synced)
+    }
+
+    /// The path of the file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Stores what has been written. One system call.
+    ///
+    /// # Errors
+    /// When the slot cannot be written.
+    pub fn store_written(&self, position: Position, file: TextFileMark) -> io::Result<()> {
+        self.store(0, position, file)
+    }
+
+    /// Stores what has been synced. One system call.
+    ///
+    /// # Errors
+    /// When the slot cannot be written.
+    pub fn store_synced(&self, position: Position, file: TextFileMark) -> io::Result<()> {
+        self.store(1, position, file)
+    }
+
+    fn store(&self, slot: u64, position: Position, file: TextFileMark) -> io::Result<()> {
+        let bytes = CursorSlot { position, file, boot_id: self.boot_id }.encode();
+        self.file.write_all_at(&bytes, slot * SLOT_BYTES as u64)
+    }
+}
+
+impl CursorSlot {
+    fn encode(&self) -> [u8; SLOT_BYTES] {
+        let mut out = [0; SLOT_BYTES];
+        out[0..4].copy_from_slice(&MAGIC);
+        out[8..16].copy_from_slice(&self.position.generation.to_le_bytes());
+        out[16..24].copy_from_slice(&self.position.offset.to_le_bytes());
+        out[24..28].copy_from_slice(&self.position.index.to_le_bytes());
+        let file = [self.file.device, self.file.inode, self.file.length, self.file.layout];
+        for (field, value) in out[32..64].chunks_exact_mut(8).zip(file) {
+            field.copy_from_slice(&value.to_le_bytes());
+        }
+        out[64..80].copy_from_slice(&self.boot_id);
+        let checksum = crc32c::crc32c(&out[8..]);
+        out[4..8].copy_from_slice(&checksum.to_le_bytes());
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Option<CursorSlot> {
+        let bytes: &[u8; SLOT_BYTES] = bytes.try_into().ok()?;
+        let word = |at: usize| {
+            let mut word = [0; 8];
+            word.copy_from_slice(&bytes[at..at + 8]);
+            u64::from_le_bytes(word)
+        };
+        let checksum = (word(0) >> 32) as u32;
+        if bytes[0..4] != MAGIC || checksum != crc32c::crc32c(&bytes[8..]) {
+            return None;
+        }
+        let mut boot_id = [0; 16];
+        boot_id.copy_from_slice(&bytes[64..80]);
+        Some(CursorSlot {
+            position: Position { generation: word(8), offset: word(16), index: word(24) as u32 },
+            file: TextFileMark {
+                device: word(32),
+                inode: word(40),
+                length: word(48),
+                layout: word(56),
+            },
+            boot_id,
+        })
+    }
+}
+
+/// An appender's name as a file name: anything but letters, digits, `-` and `_` becomes `%xx`.
+fn file_name(name: &str) -> String {
+    let mut out = String::new();
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => out.push(byte as char),
+            _ => out.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_slot_does_not_exist() {
+        let position = Position { generation: 3, offset: 128, index: 7 };
+        let slot = CursorSlot { position, ..CursorSlot::default() };
+        let bytes = slot.encode();
+        assert_eq!(CursorSlot::decode(&bytes), Some(slot));
+        for at in 0..SLOT_BYTES {
+            let mut flipped = bytes;
+            flipped[at] ^= 1;
+            assert_eq!(CursorSlot::decode(&flipped), None, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_stored_cursor_is_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let position = Position { generation: 1, offset: 64, index: 2 };
+        let file = TextFileMark { device: 1, inode: 2, length: 3, layout: 4 };
+        let cursor = CursorFile::open(dir.path(), "file: a/b").unwrap();
+        assert_eq!(cursor.resume(), None);
+        cursor.store_written(position, file).unwrap();
+        drop(cursor);
+        let found = CursorFile::open(dir.path(), "file: a/b").unwrap().resume().unwrap();
+        assert_eq!((found.position, found.file), (position, file));
+    }
+}

@@ -1,0 +1,320 @@
+//! The journal: the only queue in the system.
+//!
+//! The writer thread appends blocks, appenders read them through a [`Reader`] each, at their own
+//! pace. A journal lives in memory (bounded, its segments recycled) or in a directory, where it
+//! outlives the process; see `docs/format.md`.
+//!
+//! Invariants:
+//! 1. One [`JournalWriter`] appends; what lies before [`Journal::end`] never changes.
+//! 2. A block exists once its header is written: the archive goes first, header and commit word
+//!    after it, then `end` moves.
+//! 3. Each segment is self-contained: it begins with a snapshot of the marks, and define blocks
+//!    precede the first use of what they define.
+//! 4. A segment goes only when every mandatory cursor is past it, and only when the room is needed.
+
+mod cursor;
+mod reader;
+mod scan;
+mod segment;
+mod writer;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+pub use cursor::{CursorFile, CursorSlot, TextFileMark};
+pub use reader::{Block, ReadError, Reader};
+pub use scan::{Damage, Scan, ScannedBlock, ScannedBlocks, segment_paths};
+pub use writer::{JournalWriter, Marks};
+
+use segment::Segment;
+
+/// A place in a journal. Positions order as their events do.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash)]
+pub struct Position {
+    /// The segment.
+    pub generation: u64,
+    /// Where the block begins, in bytes from the start of the segment.
+    pub offset: u64,
+    /// The event within the block, in the order of [`crate::block::Events`].
+    pub index: u32,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.generation, self.offset, self.index)
+    }
+}
+
+/// Where a journal lives and how large it may grow.
+#[derive(Clone, Debug)]
+pub struct JournalOptions {
+    /// The directory; `None` keeps the journal in memory.
+    pub dir: Option<PathBuf>,
+    /// Bytes of all segments. The oldest make room when more is needed.
+    pub max_bytes: u64,
+    /// Bytes of one segment.
+    pub segment_bytes: u64,
+}
+
+impl JournalOptions {
+    /// Room for one block of the greatest size beside the head of the segment and its definitions.
+    pub const MIN_SEGMENT_BYTES: u64 = 8 << 20;
+
+    /// In memory: 64 MiB in segments of 8 MiB.
+    pub fn memory() -> JournalOptions {
+        JournalOptions { dir: None, max_bytes: 64 << 20, segment_bytes: 8 << 20 }
+    }
+
+    /// In `dir`: 1 GiB in segments of 64 MiB.
+    pub fn directory(dir: impl Into<PathBuf>) -> JournalOptions {
+        JournalOptions { dir: Some(dir.into()), max_bytes: 1 << 30, segment_bytes: 64 << 20 }
+    }
+
+    /// The same with another bound. Segments shrink with it, so that at least four fit.
+    #[must_use]
+    pub fn max_bytes(self, max_bytes: u64) -> JournalOptions {
+        let quarter = (max_bytes / 4).next_multiple_of(1 << 20);
+        let segment_bytes = self.segment_bytes.min(quarter.max(Self::MIN_SEGMENT_BYTES));
+        JournalOptions { max_bytes: max_bytes.max(2 * segment_bytes), segment_bytes, ..self }
+    }
+}
+
+/// Why a block was not appended. Variants differ where the writer's reaction differs.
+#[derive(Debug)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "field names carry their units")]
+pub enum JournalError {
+    /// The journal is at its bound and a mandatory cursor holds its oldest segment.
+    Full { max_bytes: u64, held_by: String },
+    /// The operating system refused. Nothing was appended; the same block can be tried again.
+    Io { doing: &'static str, path: PathBuf, source: io::Error },
+    /// The block can never fit.
+    TooLarge { block_bytes: usize, limit_bytes: usize },
+}
+
+impl fmt::Display for JournalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JournalError::Full { max_bytes, held_by } => {
+                write!(f, "the journal is full: {max_bytes} bytes, held by `{held_by}`")
+            }
+            JournalError::Io { doing, path, .. } => {
+                write!(f, "cannot {doing} {}", path.display())
+            }
+            JournalError::TooLarge { block_bytes, limit_bytes } => {
+                write!(f, "a block of {block_bytes} bytes exceeds the limit of {limit_bytes}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for JournalError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            JournalError::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// A handle to a journal, to read it, to wait for it, and to hold its segments back.
+#[derive(Clone)]
+pub struct Journal {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    options: JournalOptions,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    segments: VecDeque<Arc<Segment>>,
+    /// The offset behind the last block of the newest segment.
+    end_offset: u64,
+    cursors: Vec<Arc<CursorState>>,
+    /// No block will come any more.
+    closed: bool,
+}
+
+/// How far one appender is, as the journal sees it.
+#[derive(Debug)]
+struct CursorState {
+    name: String,
+    mandatory: bool,
+    settled: Mutex<Position>,
+}
+
+/// Holds back the segments that an appender has not settled. Dropping it lets them go.
+#[derive(Debug)]
+pub struct Cursor {
+    state: Arc<CursorState>,
+}
+
+impl Cursor {
+    /// Everything before `position` has reached its destination.
+    pub fn settle(&self, position: Position) {
+        *lock(&self.state.settled) = position;
+    }
+
+    /// The position last settled.
+    pub fn settled(&self) -> Position {
+        *lock(&self.state.settled)
+    }
+}
+
+impl Journal {
+    /// Makes an empty journal in memory.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`] when the first segment cannot be mapped.
+    pub fn in_memory(options: JournalOptions) -> Result<(Journal, JournalWriter), JournalError> {
+        Self::start(JournalOptions { dir: None, ..options }, Scan::default())
+    }
+
+    /// Continues the journal in a directory that was scanned before. A new segment is begun: what a
+    /// dead owner left half written stays behind it.
+    ///
+    /// The caller holds the directory's lock.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`] when a segment cannot be created, for instance on a full disk.
+    pub fn in_directory(
+        options: JournalOptions,
+        scan: Scan,
+    ) -> Result<(Journal, JournalWriter), JournalError> {
+        Self::start(options, scan)
+    }
+
+    fn start(
+        options: JournalOptions,
+        scan: Scan,
+    ) -> Result<(Journal, JournalWriter), JournalError> {
+        let segments = scan.segments.into_iter().map(Arc::new).collect();
+        let state = Mutex::new(State { segments, ..State::default() });
+        let journal =
+            Journal { shared: Arc::new(Shared { options, state, changed: Condvar::new() }) };
+        let mut writer = JournalWriter::new(journal.clone(), Marks::from(scan.marks));
+        writer.begin_segment()?;
+        Ok((journal, writer))
+    }
+
+    /// The position behind the last block.
+    pub fn end(&self) -> Position {
+        self.state().end()
+    }
+
+    /// The position of the oldest block.
+    pub fn start_position(&self) -> Position {
+        let state = self.state();
+        let generation = state.segments.front().map_or(0, |segment| segment.generation());
+        Position { generation, ..Position::default() }
+    }
+
+    /// The directory, if it has one.
+    pub fn dir(&self) -> Option<&Path> {
+        self.shared.options.dir.as_deref()
+    }
+
+    /// Bytes of all segments.
+    pub fn bytes(&self) -> u64 {
+        self.state().segments.len() as u64 * self.shared.options.segment_bytes
+    }
+
+    /// Registers an appender. A mandatory one is never overtaken: segments that it has not settled
+    /// stay, and the journal may become full. An optional one may find its place gone.
+    pub fn register(&self, name: &str, mandatory: bool, settled: Position) -> Cursor {
+        let (name, settled) = (name.to_owned(), Mutex::new(settled));
+        let cursor = Arc::new(CursorState { name, mandatory, settled });
+        self.state().cursors.push(Arc::clone(&cursor));
+        Cursor { state: cursor }
+    }
+
+    /// A reader that stands at `position`, or at the oldest block if that is later.
+    pub fn reader(&self, position: Position) -> Reader {
+        Reader::new(self.clone(), position)
+    }
+
+    /// Blocks until the end is past `position`, the journal is closed, or `timeout` is over.
+    pub fn wait(&self, position: Position, timeout: Duration) {
+        let deadline = Instant::now() + timeout;
+        let mut state = self.state();
+        while state.end() <= position && !state.closed {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let waited = self.shared.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Wakes everybody who waits, without a new block.
+    pub fn wake(&self) {
+        let _state = self.state();
+        self.shared.changed.notify_all();
+    }
+
+    /// Says that no block will come any more.
+    pub fn close(&self) {
+        self.state().closed = true;
+        self.shared.changed.notify_all();
+    }
+
+    /// Whether [`Journal::close`] was called.
+    pub fn is_closed(&self) -> bool {
+        self.state().closed
+    }
+
+    /// Returns once every block appended before the call survives a power failure (L2). Nothing to
+    /// do for a journal in memory.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`]; then nothing may be taken for synced.
+    pub fn sync(&self) -> Result<(), JournalError> {
+        let segments: Vec<_> = self.state().segments.iter().cloned().collect();
+        segments.iter().try_for_each(|segment| segment.sync())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.shared.state)
+    }
+}
+
+impl State {
+    fn end(&self) -> Position {
+        let generation = self.segments.back().map_or(0, |segment| segment.generation());
+        Position { generation, offset: self.end_offset, index: 0 }
+    }
+
+    /// The mandatory cursor that still needs the oldest segment.
+    fn holder(&self) -> Option<&CursorState> {
+        let oldest = self.segments.front()?.generation();
+        self.cursors
+            .iter()
+            .map(|cursor| &**cursor)
+            .find(|cursor| cursor.mandatory && lock(&cursor.settled).generation <= oldest)
+    }
+}
+
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        // The journal forgets a cursor whose handle is gone at its next rotation: marking it far
+        // ahead lets go of every segment.
+        *lock(&self.state.settled) = Position { generation: u64::MAX, ..Position::default() };
+    }
+}
+
+/// Locks, whoever panicked meanwhile: the data of this module is valid between any two statements.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

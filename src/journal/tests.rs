@@ -1,0 +1,232 @@
+//! Journals in memory and in directories, written and read by hand.
+
+use std::path::Path;
+
+use rkyv::util::AlignedVec;
+
+use super::*;
+use crate::block::build::{self, ChunkSource, EventsHead};
+use crate::block::define::Definitions;
+use crate::capture;
+use crate::clock::{Anchor, Timeline};
+use crate::event::{SourceInfo, ThreadInfo};
+use crate::level::Level;
+use crate::site::{Definition, Names};
+
+const SITE: Definition<'static> = Definition {
+    level: Level::INFO,
+    line: 1,
+    column: 1,
+    target: "test",
+    module: "test",
+    file: "test.rs",
+    template: "event {}",
+    names: Names::Listed(&["0"]),
+};
+const SITE_ID: u32 = 20;
+
+struct Source {
+    definitions: Definitions,
+    sequence: u64,
+    buffer: AlignedVec,
+}
+
+impl Source {
+    fn new() -> Source {
+        let info = SourceInfo { source: 7, epoch: 1, ..SourceInfo::default() };
+        let mut definitions = Definitions::new(info);
+        definitions.set_site(SITE_ID, &SITE.to_bytes());
+        definitions.set_thread(1, ThreadInfo { os_id: 1, name: "main".into() });
+        Source { definitions, sequence: 0, buffer: AlignedVec::new() }
+    }
+
+    /// Appends a block with one event, `number`, and `filler` bytes.
+    fn append(
+        &mut self,
+        writer: &mut JournalWriter,
+        number: u64,
+        filler: usize,
+    ) -> Result<Position, JournalError> {
+        let filler = "x".repeat(filler);
+        let values = (number, (&*filler, ()));
+        let record = capture::encode_record(
+            &SITE,
+            Some(SITE_ID),
+            Level::INFO,
+            None,
+            number,
+            1 << 20,
+            values,
+        );
+        let record = record.unwrap();
+        let anchor = |ticks| Anchor { ticks, utc_ns: ticks as i64 };
+        let timeline = Timeline { before: anchor(0), after: anchor(1 << 40), nanos_per_tick: 1.0 };
+        let head = EventsHead { source: 7, epoch: 1, sequence: self.sequence + 1, timeline };
+        let to = record.len() as u64;
+        let runs = [&record[..], &[]];
+        let chunk = ChunkSource { ring: 3, thread: 1, context: 0, from: 0, to, runs };
+        build::events(&mut self.buffer, &head, &[chunk]);
+        let position = writer.append_events(&mut self.buffer, &self.definitions)?;
+        self.sequence += 1;
+        Ok(position)
+    }
+}
+
+/// The numbers of all events from `position` on; panics at damage.
+fn numbers(journal: &Journal, position: Position) -> Vec<u64> {
+    let mut reader = journal.reader(position);
+    let mut numbers = Vec::new();
+    while let Some(block) = reader.next().unwrap() {
+        let mut events = block.events.events(block.dictionary);
+        while let Some(event) = events.next() {
+            let mut text = String::new();
+            event.unwrap().message(&mut text);
+            numbers.push(text.strip_prefix("event ").unwrap().parse().unwrap());
+        }
+    }
+    numbers
+}
+
+fn open(dir: &Path) -> (Journal, JournalWriter) {
+    let scan = Scan::of_directory(dir).unwrap();
+    assert_eq!(scan.damage, []);
+    Journal::in_directory(JournalOptions::directory(dir), scan).unwrap()
+}
+
+const FILLER: usize = 60_000;
+
+#[test]
+fn what_was_appended_is_read_in_order_across_segments() {
+    let (journal, mut writer) = Journal::in_memory(JournalOptions::memory()).unwrap();
+    let mut source = Source::new();
+    let mut middle = Position::default();
+    for number in 0..400 {
+        let position = source.append(&mut writer, number, FILLER).unwrap();
+        if number == 200 {
+            middle = position;
+        }
+    }
+    assert!(journal.end().generation > 2, "{}", journal.end());
+    assert_eq!(numbers(&journal, Position::default()), (0..400).collect::<Vec<_>>());
+    assert_eq!(numbers(&journal, middle), (200..400).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_mandatory_cursor_holds_its_segment_and_the_journal_gets_full() {
+    let options = JournalOptions::memory().max_bytes(32 << 20);
+    let (journal, mut writer) = Journal::in_memory(options).unwrap();
+    let cursor = journal.register("slow", true, journal.start_position());
+    let mut source = Source::new();
+    let refused = (0..10_000).find_map(|number| source.append(&mut writer, number, FILLER).err());
+    let Some(JournalError::Full { held_by, .. }) = refused else { panic!("{refused:?}") };
+    assert_eq!(held_by, "slow");
+    let stored = source.sequence;
+    assert_eq!(numbers(&journal, Position::default()).len() as u64, stored);
+
+    cursor.settle(journal.end());
+    source.append(&mut writer, stored, FILLER).unwrap();
+    assert_eq!(numbers(&journal, Position::default()).last(), Some(&stored));
+}
+
+#[test]
+fn an_optional_reader_is_overtaken_and_the_loss_is_counted() {
+    let options = JournalOptions::memory().max_bytes(32 << 20);
+    let (journal, mut writer) = Journal::in_memory(options).unwrap();
+    let _cursor = journal.register("optional", false, journal.start_position());
+    let mut source = Source::new();
+    let mut reader = journal.reader(Position::default());
+    source.append(&mut writer, 0, FILLER).unwrap();
+    assert!(reader.next().unwrap().is_some());
+    for number in 1..2000 {
+        source.append(&mut writer, number, FILLER).unwrap();
+    }
+    while reader.next().unwrap().is_some() {}
+    assert!(reader.overtaken_segments() > 0);
+    assert_eq!(reader.position(), journal.end());
+}
+
+#[test]
+fn a_directory_keeps_its_events_and_marks_for_the_next_owner() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut source = Source::new();
+    for round in 0..3u64 {
+        let (_, mut writer) = open(dir.path());
+        assert_eq!(writer.marks().get(7, 1), round * 100);
+        for number in 0..100 {
+            source.append(&mut writer, round * 100 + number, 10).unwrap();
+        }
+    }
+    let (journal, writer) = open(dir.path());
+    assert_eq!(numbers(&journal, Position::default()), (0..300).collect::<Vec<_>>());
+    assert_eq!(writer.marks().get(7, 1), 300);
+}
+
+#[test]
+fn each_segment_alone_says_everything_about_its_events() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = JournalOptions::directory(dir.path()).max_bytes(64 << 20);
+    let (journal, mut writer) = Journal::in_directory(options, Scan::default()).unwrap();
+    let mut source = Source::new();
+    for number in 0..600 {
+        source.append(&mut writer, number, FILLER).unwrap();
+    }
+    let paths = segment_paths(dir.path()).unwrap();
+    assert!(paths.len() > 2);
+    for (generation, _) in &paths[1..] {
+        let alone = Position { generation: *generation, ..Position::default() };
+        let found = numbers(&journal, alone);
+        assert_eq!(found.last(), Some(&599));
+    }
+}
+
+#[test]
+fn a_block_without_its_header_does_not_exist() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, mut writer) = open(dir.path());
+    let mut source = Source::new();
+    for number in 0..3 {
+        source.append(&mut writer, number, 100).unwrap();
+    }
+    let last = source.append(&mut writer, 3, 100).unwrap();
+    drop((journal, writer));
+    let (_, path) = segment_paths(dir.path()).unwrap().pop().unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[last.offset as usize..][..64].fill(0);
+    std::fs::write(&path, bytes).unwrap();
+
+    let (journal, writer) = open(dir.path());
+    assert_eq!(numbers(&journal, Position::default()), [0, 1, 2]);
+    assert_eq!(writer.marks().get(7, 1), 3);
+}
+
+#[test]
+fn damage_costs_its_block_and_is_reported_with_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, mut writer) = open(dir.path());
+    let mut source = Source::new();
+    let positions: Vec<_> =
+        (0..10).map(|number| source.append(&mut writer, number, 100).unwrap()).collect();
+    drop(writer);
+    let (generation, path) = segment_paths(dir.path()).unwrap().pop().unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[positions[4].offset as usize + 100] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+
+    let scan = Scan::of_directory(dir.path()).unwrap();
+    let [damage] = &scan.damage[..] else { panic!("{:?}", scan.damage) };
+    assert_eq!(
+        (damage.offset, damage.bytes),
+        (positions[4].offset, positions[5].offset - positions[4].offset)
+    );
+    let (journal, _) = Journal::in_directory(JournalOptions::directory(dir.path()), scan).unwrap();
+    let mut reader = journal.reader(Position { generation, ..Position::default() });
+    let (mut read, mut damaged) = (0, 0);
+    loop {
+        match reader.next() {
+            Ok(Some(_)) => read += 1,
+            Ok(None) => break,
+            Err(_) => damaged += 1,
+        }
+    }
+    assert_eq!((read, damaged > 0), (9, true));
+}
