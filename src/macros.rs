@@ -155,15 +155,7 @@ pub mod __private {
     pub use crate::level::Level;
     pub use crate::site::{Definition, Names, Site, process_level};
 
-    /// An event that does not leave everything to its site.
-    pub struct Call<'a> {
-        /// The call site.
-        pub site: &'static Site,
-        /// Of this call.
-        pub level: Level,
-        /// Of this call; `None` where the site's is the one.
-        pub target: Option<&'a str>,
-    }
+    pub use crate::engine::call::Call;
 
     /// The logger of a call that names none: that of the process.
     pub struct Process;
@@ -178,14 +170,15 @@ pub mod __private {
         /// Logs to the process's logger.
         #[inline(always)]
         pub fn emit<V: Values>(&self, call: Call<'_>, values: V) {
-            let _ = (call.site, call.level, call.target, values);
+            crate::engine::call::emit(call, values);
         }
     }
 
     /// Logs to the process's logger, with the site's own level and target.
     #[inline(always)]
     pub fn emit<V: Values>(site: &'static Site, values: V) {
-        let _ = (site, values);
+        let level = site.definition().level;
+        crate::engine::call::emit(Call { site, level, target: None }, values);
     }
 
     /// An argument of `{}`.

@@ -1,0 +1,135 @@
+//! Text to standard output or standard error.
+//!
+//! The console cannot say what it has taken before a crash: with a journal directory an event may
+//! be printed again after the process was killed between the write and the stored cursor
+//! (at least once).
+
+use std::io::{self, Write};
+use std::time::Instant;
+
+use super::{AppendError, Appender, Batch, Open, OpenError, Opened, Place};
+use crate::journal::{CursorFile, Position, TextFileMark};
+use crate::layout::{Layout, Pattern};
+
+/// The console, before it is opened.
+///
+/// # Examples
+/// ```
+/// use rollway::appender::Console;
+/// use rollway::layout::Json;
+///
+/// let console = Console::stdout().layout(Json::new());
+/// ```
+pub struct Console {
+    stream: Stream,
+    layout: Box<dyn Layout>,
+}
+
+#[derive(Clone, Copy)]
+enum Stream {
+    Stdout,
+    Stderr,
+}
+
+impl Console {
+    /// Prints to standard error.
+    pub fn stderr() -> Console {
+        Console { stream: Stream::Stderr, layout: Box::new(Pattern::simple()) }
+    }
+
+    /// Prints to standard output.
+    pub fn stdout() -> Console {
+        Console { stream: Stream::Stdout, layout: Box::new(Pattern::simple()) }
+    }
+
+    /// How events become text; by default [`Pattern::simple`].
+    #[must_use]
+    pub fn layout(mut self, layout: impl Layout + 'static) -> Console {
+        self.layout = Box::new(layout);
+        self
+    }
+
+    /// How events become text, chosen at run time.
+    #[must_use]
+    pub fn boxed_layout(mut self, layout: Box<dyn Layout>) -> Console {
+        self.layout = layout;
+        self
+    }
+}
+
+impl Open for Console {
+    fn open(self: Box<Self>, place: &Place<'_>) -> Result<Opened, OpenError> {
+        let cursor = place.cursor()?;
+        let stored = cursor.as_ref().and_then(CursorFile::resume);
+        let settled = stored.map_or(place.begin, |slot| slot.position);
+        let mut writer = ConsoleWriter {
+            stream: self.stream,
+            layout: self.layout,
+            cursor,
+            text: String::new(),
+            settled,
+        };
+        writer.settle(settled).map_err(|source| OpenError {
+            name: place.name.to_owned(),
+            path: None,
+            what: "its cursor cannot be stored; make the journal directory writable",
+            source: Some(source),
+        })?;
+        Ok(Opened::Events(Box::new(writer)))
+    }
+
+    /// A console that nobody reads does not hold the journal.
+    fn is_mandatory(&self) -> bool {
+        false
+    }
+}
+
+/// The appender behind [`Console`].
+struct ConsoleWriter {
+    stream: Stream,
+    layout: Box<dyn Layout>,
+    cursor: Option<CursorFile>,
+    text: String,
+    settled: Position,
+}
+
+impl ConsoleWriter {
+    fn settle(&mut self, position: Position) -> io::Result<()> {
+        if let Some(cursor) = &self.cursor {
+            cursor.store_written(position, TextFileMark::default())?;
+        }
+        self.settled = position;
+        Ok(())
+    }
+}
+
+impl Appender for ConsoleWriter {
+    fn append(&mut self, batch: &Batch<'_>) -> Result<(), AppendError> {
+        self.text.clear();
+        let (layout, text) = (&mut self.layout, &mut self.text);
+        batch.for_each(|event| layout.write(event, text));
+        let bytes = self.text.as_bytes();
+        let written = match self.stream {
+            Stream::Stdout => {
+                io::stdout().lock().write_all(bytes).and_then(|()| io::stdout().flush())
+            }
+            Stream::Stderr => io::stderr().lock().write_all(bytes),
+        };
+        let settled = match written {
+            // Nobody reads the other end any more: what is printed there is nobody's loss.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written,
+        };
+        settled
+            .and_then(|()| self.settle(batch.next()))
+            .map_err(|source| AppendError::Unavailable { source })
+    }
+
+    fn settled(&self) -> Position {
+        self.settled
+    }
+
+    fn flush(&mut self, _deadline: Instant) -> Result<(), AppendError> {
+        Ok(())
+    }
+}

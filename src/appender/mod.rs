@@ -1,0 +1,254 @@
+//! Destinations for events.
+//!
+//! An [`Appender`] takes batches from its outlet thread and says how far its destination has them.
+//! What a builder or a configuration holds before anything is opened is an [`Open`].
+
+pub mod console;
+pub mod file;
+
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::event::Event;
+use crate::journal::{Block, CursorFile, Journal, Position};
+
+pub use console::Console;
+pub use file::File;
+
+/// A destination for events: a file, a terminal, a socket.
+///
+/// One outlet thread owns each appender and is its only caller, so implementations hold plain
+/// state: no locks, no atomics. They may block; the journal absorbs the delay.
+pub trait Appender: Send {
+    /// Takes one batch: whole events in delivery order, each thread's in emission order.
+    ///
+    /// # Errors
+    /// [`AppendError`], whose variant tells the outlet what to do next. Unless the batch was
+    /// [`AppendError::TooLarge`], the outlet comes back with everything behind
+    /// [`Appender::settled`].
+    fn append(&mut self, batch: &Batch<'_>) -> Result<(), AppendError>;
+
+    /// The journal position up to which the destination has everything. Taken is not delivered:
+    /// the stored cursor, and with it retention, follows this position. Before the first batch it
+    /// is where the appender wants to go on.
+    fn settled(&self) -> Position;
+
+    /// Returns once everything taken is settled, or fails when `deadline` has passed.
+    ///
+    /// # Errors
+    /// [`AppendError::Unavailable`] when the destination did not take everything.
+    fn flush(&mut self, deadline: Instant) -> Result<(), AppendError>;
+
+    /// Returns once everything taken survives a power failure (L2). A destination that cannot
+    /// promise that does what [`Appender::flush`] does.
+    ///
+    /// # Errors
+    /// [`AppendError::Unavailable`] when the destination could not be synced.
+    fn sync(&mut self, deadline: Instant) -> Result<(), AppendError> {
+        self.flush(deadline)
+    }
+}
+
+/// A destination that takes whole blocks and moves through the journal by itself, such as a master.
+///
+/// It has its outlet thread for itself and runs until it is told to stop.
+pub trait BlockAppender: Send {
+    /// Where it wants to go on.
+    fn settled(&self) -> Position;
+
+    /// Ships blocks until `outlet` says stop; then delivers what is in the journal, until the
+    /// outlet's deadline, and returns.
+    fn run(&mut self, outlet: &mut dyn OutletSide);
+}
+
+/// What an outlet offers to a [`BlockAppender`] on its thread.
+pub trait OutletSide {
+    /// The journal to read from.
+    fn journal(&self) -> &Journal;
+
+    /// Publishes that everything before `position` has arrived, with `events` more than before.
+    fn settle(&mut self, position: Position, events: u64);
+
+    /// Counts a failure, writes it on the self-log and shows it in the statistics until the next
+    /// [`OutletSide::settle`] or [`OutletSide::recovered`].
+    fn failed(&mut self, reason: &str);
+
+    /// Takes the failure out of the statistics.
+    fn recovered(&mut self);
+
+    /// Whether the appender shall deliver what is there and end.
+    fn is_stopping(&self) -> bool;
+
+    /// Until when it may take its time, once it is stopping.
+    fn deadline(&self) -> Option<Instant>;
+
+    /// Sleeps, but not beyond the moment when the appender is told to stop, nor the deadline.
+    fn pause(&mut self, pause: Duration);
+}
+
+/// A destination that is configured and not yet open.
+pub trait Open: Send {
+    /// Opens the destination. `place` says whose journal it will read.
+    ///
+    /// # Errors
+    /// [`OpenError`], which names the destination and the remedy.
+    fn open(self: Box<Self>, place: &Place<'_>) -> Result<Opened, OpenError>;
+
+    /// Whether the journal keeps what this appender has not settled. An optional appender is
+    /// overtaken at the journal's bound, and what it missed is counted.
+    fn is_mandatory(&self) -> bool {
+        true
+    }
+}
+
+/// An open destination, by what it takes.
+pub enum Opened {
+    /// Events, batch by batch.
+    Events(Box<dyn Appender>),
+    /// Whole blocks.
+    Blocks(Box<dyn BlockAppender>),
+}
+
+/// Where an appender finds its past.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The identity of the journal.
+    pub source: u128,
+    /// The run that writes it now.
+    pub epoch: u64,
+    /// The name of the service.
+    pub service: &'a str,
+    /// The name of the appender in its configuration.
+    pub name: &'a str,
+    /// The directory of the journal; `None` for one in memory, which has no past.
+    pub journal_dir: Option<&'a Path>,
+    /// Where an appender begins that has no stored position.
+    pub begin: Position,
+}
+
+impl Place<'_> {
+    /// The stored cursor of the appender, for a journal in a directory.
+    ///
+    /// # Errors
+    /// [`OpenError`] when it cannot be opened.
+    pub fn cursor(&self) -> Result<Option<CursorFile>, OpenError> {
+        let Some(dir) = self.journal_dir else { return Ok(None) };
+        match CursorFile::open(dir, self.name) {
+            Ok(cursor) => Ok(Some(cursor)),
+            Err(source) => Err(OpenError {
+                name: self.name.to_owned(),
+                path: Some(dir.join("cursors")),
+                what: "its cursor cannot be opened; make the journal directory writable",
+                source: Some(source),
+            }),
+        }
+    }
+}
+
+/// Why a destination could not be opened.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "the fields are the words of the message")]
+pub struct OpenError {
+    pub name: String,
+    pub path: Option<PathBuf>,
+    pub what: &'static str,
+    pub source: Option<io::Error>,
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "appender `{}`: ", self.name)?;
+        if let Some(path) = &self.path {
+            write!(f, "{}: ", path.display())?;
+        }
+        write!(f, "{}", self.what)
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| source as _)
+    }
+}
+
+/// Why a destination did not take a batch. Variants differ where the engine's reaction differs.
+#[derive(Debug)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "field names carry their units")]
+pub enum AppendError {
+    /// The destination may come back. Retried with backoff from the settled position on.
+    Unavailable { source: io::Error },
+    /// The batch can never fit. Dropped, and counted.
+    TooLarge { batch_bytes: usize, limit_bytes: usize },
+}
+
+impl fmt::Display for AppendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AppendError::Unavailable { .. } => write!(f, "the destination is not available"),
+            AppendError::TooLarge { batch_bytes, limit_bytes } => {
+                write!(f, "a batch of {batch_bytes} bytes exceeds the limit of {limit_bytes}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for AppendError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            AppendError::Unavailable { source } => Some(source),
+            AppendError::TooLarge { .. } => None,
+        }
+    }
+}
+
+/// One block of the journal on its way into an appender.
+#[derive(Clone, Copy)]
+pub struct Batch<'a> {
+    block: &'a Block<'a>,
+    counts: &'a Cell<Counts>,
+}
+
+/// What came out of a batch.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) events: u64,
+    pub(crate) damaged: u64,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn new(block: &'a Block<'a>, counts: &'a Cell<Counts>) -> Batch<'a> {
+        counts.set(Counts::default());
+        Batch { block, counts }
+    }
+
+    /// Calls `each` with every event in delivery order. What cannot be read is passed over and
+    /// counted in the statistics of the outlet.
+    pub fn for_each(&self, mut each: impl FnMut(&Event<'_>)) {
+        let mut counts = Counts::default();
+        let mut events = self.block.events.events(self.block.dictionary);
+        while let Some(event) = events.next() {
+            match event {
+                Ok(event) => {
+                    counts.events += 1;
+                    each(&event);
+                }
+                Err(_) => counts.damaged += 1,
+            }
+        }
+        self.counts.set(counts);
+    }
+
+    /// Where the batch begins in the journal.
+    pub fn position(&self) -> Position {
+        self.block.position
+    }
+
+    /// Where the next batch begins: the position to settle once this one has arrived.
+    pub fn next(&self) -> Position {
+        self.block.next
+    }
+}

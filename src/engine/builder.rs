@@ -1,0 +1,537 @@
+//! From a description to a running engine.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crossbeam_queue::ArrayQueue;
+
+use super::drops::DropCounters;
+use super::home::{self, Home};
+use super::outlet::Outlet;
+use super::shutdown::Running;
+use super::writer::Writer;
+use super::{
+    Durability, ENGINES, Guard, Limits, Logger, OverflowPolicy, PROCESS, PROCESS_NUMBER, Progress,
+    Shared, WaitStrategy, hooks, selflog,
+};
+use crate::appender::{Console, Open, OpenError, Place};
+use crate::block::define::Definitions;
+use crate::event::SourceInfo;
+use crate::journal::{Journal, JournalError, JournalOptions, JournalWriter, Position, Scan};
+use crate::level::{Level, LevelFilter};
+use crate::recover::{self, Manifest};
+use crate::site;
+use crate::sys;
+use crate::sys::lock::FileLock;
+use crate::sys::table::SharedTable;
+
+/// Records that wait in the overflow ring.
+const OVERFLOW_RECORDS: usize = 4096;
+/// Bytes for the definitions of call sites.
+const SITES_BYTES: usize = 16 << 20;
+/// Rings that are ready before the first thread asks.
+const FIRST_RINGS: usize = 2;
+
+/// Describes an engine: see [`builder`].
+#[must_use = "nothing happens before `init` or `start`"]
+pub struct Builder {
+    service: String,
+    level: LevelFilter,
+    journal: JournalOptions,
+    rings_dir: Option<PathBuf>,
+    ring_bytes: usize,
+    ring_memory_bytes: usize,
+    record_bytes_max: usize,
+    overflow: OverflowPolicy,
+    wait: WaitStrategy,
+    linger: Duration,
+    flush_timeout: Duration,
+    pin: Option<usize>,
+    require: Durability,
+    appenders: Vec<(String, Box<dyn Open>)>,
+}
+
+/// Begins the description of an engine.
+///
+/// # Examples
+/// ```no_run
+/// use rollway::appender::{Console, File};
+///
+/// let guard = rollway::builder()
+///     .level(rollway::Level::DEBUG)
+///     .journal_dir("/var/lib/shop/journal")
+///     .appender("console", Console::stderr())
+///     .appender("file", File::new("/var/log/shop.log"))
+///     .init()?;
+/// rollway::info!("open for business");
+/// drop(guard); // everything logged so far is in the file
+/// # Ok::<(), rollway::InitError>(())
+/// ```
+pub fn builder() -> Builder {
+    let program = std::env::current_exe().ok();
+    let service = program.as_deref().and_then(Path::file_stem).map(|name| name.to_string_lossy());
+    Builder {
+        service: service.unwrap_or("unnamed".into()).into_owned(),
+        level: Level::INFO.into(),
+        journal: JournalOptions::memory(),
+        rings_dir: None,
+        ring_bytes: 1 << 20,
+        ring_memory_bytes: 256 << 20,
+        record_bytes_max: 64 << 10,
+        overflow: OverflowPolicy::Block,
+        wait: WaitStrategy::Adaptive,
+        linger: Duration::from_millis(2),
+        flush_timeout: Duration::from_secs(5),
+        pin: None,
+        require: Durability::L0,
+        appenders: Vec::new(),
+    }
+}
+
+/// Starts the process's logger with text on standard error and the level from the environment
+/// variable `ROLLWAY_LOG` or, without it, `RUST_LOG` (a level's name), else info.
+///
+/// # Errors
+/// [`InitError`], for instance when the process has a logger already.
+///
+/// # Examples
+/// ```
+/// let _guard = rollway::init()?;
+/// rollway::info!("ready in {} ms", 12);
+/// # Ok::<(), rollway::InitError>(())
+/// ```
+pub fn init() -> Result<Guard, InitError> {
+    let variable = ["ROLLWAY_LOG", "RUST_LOG"].into_iter().find_map(|name| {
+        let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
+        Some((name, value))
+    });
+    let level: LevelFilter = match variable {
+        None => Level::INFO.into(),
+        Some((name, value)) => value.parse().unwrap_or_else(|error| {
+            selflog::warn(&format!("{name}: {error}; info is used"));
+            Level::INFO.into()
+        }),
+    };
+    builder().level(level).appender("console", Console::stderr()).init()
+}
+
+impl Builder {
+    /// The name of the service in its events; by default that of the program.
+    pub fn service(mut self, name: impl Into<String>) -> Builder {
+        self.service = name.into();
+        self
+    }
+
+    /// From which level on events are taken; by default info.
+    pub fn level(mut self, level: impl Into<LevelFilter>) -> Builder {
+        self.level = level.into();
+        self
+    }
+
+    /// Keeps the journal in a directory, where it outlives the process. An event is committed (L1)
+    /// when its log call returns, and what a killed predecessor left is delivered first.
+    pub fn journal_dir(mut self, dir: impl Into<PathBuf>) -> Builder {
+        self.journal = JournalOptions::directory(dir);
+        self
+    }
+
+    /// How large the journal may grow: 1 GiB by default in a directory, 64 MiB in memory. Call it
+    /// after [`Builder::journal_dir`].
+    pub fn journal_max_bytes(mut self, bytes: u64) -> Builder {
+        self.journal = self.journal.max_bytes(bytes);
+        self
+    }
+
+    /// Where the rings of a journal directory lie: a memory file system. By default a directory of
+    /// the user on `/dev/shm`.
+    pub fn rings_dir(mut self, dir: impl Into<PathBuf>) -> Builder {
+        self.rings_dir = Some(dir.into());
+        self
+    }
+
+    /// Bytes of each thread's ring: a power of two from 16 KiB to 64 MiB, by default 1 MiB.
+    pub fn ring_bytes(mut self, bytes: usize) -> Builder {
+        self.ring_bytes = bytes;
+        self
+    }
+
+    /// Bytes of all rings, by default 256 MiB. Threads beyond it share the overflow ring.
+    pub fn ring_memory_bytes(mut self, bytes: usize) -> Builder {
+        self.ring_memory_bytes = bytes;
+        self
+    }
+
+    /// The longest record, by default 64 KiB, at most 1 MiB and a quarter of a ring. Longer strings
+    /// are cut, with a marker, and counted.
+    pub fn record_bytes_max(mut self, bytes: usize) -> Builder {
+        self.record_bytes_max = bytes;
+        self
+    }
+
+    /// What a log call does when its ring is full; by default it waits.
+    pub fn overflow(mut self, policy: OverflowPolicy) -> Builder {
+        self.overflow = policy;
+        self
+    }
+
+    /// How the writer thread waits for events.
+    pub fn wait(mut self, strategy: WaitStrategy) -> Builder {
+        self.wait = strategy;
+        self
+    }
+
+    /// How long events may stay in the rings before they go to the journal, by default 2 ms. Costs
+    /// no durability.
+    pub fn linger(mut self, linger: Duration) -> Builder {
+        self.linger = linger;
+        self
+    }
+
+    /// How long `flush` and the drop of the guard may take; by default 5 s.
+    pub fn flush_timeout(mut self, timeout: Duration) -> Builder {
+        self.flush_timeout = timeout;
+        self
+    }
+
+    /// Pins the writer thread to this CPU. A CPU that the process may not use is a warning.
+    pub fn pin_writer(mut self, cpu: usize) -> Builder {
+        self.pin = Some(cpu);
+        self
+    }
+
+    /// Fails to start where events would not survive this much when their log call returns. L2 is
+    /// not to be had there; use `flush_to`.
+    pub fn require(mut self, durability: Durability) -> Builder {
+        self.require = durability;
+        self
+    }
+
+    /// Adds an appender. Its name keeps its place across restarts.
+    pub fn appender(mut self, name: impl Into<String>, appender: impl Open + 'static) -> Builder {
+        self.appenders.push((name.into(), Box::new(appender)));
+        self
+    }
+
+    /// Adds an appender that was chosen at run time.
+    pub fn boxed_appender(mut self, name: impl Into<String>, appender: Box<dyn Open>) -> Builder {
+        self.appenders.push((name.into(), appender));
+        self
+    }
+
+    /// Starts the engine and makes it the process's logger.
+    ///
+    /// # Errors
+    /// [`InitError`]; then nothing runs.
+    pub fn init(self) -> Result<Guard, InitError> {
+        self.run(true)
+    }
+
+    /// Starts the engine beside the process's logger: it is reached through its [`Logger`] alone.
+    ///
+    /// # Errors
+    /// [`InitError`]; then nothing runs.
+    pub fn start(self) -> Result<Guard, InitError> {
+        self.run(false)
+    }
+
+    fn check(&self) -> Result<(), InitError> {
+        let invalid = |what, value: usize, remedy| Err(InitError::Invalid { what, value, remedy });
+        if !self.ring_bytes.is_power_of_two() || !(16 << 10..=64 << 20).contains(&self.ring_bytes) {
+            return invalid("ring_bytes", self.ring_bytes, "a power of two from 16 KiB to 64 MiB");
+        }
+        if self.ring_memory_bytes < self.ring_bytes {
+            return invalid("ring_memory_bytes", self.ring_memory_bytes, "at least ring_bytes");
+        }
+        let record_limit = (self.ring_bytes / 4).min(crate::record::MAX_BYTES);
+        if !(256..=record_limit.max(64 << 10)).contains(&self.record_bytes_max) {
+            let remedy = "256 bytes to 1 MiB, and at most a quarter of ring_bytes";
+            return invalid("record_bytes_max", self.record_bytes_max, remedy);
+        }
+        let mut seen = std::collections::HashSet::new();
+        for (name, _) in &self.appenders {
+            if !seen.insert(name.clone()) {
+                return Err(InitError::DuplicateAppender { name: name.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    fn run(self, as_process_logger: bool) -> Result<Guard, InitError> {
+        self.check()?;
+        // Held to the end: two inits at once must not both become the process's logger.
+        static INIT: Mutex<()> = Mutex::new(());
+        let _init = INIT.lock().unwrap_or_else(PoisonError::into_inner);
+        if as_process_logger && super::process().is_some_and(|engine| !engine.is_forked()) {
+            return Err(InitError::AlreadyInitialised);
+        }
+        let past = Past::open(&self)?;
+        let durability = past.home.durability();
+        if durability < self.require {
+            return Err(InitError::Durability { required: self.require, reached: durability });
+        }
+        let definitions = Definitions::new(SourceInfo {
+            source: past.source,
+            epoch: past.epoch,
+            pid: std::process::id(),
+            service: self.service.as_str().into(),
+            host: sys::file::host_name().into(),
+        });
+        let rings_dir = past.home.rings_dir().map(Path::to_owned);
+        let beside = |name: &str| rings_dir.as_ref().map(|dir| dir.join(name));
+        let resource = |what| move |source| InitError::Resources { what, source };
+        let sites = SharedTable::create(beside("sites").as_deref(), site::MAX_SITES, SITES_BYTES)
+            .map_err(resource("the table of call sites"))?;
+        let drops = DropCounters::create(beside("drops").as_deref())
+            .map_err(resource("the counters of dropped events"))?;
+        let process_file = rings_dir
+            .as_ref()
+            .map(|dir| home::process_file(dir, &self.service))
+            .transpose()
+            .map_err(resource("the process file beside the rings"))?;
+        let rings_max = self.ring_memory_bytes / self.ring_bytes;
+        let journal = past.writer.journal().clone();
+        let shared = Arc::new(Shared {
+            number: ENGINES.fetch_add(1, Ordering::Relaxed) + 1,
+            pid: std::process::id(),
+            service: self.service,
+            limits: Limits {
+                record_bytes_max: self.record_bytes_max.min(self.ring_bytes / 4),
+                ring_bytes: self.ring_bytes,
+                rings_max,
+                overflow: self.overflow,
+                wait: self.wait,
+                linger: self.linger,
+                flush_timeout: self.flush_timeout,
+                pin: self.pin,
+            },
+            level: AtomicU8::new(self.level.lowest_number()),
+            journal: journal.clone(),
+            sites,
+            drops,
+            pool: ArrayQueue::new(rings_max),
+            rings_created: AtomicU64::new(0),
+            registrations: ArrayQueue::new(rings_max),
+            overflow: ArrayQueue::new(OVERFLOW_RECORDS),
+            closed: AtomicBool::new(false),
+            writer: OnceLock::new(),
+            writer_sleeps: AtomicBool::new(false),
+            writer_ended: AtomicBool::new(false),
+            flushes: AtomicU64::new(0),
+            progress: Mutex::new(Progress::default()),
+            progressed: Condvar::new(),
+            outlets: Mutex::new(Vec::new()),
+            home: past.home,
+        });
+        for _ in 0..FIRST_RINGS.min(rings_max) {
+            match shared.create_ring() {
+                Some(ring) => drop(shared.pool.push(ring)),
+                None => {
+                    return Err(InitError::Resources { what: "a ring", source: out_of_memory() });
+                }
+            }
+        }
+        let begin = past.begin;
+        for (name, appender) in self.appenders {
+            let place = Place {
+                source: past.source,
+                epoch: past.epoch,
+                service: &shared.service,
+                name: &name,
+                journal_dir: journal.dir(),
+                begin,
+            };
+            let mandatory = appender.is_mandatory();
+            let opened = appender.open(&place).map_err(InitError::Appender)?;
+            let outlet = Outlet::spawn(&journal, &name, mandatory, opened)
+                .map_err(resource("the thread of an appender"))?;
+            shared.outlets().push(Arc::new(outlet));
+        }
+        let writer = Writer::new(Arc::clone(&shared), past.writer, definitions, process_file);
+        let running = Running::start(&shared, writer).map_err(resource("the writer thread"))?;
+        past.sweep.as_deref().inspect(|base| {
+            recover::sweep(base, past.source, rings_dir.as_deref());
+        });
+        let logger = Logger { shared: Arc::clone(&shared) };
+        if as_process_logger {
+            site::set_define_hook(hooks::define);
+            *PROCESS.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shared));
+            PROCESS_NUMBER.store(shared.number, Ordering::SeqCst);
+            for id in site::FIRST_SITE_ID..site::next_id() {
+                shared.define_site(id);
+            }
+            site::set_process_level(self.level);
+        }
+        Ok(Guard { logger, running: Some(running) })
+    }
+}
+
+fn out_of_memory() -> io::Error {
+    io::Error::new(io::ErrorKind::OutOfMemory, "no memory is left for it")
+}
+
+/// What an engine finds at its start.
+struct Past {
+    home: Home,
+    writer: JournalWriter,
+    source: u128,
+    epoch: u64,
+    /// Where an appender begins that has no cursor yet: before the recovered events.
+    begin: Position,
+    /// Where to look for rings that earlier runs left.
+    sweep: Option<PathBuf>,
+}
+
+impl Past {
+    fn open(builder: &Builder) -> Result<Past, InitError> {
+        let now_ns = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
+        let Some(dir) = &builder.journal.dir else {
+            let (journal, writer) =
+                Journal::in_memory(builder.journal.clone()).map_err(InitError::Journal)?;
+            let begin = journal.start_position();
+            let (source, epoch) = (random_source(), now_ns as u64);
+            return Ok(Past { home: Home::on_heap(), writer, source, epoch, begin, sweep: None });
+        };
+
+        let unusable = |source| InitError::Directory { path: dir.clone(), source };
+        sys::file::create_private_dir(dir).map_err(unusable)?;
+        let Some(lock) = FileLock::try_acquire(&dir.join("lock")).map_err(unusable)? else {
+            return Err(InitError::InUse { path: dir.clone() });
+        };
+        let mut home = Home::new(dir, lock);
+        let manifest = Manifest::read(dir).map_err(unusable)?;
+        let scan = Scan::of_directory(dir).map_err(InitError::Journal)?;
+        for damage in &scan.damage {
+            selflog::warn(&format!("journal: {damage}"));
+        }
+        let ring_ends = manifest
+            .as_ref()
+            .map(|manifest| scan.ring_ends(manifest.source, manifest.epoch))
+            .unwrap_or_default();
+        let (journal, mut writer) =
+            Journal::in_directory(builder.journal.clone(), scan).map_err(InitError::Journal)?;
+        let begin = journal.end();
+        let boot_id = u128::from_be_bytes(sys::file::boot_id());
+        if let Some(manifest) = &manifest {
+            let ring_end = |ring| ring_ends.get(&ring).copied().unwrap_or(0);
+            match recover::drain(&mut writer, manifest, boot_id, ring_end) {
+                Ok(recovered) => {
+                    for reason in &recovered.unreadable {
+                        selflog::warn(&format!("a ring was left behind: {reason}"));
+                    }
+                }
+                Err(error @ recover::RecoverError::Rebooted { .. }) => {
+                    selflog::warn(&error.to_string());
+                }
+                Err(error) => return Err(InitError::Recover(error)),
+            }
+        }
+
+        let source = manifest.as_ref().map_or_else(random_source, |manifest| manifest.source);
+        let stored_epoch = manifest.as_ref().map_or(0, |manifest| manifest.epoch);
+        let epoch = (stored_epoch + 1).max(now_ns as u64);
+        let base = builder.rings_dir.clone().unwrap_or_else(home::default_rings_base);
+        let rings = match home.create_rings_dir(&base, &format!("{source:032x}-{epoch}")) {
+            Ok(rings) => Some(rings),
+            Err(error) => {
+                let base = base.display();
+                selflog::warn(&format!(
+                    "no rings below {base}: {error}; a killed process loses what is in its rings"
+                ));
+                None
+            }
+        };
+        Manifest { source, epoch, boot_id, rings }.write(dir).map_err(unusable)?;
+        Ok(Past { home, writer, source, epoch, begin, sweep: Some(base) })
+    }
+}
+
+fn random_source() -> u128 {
+    let mut bytes = [0; 16];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => u128::from_le_bytes(bytes),
+        // Without a source of randomness the time and the process are as different as can be.
+        Err(_) => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
+            now << 32 | u128::from(std::process::id())
+        }
+    }
+}
+
+/// Why an engine did not start.
+#[derive(Debug)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "field names say it")]
+pub enum InitError {
+    /// The process has a logger. Use `start` for a second one.
+    AlreadyInitialised,
+    /// An option is out of its range.
+    Invalid { what: &'static str, value: usize, remedy: &'static str },
+    /// Two appenders have one name.
+    DuplicateAppender { name: String },
+    /// The journal directory cannot be used.
+    Directory { path: PathBuf, source: io::Error },
+    /// Another process, or another engine of this one, has the journal directory.
+    InUse { path: PathBuf },
+    /// The journal cannot be read or continued.
+    Journal(JournalError),
+    /// What a dead predecessor left cannot be taken over.
+    Recover(recover::RecoverError),
+    /// An appender cannot be opened.
+    Appender(OpenError),
+    /// The operating system refused memory, a file or a thread.
+    Resources { what: &'static str, source: io::Error },
+    /// Events would survive less than was required.
+    Durability { required: Durability, reached: Durability },
+}
+
+impl fmt::Display for InitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InitError::AlreadyInitialised => {
+                write!(f, "the process has a logger already; use `start` for a second one")
+            }
+            InitError::Invalid { what, value, remedy } => {
+                write!(f, "{what} is {value}; use {remedy}")
+            }
+            InitError::DuplicateAppender { name } => {
+                write!(f, "two appenders are named `{name}`; give each its own name")
+            }
+            InitError::Directory { path, .. } => write!(
+                f,
+                "journal directory {}: it cannot be used; check the path and its permissions",
+                path.display()
+            ),
+            InitError::InUse { path } => write!(
+                f,
+                "journal directory {}: another process uses it; give each process its own",
+                path.display()
+            ),
+            InitError::Journal(_) => write!(f, "the journal cannot be opened"),
+            InitError::Recover(_) => write!(f, "what the last run left cannot be taken over"),
+            InitError::Appender(error) => error.fmt(f),
+            InitError::Resources { what, .. } => write!(f, "cannot make {what}"),
+            InitError::Durability { required, reached } => write!(
+                f,
+                "{required:?} is required and {reached:?} reached; set journal_dir, and a rings_dir on a memory file system"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for InitError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            InitError::Directory { source, .. } | InitError::Resources { source, .. } => {
+                Some(source)
+            }
+            InitError::Journal(source) => Some(source),
+            InitError::Recover(source) => Some(source),
+            InitError::Appender(error) => error.source(),
+            _ => None,
+        }
+    }
+}

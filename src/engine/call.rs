@@ -1,0 +1,381 @@
+//! What a log call does.
+//!
+//! The hot path reads the clock, reserves room in the thread's ring, writes the record and
+//! publishes it. Everything else is the cold path: a record that does not fit right now, a thread
+//! without a ring, a site without an id, a call inside a call, a logger that is gone.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::drops::Reason;
+use super::{OverflowPolicy, Shared, process};
+use crate::capture::{self, Values};
+use crate::clock;
+use crate::level::Level;
+use crate::record;
+use crate::ring::{Producer, Refresh, local};
+use crate::site::{Definition, Site};
+use crate::value::Encoder;
+
+/// No record is longer, whatever the options say.
+pub(super) const RECORD_BYTES_LIMIT: usize = record::MAX_BYTES;
+/// Records up to this length take the hot path.
+const HOT_MAX_BYTES: usize = 64 << 10;
+/// A scratch that grew beyond this is not kept.
+const SCRATCH_MAX_BYTES: usize = 256 << 10;
+/// Where a record has its ticks.
+const TICKS_AT: usize = 8;
+
+thread_local! {
+    /// Where values are rendered. Taken out while in use: a call inside `Display` finds it empty.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// The producers of loggers other than the process's, by their engine's number.
+    static OTHERS: RefCell<Vec<(u64, Producer)>> = const { RefCell::new(Vec::new()) };
+    /// Whether the thread is rollway's own: then it never waits for room.
+    static OWN_THREAD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Marks the calling thread as rollway's own.
+pub(super) fn enter_own_thread() {
+    OWN_THREAD.set(true);
+}
+
+/// The parts of a call beside its values.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    /// The call site.
+    pub site: &'static Site,
+    /// Of this call.
+    pub level: Level,
+    /// Of this call; `None` where the site's is the one.
+    pub target: Option<&'a str>,
+}
+
+impl Call<'_> {
+    /// The id that the record refers to; `None` when it must carry the definition.
+    #[inline(always)]
+    fn site_id(&self) -> Option<u32> {
+        if self.target.is_some() { None } else { self.site.id() }
+    }
+
+    fn definition(&self) -> Definition<'_> {
+        let site = self.site.definition();
+        Definition { level: self.level, target: self.target.unwrap_or(site.target), ..*site }
+    }
+}
+
+/// Logs to the process's logger.
+#[inline(always)]
+pub(crate) fn emit<V: Values>(call: Call<'_>, mut values: V) {
+    if V::RENDERS {
+        return emit_rendered(None, call, &mut values);
+    }
+    let ticks = clock::ticks();
+    let put = |producer: &mut Producer| put(producer, &call, ticks, &values, &[]);
+    if !local::with(put) {
+        emit_cold(None, call, &values, &[]);
+    }
+}
+
+/// Logs to the logger of `engine`.
+#[inline]
+pub(crate) fn emit_to<V: Values>(engine: &Arc<Shared>, call: Call<'_>, mut values: V) {
+    if V::RENDERS {
+        return emit_rendered(Some(engine), call, &mut values);
+    }
+    emit_ready(Some(engine), call, &values, &[]);
+}
+
+/// Renders values into the thread's scratch, then logs.
+#[inline(never)]
+fn emit_rendered<V: Values>(engine: Option<&Arc<Shared>>, call: Call<'_>, values: &mut V) {
+    // Without its thread-local the thread is ending; it can still log.
+    let mut scratch = SCRATCH.try_with(Cell::take).unwrap_or_default();
+    scratch.clear();
+    values.prepare(&mut scratch);
+    emit_ready(engine, call, values, &scratch);
+    if scratch.capacity() <= SCRATCH_MAX_BYTES {
+        let _ = SCRATCH.try_with(|cell| cell.set(scratch));
+    }
+}
+
+#[inline]
+fn emit_ready<V: Values>(engine: Option<&Arc<Shared>>, call: Call<'_>, values: &V, scratch: &[u8]) {
+    let ticks = clock::ticks();
+    let put = |producer: &mut Producer| put(producer, &call, ticks, values, scratch);
+    let done = match engine {
+        None => local::with(put),
+        Some(engine) if call.site_id().is_some_and(|id| engine.knows_site(id)) => {
+            with_other(engine, put).unwrap_or(false)
+        }
+        Some(_) => false,
+    };
+    if !done {
+        emit_cold(engine, call, values, scratch);
+    }
+}
+
+/// Writes the record into the ring. `false` where the cold path must see to it.
+#[inline(always)]
+fn put<V: Values>(
+    producer: &mut Producer,
+    call: &Call<'_>,
+    ticks: u64,
+    values: &V,
+    scratch: &[u8],
+) -> bool {
+    let Some(id) = call.site_id() else { return false };
+    let body = V::KINDS.listed_bytes() + values.encoded_len(scratch, HOT_MAX_BYTES);
+    let len = record::padded_len(body);
+    if len > HOT_MAX_BYTES {
+        return false;
+    }
+    let Some(slot) = producer.reserve(len) else { return false };
+    // The padding behind the values; they overwrite what is theirs.
+    if let Some(last) = slot.last_chunk_mut::<{ record::ALIGN }>() {
+        *last = [0; record::ALIGN];
+    }
+    let mut out = Encoder::new(slot);
+    record::put_header(&mut out, len, call.level, id, ticks, V::KINDS.word());
+    if V::KINDS.listed_bytes() > 0 {
+        V::encode_kinds(&mut out);
+    }
+    values.encode(scratch, HOT_MAX_BYTES, &mut out);
+    producer.commit();
+    true
+}
+
+/// Encodes the record beside the ring and finds a place for it.
+#[cold]
+#[inline(never)]
+fn emit_cold<V: Values>(engine: Option<&Arc<Shared>>, call: Call<'_>, values: &V, scratch: &[u8]) {
+    let global;
+    let engine = match engine {
+        Some(engine) => engine,
+        None => match process() {
+            Some(engine) => {
+                global = engine;
+                &global
+            }
+            None => return,
+        },
+    };
+    let id = call.site_id().filter(|id| engine.define_site(*id));
+    let definition = call.definition();
+    let definition_bytes = if id.is_none() { definition.encoded_len() } else { 0 };
+    let fixed_bytes = V::KINDS.listed_bytes() + definition_bytes;
+    let limit = engine.limits.record_bytes_max + definition_bytes;
+    let Some(run_max) = limit
+        .checked_sub(record::padded_len(fixed_bytes))
+        .and_then(|free_bytes| capture::run_max_within(values, scratch, free_bytes))
+    else {
+        return engine.drops.count(Reason::TooLong);
+    };
+    if values.encoded_len(scratch, run_max) < values.encoded_len(scratch, usize::MAX) {
+        engine.drops.count(Reason::Cut);
+    }
+    let len = record::padded_len(fixed_bytes + values.encoded_len(scratch, run_max));
+    let mut bytes = vec![0; len];
+    let mut out = Encoder::new(&mut bytes);
+    let site = id.unwrap_or(record::INLINE);
+    record::put_header(&mut out, len, call.level, site, 0, V::KINDS.word());
+    if V::KINDS.listed_bytes() > 0 {
+        V::encode_kinds(&mut out);
+    }
+    if id.is_none() {
+        definition.encode(&mut out);
+    }
+    values.encode(scratch, run_max, &mut out);
+    store(engine, call.level, &mut bytes);
+}
+
+/// Puts a finished record into the thread's ring, or wherever it belongs while that is not
+/// possible. Its time is taken anew with each try.
+fn store(engine: &Arc<Shared>, level: Level, bytes: &mut [u8]) {
+    let mut wait = Wait::new(engine, level);
+    loop {
+        let refused = match with_any(engine, |producer| try_store(producer, bytes)) {
+            Some(Ok(())) => return,
+            Some(Err(refused)) => refused,
+            None => Refresh::NoRing,
+        };
+        match refused {
+            Refresh::Ready => {}
+            Refresh::CrossedHalf => engine.wake_sleeping_writer(),
+            Refresh::Full { .. } => {
+                engine.wake_sleeping_writer();
+                if !wait.again() {
+                    return engine.drops.count(Reason::RingFull);
+                }
+            }
+            Refresh::TooLong { .. } | Refresh::Nested => {
+                return store_in_overflow(engine, bytes, &mut wait);
+            }
+            Refresh::Closed | Refresh::NoRing if OWN_THREAD.get() => {
+                return store_in_overflow(engine, bytes, &mut wait);
+            }
+            Refresh::Closed | Refresh::NoRing => match bind(engine) {
+                Bound::Ring => {}
+                Bound::Overflow => return store_in_overflow(engine, bytes, &mut wait),
+                Bound::Never(reason) => return engine.drops.count(reason),
+            },
+            Refresh::Forked => return engine.drops.count(Reason::Forked),
+        }
+    }
+}
+
+fn try_store(producer: &mut Producer, bytes: &mut [u8]) -> Result<(), Refresh> {
+    if producer.reserve(bytes.len()).is_none() {
+        match producer.refresh(bytes.len()) {
+            Refresh::Ready => {}
+            refused => return Err(refused),
+        }
+    }
+    let ticks = clock::ticks();
+    if let Some(field) = bytes.get_mut(TICKS_AT..TICKS_AT + 8) {
+        field.copy_from_slice(&ticks.to_le_bytes());
+    }
+    match producer.reserve(bytes.len()) {
+        Some(slot) => slot.copy_from_slice(bytes),
+        None => return Err(Refresh::Ready),
+    }
+    producer.commit();
+    Ok(())
+}
+
+fn store_in_overflow(engine: &Shared, bytes: &mut [u8], wait: &mut Wait<'_>) {
+    if engine.is_forked() {
+        return engine.drops.count(Reason::Forked);
+    }
+    loop {
+        if engine.is_closed() {
+            return engine.drops.count(Reason::ShutDown);
+        }
+        if let Some(field) = bytes.get_mut(TICKS_AT..TICKS_AT + 8) {
+            field.copy_from_slice(&clock::ticks().to_le_bytes());
+        }
+        if engine.overflow.push(bytes.into()).is_ok() {
+            return;
+        }
+        engine.wake_sleeping_writer();
+        if !wait.again() {
+            return engine.drops.count(Reason::OverflowFull);
+        }
+    }
+}
+
+enum Bound {
+    Ring,
+    Overflow,
+    Never(Reason),
+}
+
+/// Gives the thread a ring of the engine.
+fn bind(engine: &Arc<Shared>) -> Bound {
+    if engine.is_forked() {
+        return Bound::Never(Reason::Forked);
+    }
+    if engine.is_closed() {
+        return Bound::Never(Reason::ShutDown);
+    }
+    let Some(ring) = engine.take_ring() else { return Bound::Overflow };
+    let (producer, consumer) = ring.split();
+    let installed = if engine.is_process_logger() {
+        local::try_install(producer)
+    } else {
+        install_other(engine, producer)
+    };
+    match installed {
+        Ok(()) => {
+            engine.register(consumer);
+            Bound::Ring
+        }
+        Err(producer) => {
+            producer.retire();
+            engine.give_back(consumer);
+            Bound::Overflow
+        }
+    }
+}
+
+/// Gives the calling thread its ring ahead of its first log call.
+pub(super) fn prepare_thread(engine: &Arc<Shared>) {
+    let has_ring = with_any(engine, |producer| {
+        !matches!(
+            producer.refresh(record::HEADER_BYTES),
+            Refresh::NoRing | Refresh::Closed | Refresh::Forked
+        )
+    });
+    if !has_ring.unwrap_or(false) {
+        bind(engine);
+    }
+}
+
+/// The thread's producer for this engine; `None` without one, and inside another call.
+fn with_any<R>(engine: &Shared, f: impl FnOnce(&mut Producer) -> R) -> Option<R> {
+    if engine.is_process_logger() { Some(local::with(f)) } else { with_other(engine, f) }
+}
+
+#[inline]
+fn with_other<R>(engine: &Shared, f: impl FnOnce(&mut Producer) -> R) -> Option<R> {
+    OTHERS
+        .try_with(|others| {
+            let mut others = others.try_borrow_mut().ok()?;
+            let (_, producer) = others.iter_mut().find(|(number, _)| *number == engine.number)?;
+            Some(f(producer))
+        })
+        .ok()?
+}
+
+/// Keeps a producer for another logger than the process's. Producers of loggers that are gone leave.
+fn install_other(engine: &Shared, producer: Producer) -> Result<(), Producer> {
+    let mut producer = Some(producer);
+    let _ = OTHERS.try_with(|others| {
+        if let Ok(mut others) = others.try_borrow_mut() {
+            others.retain(|(number, known)| *number != engine.number && !known.is_closed());
+            others.extend(producer.take().map(|producer| (engine.number, producer)));
+        }
+    });
+    producer.map_or(Ok(()), Err)
+}
+
+/// Waiting for room, as long as the overflow policy allows.
+struct Wait<'a> {
+    engine: &'a Shared,
+    policy: OverflowPolicy,
+    began: Option<Instant>,
+    rounds: u32,
+}
+
+impl Wait<'_> {
+    fn new(engine: &Shared, level: Level) -> Wait<'_> {
+        let policy = match engine.limits.overflow {
+            _ if OWN_THREAD.try_with(Cell::get).unwrap_or(true) => OverflowPolicy::Drop,
+            OverflowPolicy::DropBelow(kept) if level >= kept => OverflowPolicy::Block,
+            OverflowPolicy::DropBelow(_) => OverflowPolicy::Drop,
+            policy => policy,
+        };
+        Wait { engine, policy, began: None, rounds: 0 }
+    }
+
+    /// Waits a little. `false` when the time is over, or nobody will ever make room.
+    fn again(&mut self) -> bool {
+        if !self.engine.writer_lives() {
+            return false;
+        }
+        let began = *self.began.get_or_insert_with(Instant::now);
+        match self.policy {
+            OverflowPolicy::Block => {}
+            OverflowPolicy::BlockFor(limit) if began.elapsed() < limit => {}
+            _ => return false,
+        }
+        self.rounds += 1;
+        match self.rounds {
+            0..100 => std::hint::spin_loop(),
+            100..200 => std::thread::yield_now(),
+            _ => std::thread::sleep(Duration::from_micros(50)),
+        }
+        true
+    }
+}

@@ -1,0 +1,117 @@
+//! Why events were dropped, and how many.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use crate::sync::Ordering;
+use crate::sys::words::SharedWords;
+
+/// A reason to drop an event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reason {
+    /// The thread's ring was full and the overflow policy said so, or a bounded wait was over.
+    RingFull,
+    /// The overflow ring was full.
+    OverflowFull,
+    /// The logger was shut down, or there was none any more.
+    ShutDown,
+    /// The call ran in a forked child that has no logger of its own.
+    Forked,
+    /// Its fixed-size values alone exceed the limit of a record.
+    TooLong,
+    /// Not a drop: a string of the event was cut.
+    Cut,
+}
+
+impl Reason {
+    const ALL: [Reason; 6] = [
+        Reason::RingFull,
+        Reason::OverflowFull,
+        Reason::ShutDown,
+        Reason::Forked,
+        Reason::TooLong,
+        Reason::Cut,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Reason::RingFull => "ring full",
+            Reason::OverflowFull => "overflow ring full",
+            Reason::ShutDown => "after shutdown",
+            Reason::Forked => "in a forked child",
+            Reason::TooLong => "too long",
+            Reason::Cut => "cut",
+        }
+    }
+}
+
+/// Counters that outlive the process where its rings do.
+#[derive(Debug)]
+pub(crate) struct DropCounters {
+    words: SharedWords,
+}
+
+impl DropCounters {
+    /// New counters, in a file at `path` or in memory.
+    pub(crate) fn create(path: Option<&Path>) -> io::Result<DropCounters> {
+        Ok(DropCounters { words: SharedWords::create(path, Reason::ALL.len())? })
+    }
+
+    /// Counts one event. Wait-free.
+    pub(crate) fn count(&self, reason: Reason) {
+        // Relaxed: a number that nothing else depends on.
+        self.words.word(reason as usize).fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The counts so far.
+    pub(crate) fn counts(&self) -> Dropped {
+        let count = |reason: Reason| self.words.word(reason as usize).load(Ordering::Relaxed);
+        Dropped { counts: Reason::ALL.map(count) }
+    }
+}
+
+/// How many events were dropped, by reason.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Dropped {
+    counts: [u64; 6],
+}
+
+impl Dropped {
+    /// All dropped events. Cut ones are not among them.
+    pub fn total(&self) -> u64 {
+        self.reasons().map(|(_, count)| count).sum()
+    }
+
+    /// Events with a string that was cut to the limit of a record.
+    pub fn cut(&self) -> u64 {
+        self.counts[Reason::Cut as usize]
+    }
+
+    /// The reasons that occurred, with their counts.
+    pub fn reasons(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counted = Reason::ALL.into_iter().zip(self.counts);
+        counted
+            .filter(|(reason, count)| *reason != Reason::Cut && *count > 0)
+            .map(|(reason, count)| (reason.name(), count))
+    }
+
+    /// What was dropped since `earlier`.
+    pub(crate) fn since(&self, earlier: &Dropped) -> Dropped {
+        let mut counts = self.counts;
+        for (count, earlier) in counts.iter_mut().zip(earlier.counts) {
+            *count = count.saturating_sub(earlier);
+        }
+        Dropped { counts }
+    }
+}
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (name, count)) in self.reasons().enumerate() {
+            let comma = if at > 0 { ", " } else { "" };
+            write!(f, "{comma}{count} {name}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,504 @@
+//! From log calls to outlets: init and shutdown, the writer loop, the outlet loop.
+
+mod builder;
+pub(crate) mod call;
+mod drops;
+mod home;
+pub(crate) mod outlet;
+pub(crate) mod selflog;
+mod shutdown;
+mod writer;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_queue::ArrayQueue;
+
+pub use builder::{Builder, InitError, builder, init};
+pub use drops::Dropped;
+pub use outlet::OutletStats;
+pub use shutdown::{AppenderReport, ShutdownReport};
+
+use crate::capture::Values;
+use crate::journal::{Journal, Position};
+use crate::level::{Level, LevelFilter};
+use crate::ring::{Consumer, Ring};
+use crate::site;
+use crate::sys::table::SharedTable;
+use call::Call;
+use drops::DropCounters;
+use home::Home;
+use outlet::Outlet;
+
+/// What a log call does when its thread's ring is full.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum OverflowPolicy {
+    /// It waits for room. Nothing is lost.
+    #[default]
+    Block,
+    /// It waits for this long, then drops its event.
+    BlockFor(Duration),
+    /// It drops its event.
+    Drop,
+    /// It drops its event if that is below the level, else it waits.
+    DropBelow(Level),
+}
+
+/// How the writer thread waits for events.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum WaitStrategy {
+    /// It looks again at once for a while, then after sleeps that grow from 50 µs to 10 ms.
+    #[default]
+    Adaptive,
+    /// It never sleeps. Costs a core.
+    Spin,
+    /// It sleeps this long between two looks.
+    Sleep(Duration),
+    /// There is no writer thread: the host calls [`Guard::poll`].
+    Manual,
+}
+
+/// What an event survives once it got there.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[non_exhaustive]
+pub enum Durability {
+    /// Queued: in a ring on the heap. Survives nothing.
+    L0,
+    /// Committed: in a mapping or file that outlives the process. Survives a kill.
+    L1,
+    /// Synced: covered by a successful fdatasync. Survives a power failure.
+    L2,
+}
+
+/// A logger: a handle to one engine. Cheap to clone.
+///
+/// The macros log to the process's logger unless they are given another one.
+///
+/// # Examples
+/// ```
+/// let guard = rollway::builder().start()?;
+/// let logger = guard.logger();
+/// rollway::info!(logger: logger, "only this logger sees {}", "me");
+/// # Ok::<(), rollway::InitError>(())
+/// ```
+#[derive(Clone)]
+pub struct Logger {
+    shared: Arc<Shared>,
+}
+
+impl Logger {
+    /// Whether it takes events of this level.
+    #[inline]
+    pub fn is_enabled(&self, level: Level) -> bool {
+        self.level().allows(level)
+    }
+
+    /// From which level on it takes events.
+    #[inline]
+    pub fn level(&self) -> LevelFilter {
+        LevelFilter::from_lowest_number(self.shared.level.load(Ordering::Relaxed))
+    }
+
+    /// Changes the level while the program runs.
+    pub fn set_level(&self, level: impl Into<LevelFilter>) {
+        let level = level.into();
+        self.shared.level.store(level.lowest_number(), Ordering::Relaxed);
+        if self.shared.is_process_logger() {
+            site::set_process_level(level);
+        }
+    }
+
+    /// Logs one event. What the macros call.
+    #[doc(hidden)]
+    #[inline]
+    pub fn emit<V: Values>(&self, call: Call<'_>, values: V) {
+        call::emit_to(&self.shared, call, values);
+    }
+
+    /// Gives the calling thread its ring now, so that its first log call need not.
+    pub fn prepare_thread(&self) {
+        call::prepare_thread(&self.shared);
+    }
+
+    /// Returns once everything logged before the call has reached every mandatory appender, or
+    /// fails after the flush timeout.
+    ///
+    /// # Errors
+    /// [`FlushError`] names who has not got everything.
+    pub fn flush(&self) -> Result<(), FlushError> {
+        self.shared.flush(Durability::L1, Instant::now() + self.shared.limits.flush_timeout)
+    }
+
+    /// The same, and all of it survives what `durability` names. L0 and L1 are what
+    /// [`Logger::flush`] does.
+    ///
+    /// # Errors
+    /// As [`Logger::flush`], and when a sync failed.
+    pub fn flush_to(&self, durability: Durability) -> Result<(), FlushError> {
+        self.shared.flush(durability, Instant::now() + self.shared.limits.flush_timeout)
+    }
+
+    /// Counters and positions of the engine.
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
+    }
+}
+
+impl fmt::Debug for Logger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Logger")
+            .field("service", &self.shared.service)
+            .field("level", &self.level())
+            .finish()
+    }
+}
+
+/// Keeps an engine running. Dropping it shuts the engine down within the flush timeout.
+#[must_use = "dropping the guard shuts the logger down"]
+pub struct Guard {
+    logger: Logger,
+    running: Option<shutdown::Running>,
+}
+
+impl Guard {
+    /// The logger that this guard keeps.
+    pub fn logger(&self) -> &Logger {
+        &self.logger
+    }
+
+    /// See [`Logger::flush`].
+    ///
+    /// # Errors
+    /// As [`Logger::flush`].
+    pub fn flush(&self) -> Result<(), FlushError> {
+        self.logger.flush()
+    }
+
+    /// See [`Logger::flush_to`].
+    ///
+    /// # Errors
+    /// As [`Logger::flush_to`].
+    pub fn flush_to(&self, durability: Durability) -> Result<(), FlushError> {
+        self.logger.flush_to(durability)
+    }
+
+    /// See [`Logger::stats`].
+    pub fn stats(&self) -> Stats {
+        self.logger.stats()
+    }
+
+    /// Moves what is in the rings to the journal, once. For [`WaitStrategy::Manual`]; otherwise the
+    /// writer thread does it and this returns `false`. `true` when there was something to move.
+    pub fn poll(&mut self) -> bool {
+        self.running.as_mut().is_some_and(shutdown::Running::poll)
+    }
+
+    /// Stops the producers, drains the rings, lets the appenders finish, and says what was
+    /// delivered and what was left. Returns at the deadline at the latest, give or take the time of
+    /// one write.
+    pub fn shutdown(mut self, timeout: Duration) -> ShutdownReport {
+        self.end(timeout)
+    }
+
+    fn end(&mut self, timeout: Duration) -> ShutdownReport {
+        match self.running.take() {
+            Some(running) => running.shutdown(&self.logger.shared, Instant::now() + timeout),
+            None => ShutdownReport::default(),
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if self.running.is_none() {
+            return;
+        }
+        let report = self.end(self.logger.shared.limits.flush_timeout);
+        if report.left() > 0 {
+            selflog::warn(&format!("shutdown left {} events undelivered", report.left()));
+        }
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").field("logger", &self.logger).finish_non_exhaustive()
+    }
+}
+
+/// Who had not got everything when a flush ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are the words of the message")]
+pub struct FlushError {
+    pub waiting_for: String,
+    pub reason: String,
+}
+
+impl fmt::Display for FlushError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "flush: {} {}", self.waiting_for, self.reason)
+    }
+}
+
+impl std::error::Error for FlushError {}
+
+/// Counters and positions of an engine.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Stats {
+    /// What an event survives when its log call returns.
+    pub durability: Durability,
+    /// Threads that have a ring.
+    pub rings: usize,
+    /// Blocks written to the journal.
+    pub blocks: u64,
+    /// Bytes of records written to the journal.
+    pub record_bytes: u64,
+    /// Where the journal ends.
+    pub end: Position,
+    /// Dropped and cut events.
+    pub dropped: Dropped,
+    /// The error that keeps the writer from the journal right now.
+    pub journal_error: Option<String>,
+    /// The appenders.
+    pub appenders: Vec<OutletStats>,
+}
+
+/// The bounds and choices that never change.
+pub(crate) struct Limits {
+    pub(crate) record_bytes_max: usize,
+    pub(crate) ring_bytes: usize,
+    pub(crate) rings_max: usize,
+    pub(crate) overflow: OverflowPolicy,
+    pub(crate) wait: WaitStrategy,
+    pub(crate) linger: Duration,
+    pub(crate) flush_timeout: Duration,
+    pub(crate) pin: Option<usize>,
+}
+
+/// What log calls, the writer and everybody else share.
+pub(crate) struct Shared {
+    /// Tells engines of one process apart.
+    number: u64,
+    pid: u32,
+    service: String,
+    limits: Limits,
+    level: AtomicU8,
+    home: Home,
+    journal: Journal,
+    /// Definitions of call sites, readable after the death of the process.
+    sites: SharedTable,
+    drops: DropCounters,
+    /// Rings that wait for a thread.
+    pool: ArrayQueue<Ring>,
+    /// Rings that were created.
+    rings_created: AtomicU64,
+    /// Rings that got a thread and are not known to the writer yet.
+    registrations: ArrayQueue<Consumer>,
+    /// Records of calls that have no ring.
+    overflow: ArrayQueue<Box<[u8]>>,
+    closed: AtomicBool,
+    writer: OnceLock<Thread>,
+    writer_sleeps: AtomicBool,
+    writer_ended: AtomicBool,
+    /// Flushes that were asked for.
+    flushes: AtomicU64,
+    progress: Mutex<Progress>,
+    progressed: Condvar,
+    outlets: Mutex<Vec<Arc<Outlet>>>,
+}
+
+/// What the writer tells about itself.
+#[derive(Default, Clone)]
+struct Progress {
+    /// The last flush whose events are all in the journal.
+    flushed: u64,
+    blocks: u64,
+    record_bytes: u64,
+    rings: usize,
+    error: Option<String>,
+}
+
+/// The engine behind the process's logger.
+static PROCESS: RwLock<Option<Arc<Shared>>> = RwLock::new(None);
+/// The number of the engine behind the process's logger; 0 without one.
+static PROCESS_NUMBER: AtomicU64 = AtomicU64::new(0);
+/// Engines so far.
+static ENGINES: AtomicU64 = AtomicU64::new(0);
+
+/// The engine of the process's logger. Never waits: during an init or shutdown there is none.
+fn process() -> Option<Arc<Shared>> {
+    PROCESS.try_read().ok()?.clone()
+}
+
+/// The process's logger, if there is one.
+pub fn logger() -> Option<Logger> {
+    process().map(|shared| Logger { shared })
+}
+
+impl Shared {
+    /// Whether the site table has this site. One load.
+    #[inline]
+    fn knows_site(&self, id: u32) -> bool {
+        self.sites.get(id - site::FIRST_SITE_ID).is_some()
+    }
+
+    /// Enters a site in the table beside the rings. `false` when the table is full.
+    fn define_site(&self, id: u32) -> bool {
+        let Some(slot) = id.checked_sub(site::FIRST_SITE_ID) else { return false };
+        if self.sites.get(slot).is_some() {
+            return true;
+        }
+        let Some(site) = site::find(id) else { return false };
+        self.sites.define(slot, &site.definition().to_bytes())
+    }
+
+    fn is_process_logger(&self) -> bool {
+        PROCESS_NUMBER.load(Ordering::Relaxed) == self.number
+    }
+
+    fn is_closed(&self) -> bool {
+        // Acquire: pairs with the Release in `close`.
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Whether this is a forked child's copy.
+    fn is_forked(&self) -> bool {
+        std::process::id() != self.pid
+    }
+
+    fn writer_lives(&self) -> bool {
+        !self.writer_ended.load(Ordering::Acquire)
+    }
+
+    /// Wakes the writer if it sleeps. Cold: the wake-up takes microseconds.
+    #[cold]
+    fn wake_sleeping_writer(&self) {
+        if self.writer_sleeps.swap(false, Ordering::Relaxed) {
+            self.wake_writer();
+        }
+    }
+
+    fn wake_writer(&self) {
+        if let Some(writer) = self.writer.get() {
+            writer.unpark();
+        }
+    }
+
+    /// A ring that is ready, or a new one; `None` at the bound, and when no memory is left.
+    fn take_ring(&self) -> Option<Ring> {
+        self.pool.pop().or_else(|| self.create_ring())
+    }
+
+    fn create_ring(&self) -> Option<Ring> {
+        let created = self.rings_created.fetch_add(1, Ordering::Relaxed);
+        if created >= self.limits.rings_max as u64 {
+            self.rings_created.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        match self.home.create_ring(created as u32 + 1, self.limits.ring_bytes) {
+            Ok(ring) => Some(ring),
+            Err(_) => {
+                self.rings_created.fetch_sub(1, Ordering::Relaxed);
+                None
+            }
+        }
+    }
+
+    fn register(&self, consumer: Consumer) {
+        // The queue has room for every ring there can be.
+        let _ = self.registrations.push(consumer);
+    }
+
+    /// Returns a ring whose thread has ended and whose records are in the journal.
+    fn give_back(&self, consumer: Consumer) {
+        if let Ok(ring) = consumer.reclaim() {
+            let _ = self.pool.push(ring);
+        }
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn outlets(&self) -> MutexGuard<'_, Vec<Arc<Outlet>>> {
+        self.outlets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until everything in the rings is in the journal.
+    fn flush_rings(&self, deadline: Instant) -> Result<(), FlushError> {
+        let ticket = self.flushes.fetch_add(1, Ordering::AcqRel) + 1;
+        let mut progress = self.progress();
+        while progress.flushed < ticket {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || !self.writer_lives() {
+                let reason = match &progress.error {
+                    Some(error) => format!("cannot write the journal: {error}"),
+                    None => "did not finish in time".to_owned(),
+                };
+                return Err(FlushError { waiting_for: "the writer".to_owned(), reason });
+            }
+            self.wake_writer();
+            let step = left.min(Duration::from_millis(50));
+            let waited = self.progressed.wait_timeout(progress, step);
+            progress = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Ok(())
+    }
+
+    fn flush(&self, durability: Durability, deadline: Instant) -> Result<(), FlushError> {
+        self.flush_rings(deadline)?;
+        let end = self.journal.end();
+        let synced = durability >= Durability::L2;
+        if synced {
+            self.journal.sync().map_err(|error| FlushError {
+                waiting_for: "the journal".to_owned(),
+                reason: selflog::chain(&error),
+            })?;
+        }
+        let outlets = self.outlets().clone();
+        for outlet in outlets.iter().filter(|outlet| outlet.is_mandatory()) {
+            let reached = outlet.wait_settled(end, deadline)
+                && (!synced || outlet.wait_synced(end, deadline));
+            if !reached {
+                let reason = outlet.stats().failing.unwrap_or("did not finish in time".to_owned());
+                let waiting_for = format!("appender `{}`", outlet.name());
+                return Err(FlushError { waiting_for, reason });
+            }
+        }
+        Ok(())
+    }
+
+    fn stats(&self) -> Stats {
+        let progress = self.progress().clone();
+        Stats {
+            durability: self.home.durability(),
+            rings: progress.rings,
+            blocks: progress.blocks,
+            record_bytes: progress.record_bytes,
+            end: self.journal.end(),
+            dropped: self.drops.counts(),
+            journal_error: progress.error,
+            appenders: self.outlets().iter().map(|outlet| outlet.stats()).collect(),
+        }
+    }
+}
+
+/// Hooks of the macros into the engine of the process.
+pub(crate) mod hooks {
+    use super::*;
+
+    /// Defines a site in the process's engine. `false` while an engine comes or goes: the site
+    /// stays without an id for now.
+    pub(crate) fn define(id: u32) -> bool {
+        match PROCESS.try_read() {
+            Ok(engine) => engine.as_ref().is_none_or(|engine| engine.define_site(id)),
+            Err(_) => false,
+        }
+    }
+}

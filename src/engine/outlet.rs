@@ -1,0 +1,377 @@
+//! One appender and the thread that runs it.
+//!
+//! An outlet reads the journal at its appender's pace. What the appender does not take is offered
+//! again, from its settled position on, after a pause that grows from 50 ms to 5 s.
+
+use std::cell::Cell;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::appender::{AppendError, Appender, Batch, Counts, Opened, OutletSide};
+use crate::engine::selflog;
+use crate::journal::{Cursor, Journal, Position, Reader};
+
+/// The first pause after a failure, doubled with each further one.
+const RETRY_MIN: Duration = Duration::from_millis(50);
+/// The longest pause between two tries.
+const RETRY_MAX: Duration = Duration::from_secs(5);
+/// How long an idle outlet waits for a block before it looks whether somebody wants it to end.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// A running appender.
+pub(crate) struct Outlet {
+    shared: Arc<Shared>,
+    journal: Journal,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What an outlet has done so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OutletStats {
+    /// The appender's name.
+    pub name: String,
+    /// Events that were taken and settled.
+    pub delivered: u64,
+    /// Events, or runs of them, that could not be read from the journal.
+    pub damaged: u64,
+    /// Events in batches that can never fit.
+    pub oversized: u64,
+    /// Segments that went before an optional appender reached them.
+    pub overtaken_segments: u64,
+    /// Tries that failed.
+    pub errors: u64,
+    /// The error that holds the appender up right now.
+    pub failing: Option<String>,
+    /// Everything before it has reached the destination.
+    pub settled: Position,
+}
+
+struct Shared {
+    name: String,
+    is_mandatory: bool,
+    state: Mutex<State>,
+    changed: Condvar,
+    stop: AtomicBool,
+    delivered: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    settled: Position,
+    synced: Position,
+    /// Somebody waits for a sync up to here.
+    sync_wanted: Position,
+    deadline: Option<Instant>,
+    damaged: u64,
+    oversized: u64,
+    overtaken_segments: u64,
+    errors: u64,
+    failing: Option<String>,
+    ended: bool,
+}
+
+impl Outlet {
+    /// Starts the thread of an open appender. It begins where the appender has settled.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub(crate) fn spawn(
+        journal: &Journal,
+        name: &str,
+        is_mandatory: bool,
+        appender: Opened,
+    ) -> io::Result<Outlet> {
+        let settled = match &appender {
+            Opened::Events(appender) => appender.settled(),
+            Opened::Blocks(appender) => appender.settled(),
+        };
+        let shared = Arc::new(Shared {
+            name: name.to_owned(),
+            is_mandatory,
+            state: Mutex::new(State { settled, ..State::default() }),
+            changed: Condvar::new(),
+            stop: AtomicBool::new(false),
+            delivered: AtomicU64::new(0),
+        });
+        let mut side = Side {
+            shared: Arc::clone(&shared),
+            cursor: journal.register(name, is_mandatory, settled),
+            journal: journal.clone(),
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("rollway-{}", name.chars().take(7).collect::<String>()))
+            .spawn(move || {
+                super::call::enter_own_thread();
+                let _ended = Ended(Arc::clone(&side.shared));
+                match appender {
+                    Opened::Events(appender) => Run::new(side, appender).run(),
+                    Opened::Blocks(mut appender) => appender.run(&mut side),
+                }
+            })?;
+        Ok(Outlet { shared, journal: journal.clone(), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// The appender's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Whether the journal keeps what the appender has not settled.
+    pub(crate) fn is_mandatory(&self) -> bool {
+        self.shared.is_mandatory
+    }
+
+    /// What the outlet has done so far.
+    pub(crate) fn stats(&self) -> OutletStats {
+        let state = self.shared.state();
+        OutletStats {
+            name: self.shared.name.clone(),
+            delivered: self.shared.delivered.load(Ordering::Relaxed),
+            damaged: state.damaged,
+            oversized: state.oversized,
+            overtaken_segments: state.overtaken_segments,
+            errors: state.errors,
+            failing: state.failing.clone(),
+            settled: state.settled,
+        }
+    }
+
+    /// Waits until everything before `position` has reached the destination. `false` when it had
+    /// not by `deadline`.
+    pub(crate) fn wait_settled(&self, position: Position, deadline: Instant) -> bool {
+        self.shared.wait(deadline, |state| state.settled >= position)
+    }
+
+    /// Waits until everything before `position` survives a power failure at the destination.
+    /// `false` when it did not by `deadline`.
+    pub(crate) fn wait_synced(&self, position: Position, deadline: Instant) -> bool {
+        {
+            let mut state = self.shared.state();
+            state.sync_wanted = position.max(state.sync_wanted);
+        }
+        self.journal.wake();
+        self.shared.wait(deadline, |state| state.synced >= position)
+    }
+
+    /// Asks the thread to deliver everything up to the end of the journal and then to end, at
+    /// `deadline` at the latest. Returns at once; [`Outlet::join`] waits.
+    pub(crate) fn stop(&self, deadline: Instant) {
+        self.shared.state().deadline = Some(deadline);
+        // Release: pairs with the Acquire in `Side::is_stopping`; the deadline is visible with it.
+        self.shared.stop.store(true, Ordering::Release);
+        self.shared.changed.notify_all();
+        self.journal.wake();
+    }
+
+    /// Waits for the end of the thread after [`Outlet::stop`], until `deadline`. A thread that hangs
+    /// in its destination is left behind.
+    pub(crate) fn join(&self, deadline: Instant) -> OutletStats {
+        if self.shared.wait(deadline, |state| state.ended) {
+            let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+            // A panic of the thread was reported by the panic hook; its counts stand.
+            thread.map(JoinHandle::join);
+        }
+        self.stats()
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(&self, deadline: Instant, reached: impl Fn(&State) -> bool) -> bool {
+        let mut state = self.state();
+        loop {
+            if reached(&state) {
+                return true;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || state.ended {
+                return false;
+            }
+            state =
+                self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// The outlet as its own thread sees it.
+struct Side {
+    shared: Arc<Shared>,
+    cursor: Cursor,
+    journal: Journal,
+}
+
+impl OutletSide for Side {
+    fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    fn settle(&mut self, position: Position, events: u64) {
+        self.cursor.settle(position);
+        self.shared.delivered.fetch_add(events, Ordering::Relaxed);
+        let mut state = self.shared.state();
+        state.failing = None;
+        if state.settled != position {
+            state.settled = position;
+            drop(state);
+            self.shared.changed.notify_all();
+        }
+    }
+
+    fn failed(&mut self, reason: &str) {
+        selflog::warn(&format!("appender `{}`: {reason}", self.shared.name));
+        let mut state = self.shared.state();
+        state.errors += 1;
+        state.failing = Some(reason.to_owned());
+    }
+
+    fn recovered(&mut self) {
+        self.shared.state().failing = None;
+    }
+
+    fn is_stopping(&self) -> bool {
+        // Acquire: pairs with the Release in `Outlet::stop`.
+        self.shared.stop.load(Ordering::Acquire)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.shared.state().deadline
+    }
+
+    fn pause(&mut self, pause: Duration) {
+        let until = Instant::now() + pause;
+        let was_stopping = self.is_stopping();
+        let mut state = self.shared.state();
+        loop {
+            let end = state.deadline.map_or(until, |deadline| until.min(deadline));
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.is_stopping() != was_stopping {
+                return;
+            }
+            let waited = self.shared.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// The loop of an appender that takes events.
+struct Run {
+    side: Side,
+    reader: Reader,
+    appender: Box<dyn Appender>,
+    retry: Duration,
+    counts: Cell<Counts>,
+}
+
+/// Whether there was something to do.
+enum Progress {
+    Appended(Counts),
+    Damaged,
+    AtEnd,
+}
+
+impl Run {
+    fn new(side: Side, appender: Box<dyn Appender>) -> Run {
+        let reader = side.journal.reader(appender.settled());
+        Run { side, reader, appender, retry: RETRY_MIN, counts: Cell::default() }
+    }
+
+    fn run(&mut self) {
+        loop {
+            match self.step() {
+                Ok(Progress::Appended(counts)) => self.delivered(counts),
+                Ok(Progress::Damaged) => self.side.shared.state().damaged += 1,
+                Ok(Progress::AtEnd) if self.side.is_stopping() => break,
+                Ok(Progress::AtEnd) => self.idle(),
+                Err(error) => self.failed(&error),
+            }
+            if self.past_deadline() {
+                break;
+            }
+        }
+        let deadline = self.side.deadline().unwrap_or_else(Instant::now);
+        if let Err(error) = self.appender.flush(deadline) {
+            self.failed(&error);
+        }
+        self.side.settle(self.appender.settled(), 0);
+    }
+
+    /// Hands one block to the appender.
+    fn step(&mut self) -> Result<Progress, AppendError> {
+        let block = match self.reader.next() {
+            Ok(Some(block)) => block,
+            Ok(None) => return Ok(Progress::AtEnd),
+            Err(error) => {
+                let name = &self.side.shared.name;
+                selflog::warn(&format!("appender `{name}` passes over {}", selflog::chain(&error)));
+                return Ok(Progress::Damaged);
+            }
+        };
+        match self.appender.append(&Batch::new(&block, &self.counts)) {
+            Ok(()) => Ok(Progress::Appended(self.counts.get())),
+            Err(AppendError::TooLarge { .. }) => {
+                self.side.shared.state().oversized += block.events.count();
+                Ok(Progress::Appended(Counts::default()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn delivered(&mut self, counts: Counts) {
+        self.retry = RETRY_MIN;
+        {
+            let mut state = self.side.shared.state();
+            state.damaged += counts.damaged;
+            state.overtaken_segments = self.reader.overtaken_segments();
+        }
+        self.side.settle(self.appender.settled(), counts.events);
+    }
+
+    /// At the end of the journal: sync if somebody waits for it, then wait for the next block.
+    fn idle(&mut self) {
+        let settled = self.appender.settled();
+        let wanted = {
+            let state = self.side.shared.state();
+            (state.sync_wanted > state.synced).then_some(state.sync_wanted)
+        };
+        if wanted.is_some_and(|wanted| settled >= wanted) {
+            match self.appender.sync(Instant::now() + RETRY_MAX) {
+                Ok(()) => {
+                    self.side.shared.state().synced = settled;
+                    self.side.shared.changed.notify_all();
+                }
+                Err(error) => self.failed(&error),
+            }
+            return;
+        }
+        self.side.journal.wait(self.reader.position(), IDLE);
+    }
+
+    /// Counts the failure, pauses, and goes back to the settled position.
+    fn failed(&mut self, error: &AppendError) {
+        self.side.failed(&selflog::chain(error));
+        self.side.pause(self.retry);
+        self.retry = (self.retry * 2).min(RETRY_MAX);
+        self.reader.seek(self.appender.settled());
+    }
+
+    fn past_deadline(&self) -> bool {
+        self.side.is_stopping() && self.side.deadline().is_some_and(|at| Instant::now() >= at)
+    }
+}
+
+/// Says that the thread has ended, however it ends.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.state().ended = true;
+        self.0.changed.notify_all();
+    }
+}

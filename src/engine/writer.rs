@@ -1,0 +1,491 @@
+//! The only consumer of all rings.
+//!
+//! A pass takes what the rings hold, copies it verbatim into a block and appends the block to the
+//! journal; only then do the rings' heads move. It never formats, and never waits for a socket or
+//! an appender. Records that the journal does not take stay in their rings, and there the overflow
+//! policy applies.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rkyv::util::AlignedVec;
+
+use super::drops::Dropped;
+use super::{Shared, WaitStrategy, selflog};
+use crate::block::build::{self, ChunkSource, EventsHead};
+use crate::block::define::Definitions;
+use crate::capture;
+use crate::clock::{Anchor, Rate, Timeline};
+use crate::event::ThreadInfo;
+use crate::journal::{JournalError, JournalWriter};
+use crate::level::Level;
+use crate::record;
+use crate::recover::ProcessFile;
+use crate::ring::Consumer;
+use crate::site::{self, Definition, Names};
+
+/// A block is closed when this much is in the rings, or after the linger time.
+const BLOCK_BYTES: usize = 64 << 10;
+/// All chunks of one block together take at most this much.
+const BLOCK_BYTES_MAX: usize = 3 << 20;
+/// Ring number of what the writer says itself.
+const OWN_RING: u32 = 0;
+/// Ring number of the overflow ring. Threads' rings have numbers from 1 up.
+const OVERFLOW_RING: u32 = u32::MAX;
+/// Thread number of both.
+const OWN_THREAD: u32 = 0;
+/// The dropped events are reported in the log at most this often.
+const REPORT_EVERY: Duration = Duration::from_millis(100);
+/// The anchor beside the rings is at most this old while events flow.
+const ANCHOR_EVERY: Duration = Duration::from_millis(50);
+/// The first and the longest sleep of an adaptive wait.
+const SLEEP_MIN: Duration = Duration::from_micros(50);
+const SLEEP_MAX: Duration = Duration::from_millis(10);
+/// How long an adaptive wait looks again at once before it sleeps.
+const SPIN: Duration = Duration::from_micros(20);
+/// A pause between two looks at the rings, so that producers keep their cache lines.
+const LOOK_PAUSE_SPINS: u32 = 20;
+/// The pause after the journal refused a block, doubled up to the longest.
+const RETRY_MIN: Duration = Duration::from_millis(1);
+const RETRY_MAX: Duration = Duration::from_millis(200);
+
+/// What the writer says in the log itself.
+static DROPPED: Definition<'static> = Definition {
+    level: Level::WARN,
+    line: line!(),
+    column: 0,
+    target: "rollway",
+    module: module_path!(),
+    file: file!(),
+    template: "{} events were dropped: {}",
+    names: Names::Listed(&["dropped", "reasons"]),
+};
+
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    journal: JournalWriter,
+    definitions: Definitions,
+    rings: Vec<RingState>,
+    threads: u32,
+    sites: KnownSites,
+    sequence: u64,
+    rate: Rate,
+    before: Anchor,
+    process_file: Option<ProcessFile>,
+    anchored: Instant,
+    overflow: OwnRing,
+    own: OwnRing,
+    reported: Dropped,
+    reported_at: Instant,
+    buffer: AlignedVec,
+    /// Since when records wait in the rings.
+    waiting_since: Option<Instant>,
+    retry: Duration,
+    retry_at: Option<Instant>,
+}
+
+struct RingState {
+    consumer: Consumer,
+    thread: u32,
+}
+
+/// Records that are not in a thread's ring, in the form of one.
+#[derive(Default)]
+struct OwnRing {
+    position: u64,
+    bytes: Vec<u8>,
+}
+
+impl OwnRing {
+    fn chunk(&self, ring: u32) -> Option<ChunkSource<'_>> {
+        let (from, to) = (self.position, self.position + self.bytes.len() as u64);
+        let runs = [&self.bytes[..], &[]];
+        let chunk = ChunkSource { ring, thread: OWN_THREAD, context: 0, from, to, runs };
+        (!self.bytes.is_empty()).then_some(chunk)
+    }
+
+    fn clear(&mut self) {
+        self.position += self.bytes.len() as u64;
+        self.bytes.clear();
+    }
+}
+
+/// The call sites that are in the definitions.
+struct KnownSites {
+    next_id: u32,
+    /// Ids that were drawn and had no site yet.
+    missing: Vec<u32>,
+}
+
+impl KnownSites {
+    /// Takes in the sites that were registered since the last time.
+    fn update(&mut self, definitions: &mut Definitions) {
+        let next_id = site::next_id();
+        if self.next_id == next_id && self.missing.is_empty() {
+            return;
+        }
+        self.missing.extend(self.next_id..next_id);
+        self.next_id = next_id;
+        self.missing.retain(|id| match site::find(*id) {
+            Some(site) => {
+                definitions.set_site(*id, &site.definition().to_bytes());
+                false
+            }
+            None => true,
+        });
+    }
+}
+
+/// What a pass did.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// The rings were empty.
+    Nothing,
+    /// Everything that was in the rings is in the journal.
+    All,
+    /// A block was appended; more is left.
+    Some,
+    /// The journal refused the block.
+    Refused,
+}
+
+impl Writer {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        journal: JournalWriter,
+        mut definitions: Definitions,
+        process_file: Option<ProcessFile>,
+    ) -> Writer {
+        definitions.set_thread(OWN_THREAD, ThreadInfo { os_id: 0, name: "rollway".into() });
+        let sites = KnownSites { next_id: site::FIRST_SITE_ID, missing: Vec::new() };
+        let now = Instant::now();
+        let mut writer = Writer {
+            shared,
+            journal,
+            definitions,
+            rings: Vec::new(),
+            threads: OWN_THREAD,
+            sites,
+            sequence: 0,
+            rate: Rate::measure(),
+            before: Anchor::now(),
+            process_file,
+            anchored: now,
+            overflow: OwnRing::default(),
+            own: OwnRing::default(),
+            reported: Dropped::default(),
+            reported_at: now,
+            buffer: AlignedVec::new(),
+            waiting_since: None,
+            retry: RETRY_MIN,
+            retry_at: None,
+        };
+        writer.store_anchor(now);
+        writer
+    }
+
+    /// Runs until the engine is closed, then drains the rings until `deadline` says stop.
+    pub(super) fn run(&mut self, deadline: impl Fn() -> Option<Instant>) {
+        let mut sleep = SLEEP_MIN;
+        let mut idle_since = None;
+        while !self.shared.is_closed() {
+            if self.step() {
+                (sleep, idle_since) = (SLEEP_MIN, None);
+                continue;
+            }
+            match self.shared.limits.wait {
+                WaitStrategy::Spin | WaitStrategy::Manual => look_pause(),
+                WaitStrategy::Sleep(pause) => self.sleep(pause),
+                WaitStrategy::Adaptive => {
+                    let since = *idle_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() < SPIN {
+                        look_pause();
+                    } else {
+                        let longest = if self.waiting_since.is_some() {
+                            self.shared.limits.linger.clamp(SLEEP_MIN, SLEEP_MAX)
+                        } else {
+                            SLEEP_MAX
+                        };
+                        self.sleep(sleep.min(longest));
+                        sleep = (sleep * 2).min(SLEEP_MAX);
+                    }
+                }
+            }
+        }
+        self.finish(&deadline);
+    }
+
+    /// Moves what is ripe to the journal. `false` when there was nothing to do.
+    pub(super) fn step(&mut self) -> bool {
+        // Acquire: pairs with the AcqRel of the flush; what its caller logged is in the rings.
+        let flush = self.shared.flushes.load(Ordering::Acquire);
+        let flush_wanted = self.shared.progress().flushed < flush;
+        self.adopt();
+        let waiting_bytes: usize =
+            self.rings.iter().map(|ring| ring.consumer.used_bytes()).sum::<usize>()
+                + self.shared.overflow.len() * record::HEADER_BYTES
+                + self.own.bytes.len()
+                + self.overflow.bytes.len();
+        let now = Instant::now();
+        if self.retry_at.is_some_and(|at| now < at) {
+            return false;
+        }
+        if waiting_bytes == 0 {
+            self.waiting_since = None;
+        } else {
+            let since = *self.waiting_since.get_or_insert(now);
+            let ripe = waiting_bytes >= BLOCK_BYTES || since + self.shared.limits.linger <= now;
+            if !ripe && !flush_wanted {
+                return false;
+            }
+        }
+        self.report_drops(now);
+        if waiting_bytes == 0 && !flush_wanted && self.own.bytes.is_empty() {
+            self.housekeep(now);
+            return false;
+        }
+        match self.pass() {
+            Pass::Some => true,
+            Pass::Nothing | Pass::All => {
+                self.waiting_since = None;
+                if flush_wanted {
+                    self.shared.progress().flushed = flush;
+                    self.shared.progressed.notify_all();
+                }
+                self.housekeep(now);
+                true
+            }
+            Pass::Refused => false,
+        }
+    }
+
+    /// Learns of the rings that threads took since the last time.
+    fn adopt(&mut self) {
+        while let Some(consumer) = self.shared.registrations.pop() {
+            self.threads += 1;
+            let thread = self.threads;
+            let (os_id, name) = (u64::from(consumer.thread_id()), consumer.thread_name().into());
+            self.definitions.set_thread(thread, ThreadInfo { os_id, name });
+            self.rings.push(RingState { consumer, thread });
+            self.shared.progress().rings = self.rings.len();
+        }
+        while self.overflow.bytes.len() < BLOCK_BYTES
+            && let Some(record) = self.shared.overflow.pop()
+        {
+            self.overflow.bytes.extend_from_slice(&record);
+        }
+    }
+
+    /// One block out of everything the rings hold.
+    fn pass(&mut self) -> Pass {
+        let chunk_bytes_max = BLOCK_BYTES_MAX / (self.rings.len() + 2).max(1);
+        let mut all = self.overflow.bytes.len() < BLOCK_BYTES;
+        let mut chunks = Vec::with_capacity(self.rings.len() + 2);
+        let mut left_bytes = BLOCK_BYTES_MAX;
+        chunks.extend(self.own.chunk(OWN_RING));
+        chunks.extend(self.overflow.chunk(OVERFLOW_RING));
+        for ring in &mut self.rings {
+            let (id, thread) = (ring.consumer.shared().id(), ring.thread);
+            let pending = ring.consumer.pending();
+            if pending.from == pending.to {
+                continue;
+            }
+            let limit = chunk_bytes_max.max(super::call::RECORD_BYTES_LIMIT);
+            let (runs, whole) = cut(pending.runs, limit);
+            let len = runs[0].len() + runs[1].len();
+            if len > left_bytes {
+                all = false;
+                continue;
+            }
+            all &= whole;
+            left_bytes -= len;
+            let (from, to) = (pending.from, pending.from + len as u64);
+            chunks.push(ChunkSource { ring: id, thread, context: 0, from, to, runs });
+        }
+        if chunks.is_empty() {
+            return if all { Pass::Nothing } else { Pass::Some };
+        }
+        // After the rings were read: every site in their records was registered before, and the
+        // anchor lies behind their ticks.
+        self.sites.update(&mut self.definitions);
+        let after = Anchor::now();
+        let timeline =
+            Timeline { before: self.before, after, nanos_per_tick: self.rate.nanos_per_tick() };
+        let info = self.definitions.info();
+        let (source, epoch, sequence) = (info.source, info.epoch, self.sequence + 1);
+        let record_bytes: u64 = chunks.iter().map(|chunk| chunk.to - chunk.from).sum();
+        let head = EventsHead { source, epoch, sequence, timeline };
+        build::events(&mut self.buffer, &head, &chunks);
+        let released: Vec<_> = chunks.iter().map(|chunk| (chunk.ring, chunk.to)).collect();
+        drop(chunks);
+
+        match self.journal.append_events(&mut self.buffer, &self.definitions) {
+            Ok(_) => {}
+            Err(error) => {
+                self.refused(&error);
+                return Pass::Refused;
+            }
+        }
+        self.sequence = sequence;
+        self.before = after;
+        self.release(&released);
+        self.succeeded(record_bytes);
+        if all { Pass::All } else { Pass::Some }
+    }
+
+    /// Moves the heads behind what the journal has.
+    fn release(&mut self, released: &[(u32, u64)]) {
+        let mut released = released.iter().peekable();
+        if released.next_if(|(ring, _)| *ring == OWN_RING).is_some() {
+            self.own.clear();
+        }
+        if released.next_if(|(ring, _)| *ring == OVERFLOW_RING).is_some() {
+            self.overflow.clear();
+        }
+        for ring in &mut self.rings {
+            let id = ring.consumer.shared().id();
+            if let Some((_, to)) = released.next_if(|(released, _)| *released == id) {
+                ring.consumer.release(*to);
+            }
+        }
+    }
+
+    fn refused(&mut self, error: &JournalError) {
+        let text = selflog::chain(error);
+        let mut progress = self.shared.progress();
+        if progress.error.as_ref() != Some(&text) {
+            selflog::warn(&format!("journal: {text}; events wait in their rings"));
+        }
+        progress.error = Some(text);
+        self.retry_at = Some(Instant::now() + self.retry);
+        self.retry = (self.retry * 2).min(RETRY_MAX);
+    }
+
+    fn succeeded(&mut self, record_bytes: u64) {
+        (self.retry, self.retry_at) = (RETRY_MIN, None);
+        let mut progress = self.shared.progress();
+        progress.blocks += 1;
+        progress.record_bytes += record_bytes;
+        if progress.error.take().is_some() {
+            selflog::warn("journal: it takes blocks again");
+        }
+    }
+
+    /// What is done between blocks: rings of ended threads go back to the pool, a ring is made
+    /// ready for the next thread, the anchor beside the rings is renewed.
+    fn housekeep(&mut self, now: Instant) {
+        let mut at = 0;
+        while at < self.rings.len() {
+            let consumer = &mut self.rings[at].consumer;
+            if consumer.is_retired() && consumer.pending().from == consumer.pending().to {
+                let RingState { consumer, thread } = self.rings.swap_remove(at);
+                self.definitions.remove_thread(thread);
+                self.shared.give_back(consumer);
+                self.shared.progress().rings = self.rings.len();
+            } else {
+                at += 1;
+            }
+        }
+        if self.shared.pool.is_empty()
+            && let Some(ring) = self.shared.create_ring()
+        {
+            let _ = self.shared.pool.push(ring);
+        }
+        if self.anchored + ANCHOR_EVERY <= now {
+            self.store_anchor(now);
+        }
+    }
+
+    fn store_anchor(&mut self, now: Instant) {
+        self.anchored = now;
+        self.rate.refine();
+        if let Some(file) = &self.process_file
+            && let Err(error) = file.store(Anchor::now(), self.rate.nanos_per_tick())
+        {
+            selflog::warn(&format!("the anchor beside the rings: {error}"));
+        }
+    }
+
+    /// Says in the log itself what was dropped.
+    fn report_drops(&mut self, now: Instant) {
+        let counts = self.shared.drops.counts();
+        let dropped = counts.since(&self.reported);
+        if dropped.total() == 0 || now < self.reported_at + REPORT_EVERY {
+            return;
+        }
+        let reasons = dropped.to_string();
+        let values = (dropped.total(), (&*reasons, ()));
+        let ticks = crate::clock::ticks();
+        let limit = self.shared.limits.record_bytes_max;
+        let record =
+            capture::encode_record(&DROPPED, None, Level::WARN, None, ticks, limit, values);
+        self.own.bytes.extend(record.unwrap_or_default());
+        (self.reported, self.reported_at) = (counts, now);
+    }
+
+    /// Sleeps until somebody wakes the writer, `pause` at the most.
+    fn sleep(&self, pause: Duration) {
+        self.shared.writer_sleeps.store(true, Ordering::Relaxed);
+        std::thread::park_timeout(pause);
+        self.shared.writer_sleeps.store(false, Ordering::Relaxed);
+    }
+
+    /// Closes the rings and moves what is left in them to the journal.
+    pub(super) fn finish(&mut self, deadline: &impl Fn() -> Option<Instant>) {
+        self.adopt();
+        for ring in &self.rings {
+            ring.consumer.shared().close();
+        }
+        // A call that had reserved its place before the close publishes it meanwhile.
+        std::thread::sleep(SLEEP_MIN);
+        loop {
+            self.adopt();
+            self.reported_at = Instant::now() - REPORT_EVERY;
+            self.report_drops(Instant::now());
+            match self.pass() {
+                Pass::Nothing => break,
+                Pass::All | Pass::Some => {}
+                Pass::Refused => {
+                    let deadline = deadline().unwrap_or_else(Instant::now);
+                    if Instant::now() >= deadline {
+                        break;
+                    }
+                    std::thread::sleep(self.retry.min(deadline - Instant::now()));
+                }
+            }
+        }
+        self.shared.progress().flushed = u64::MAX;
+        self.shared.progressed.notify_all();
+    }
+
+    /// Bytes of records that are still in the rings.
+    pub(super) fn left_bytes(&mut self) -> u64 {
+        let rings = self.rings.iter().map(|ring| ring.consumer.used_bytes() as u64).sum::<u64>();
+        rings + self.own.bytes.len() as u64 + self.overflow.bytes.len() as u64
+    }
+}
+
+/// The front of two runs up to `limit` bytes, at a record's border; and whether that is all.
+fn cut(runs: [&[u8]; 2], limit: usize) -> ([&[u8]; 2], bool) {
+    let [first, second] = runs;
+    let taken = record::border(first, limit);
+    if taken < first.len() {
+        return ([&first[..taken], &[]], false);
+    }
+    if taken >= limit {
+        return ([first, &[]], second.is_empty());
+    }
+    let more = record::border(second, limit - taken);
+    if taken > 0 && taken + more > limit {
+        return ([first, &[]], false);
+    }
+    ([first, &second[..more]], more == second.len())
+}
+
+/// Leaves the rings alone for a moment: some 200 ns at least.
+fn look_pause() {
+    for _ in 0..LOOK_PAUSE_SPINS {
+        std::hint::spin_loop();
+    }
+}

@@ -1,0 +1,13 @@
+//! What a dead process left, and how it gets into the journal.
+//!
+//! Whoever holds the dead owner's lock appends, for each of its rings, the bytes from
+//! max(head, greatest `to` of that ring in the journal) to tail as the next blocks of the dead
+//! process's own (source, epoch), and then unlinks the ring. Repeatable after a crash at any step:
+//! what the journal has is not appended again, what is appended is not in the ring any more.
+
+mod manifest;
+mod rings;
+
+pub use manifest::{Manifest, ProcessFile};
+pub(crate) use rings::remove_rings;
+pub use rings::{RecoverError, Recovered, drain, sweep};
