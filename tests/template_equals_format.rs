@@ -193,6 +193,17 @@ properties! {
     optional_string_is_shown_alike: DEBUGS, prop::option::of(".{0,6}");
 }
 
+/// Floats half-way between two texts of the fewest digits; about one in four of these is.
+#[test]
+fn floats_half_way_between_two_texts_are_shown_alike() {
+    for step in 0..1_000u32 {
+        let number = (832_350 + step) as f32 / 4.0;
+        assert_eq!(rendered("{}", (number, ())), number.to_string());
+        let number = (5_663_992_736_739_041 + u64::from(step)) as f64 / 4.0;
+        assert_eq!(rendered("{}", (number, ())), number.to_string());
+    }
+}
+
 /// Floats on which shortest digits, exponents and signs go wrong first.
 #[test]
 fn odd_floats_are_shown_alike() {

@@ -89,6 +89,8 @@ pub(super) trait Float:
     fn is_negative(self) -> bool;
     /// Without its sign.
     fn magnitude(self) -> Self;
+    /// Digits behind the point, binary ones and so also decimal ones, of the exact value.
+    fn fraction_digits(self) -> u32;
 }
 
 macro_rules! float {
@@ -100,6 +102,15 @@ macro_rules! float {
 
             fn magnitude(self) -> $float {
                 self.abs()
+            }
+
+            fn fraction_digits(self) -> u32 {
+                const FRACTION_BITS: u32 = $float::MANTISSA_DIGITS - 1;
+                const ONE: u32 = $float::MAX_EXP as u32 - 1;
+                let bits = self.magnitude().to_bits();
+                let exponent = (bits >> FRACTION_BITS) as u32;
+                let significand = bits | 1 << FRACTION_BITS;
+                (ONE + FRACTION_BITS).saturating_sub(exponent + significand.trailing_zeros())
             }
         }
     )*};
@@ -134,15 +145,20 @@ pub(super) fn push_float<F: Float>(out: &mut String, flags: &Flags, number: F) {
 ///
 /// The digits are the shortest that make the same float again; zmij finds them quickest. It also
 /// ends whole numbers with `.0` and gives the largest and smallest an exponent, which `{}` never
-/// does.
+/// does. And where the exact value has one digit more, a 5, two shortest are equally near: then
+/// `std` takes the upper, zmij the even one.
 #[inline]
 pub(super) fn push_plain_float<F: Float>(out: &mut String, number: F) {
     let mut buffer = zmij::Buffer::new();
     let text = buffer.format(number);
-    if text.contains('e') {
-        return put(out, format_args!("{number}"));
+    let text = text.strip_suffix(".0").unwrap_or(text);
+    let fraction_digits = text.find('.').map_or(0, |point| text.len() - point - 1);
+    let is_halfway = number.fraction_digits() as usize == fraction_digits + 1;
+    if is_halfway || text.contains('e') {
+        put(out, format_args!("{number}"));
+    } else {
+        out.push_str(text);
     }
-    out.push_str(text.strip_suffix(".0").unwrap_or(text));
 }
 
 fn push_sign(out: &mut String, flags: &Flags, is_negative: bool) {
