@@ -211,10 +211,10 @@ impl<T: ?Sized, R> Deref for Argument<'_, T, R> {
 /// A type whose values can be copied as they are. `R` renders the value where that is no use after
 /// all.
 pub trait CaptureRaw<'a, R> {
-    /// What a record takes.
-    type Captured: Capture;
+    /// What a record takes: a [`Capture`], if `R` can render where that is needed.
+    type Captured;
     /// What a record takes of an `Option` of this.
-    type Optional: Capture;
+    type Optional;
 
     /// Takes a copy of a fixed-size value, a reference to any other.
     fn capture_raw(&'a self, render: R) -> Self::Captured;
@@ -276,7 +276,7 @@ capture_references!(str, [u8]);
 
 macro_rules! render_lists {
     ($($element:ty)*) => {$(
-        impl<'a, R: fmt::Display> CaptureRaw<'a, R> for [$element] {
+        impl<'a, R> CaptureRaw<'a, R> for [$element] {
             type Captured = Rendered<R>;
             type Optional = Rendered<R>;
 
@@ -331,7 +331,7 @@ capture_through! {
     [T, const N: usize] [T; N] => [T];
 }
 
-impl<'a, T: CaptureRaw<'a, R>, R: fmt::Display> CaptureRaw<'a, R> for Option<T> {
+impl<'a, T: CaptureRaw<'a, R>, R> CaptureRaw<'a, R> for Option<T> {
     type Captured = T::Optional;
     /// A record has no kind for an `Option` of an `Option`.
     type Optional = Rendered<R>;
@@ -461,15 +461,35 @@ impl<R> Rendered<R> {
     }
 }
 
-impl<R: Copy> Rendered<R> {
-    /// The value, to be rendered. The counterpart of [`Argument::capture`].
+// The counterparts of `Argument::capture`, for what has no raw form.
+
+impl<'a, T: ?Sized> Rendered<By<'a, T>> {
+    /// The value, to be rendered.
     #[inline(always)]
-    pub fn capture(&self) -> Rendered<R> {
+    pub fn capture(&self) -> Rendered<By<'a, T>> {
         Rendered::new(self.render)
     }
 }
 
-#[diagnostic::do_not_recommend]
+impl<'a, T: ?Sized> Rendered<ByDisplay<'a, T>> {
+    /// The value, to be rendered.
+    #[inline(always)]
+    pub fn capture(&self) -> Rendered<By<'a, T>>
+    where
+        T: fmt::Display,
+    {
+        Rendered::new(By::display(self.render.0))
+    }
+}
+
+impl<F: Copy> Rendered<ByFunction<F>> {
+    /// The value, to be rendered.
+    #[inline(always)]
+    pub fn capture(&self) -> Rendered<ByFunction<F>> {
+        Rendered::new(self.render)
+    }
+}
+
 impl<R: fmt::Display> Capture for Rendered<R> {
     const KIND: Kind = Kind::TEXT;
     const RENDERS: bool = true;
@@ -587,23 +607,61 @@ fn up_to_border(text: &str, max: usize) -> &str {
     &text[..end.unwrap_or(0)]
 }
 
-/// Renders a value with `{:?}`.
-pub struct ByDebug<'a, T: ?Sized>(pub &'a T);
+/// Renders a value by one of its traits, `Display::fmt` or `Debug::fmt`.
+///
+/// That it has the trait is checked where this is made, so the compiler complains once.
+pub struct By<'a, T: ?Sized> {
+    value: &'a T,
+    fmt: fn(&T, &mut fmt::Formatter<'_>) -> fmt::Result,
+}
+
+impl<'a, T: fmt::Display + ?Sized> By<'a, T> {
+    /// Renders as `{}` does.
+    #[inline(always)]
+    pub fn display(value: &'a T) -> By<'a, T> {
+        By { value, fmt: T::fmt }
+    }
+}
+
+impl<'a, T: fmt::Debug + ?Sized> By<'a, T> {
+    /// Renders as `{:?}` does.
+    #[inline(always)]
+    pub fn debug(value: &'a T) -> By<'a, T> {
+        By { value, fmt: T::fmt }
+    }
+}
+
+impl<T: ?Sized> fmt::Display for By<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (self.fmt)(self.value, f)
+    }
+}
+
+/// Renders a value by `Display`, if it has that: a pair's value needs it only if it has no raw form.
+pub struct ByDisplay<'a, T: ?Sized>(pub &'a T);
+
+impl<T: fmt::Display + ?Sized> fmt::Display for ByDisplay<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 // Derived ones would ask the same of `T`.
-impl<T: ?Sized> Clone for ByDebug<'_, T> {
+impl<T: ?Sized> Clone for By<'_, T> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T: ?Sized> Copy for ByDebug<'_, T> {}
+impl<T: ?Sized> Copy for By<'_, T> {}
 
-impl<T: fmt::Debug + ?Sized> fmt::Display for ByDebug<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+impl<T: ?Sized> Clone for ByDisplay<'_, T> {
+    fn clone(&self) -> Self {
+        *self
     }
 }
+
+impl<T: ?Sized> Copy for ByDisplay<'_, T> {}
 
 /// Renders by calling a function, which holds the value and its placeholder's flags.
 #[derive(Clone, Copy)]

@@ -150,7 +150,7 @@ pub mod __private {
     pub use rollway_macros::{enabled, event};
 
     pub use crate::capture::{
-        Argument, AsDynError, ByCauses, ByDebug, ByFunction, Capture, Rendered, Values,
+        Argument, AsDynError, By, ByCauses, ByDisplay, ByFunction, Rendered, Values,
     };
     pub use crate::level::Level;
     pub use crate::site::{Definition, Names, Site, process_level};
@@ -183,14 +183,14 @@ pub mod __private {
 
     /// An argument of `{}`.
     #[inline(always)]
-    pub fn display<T: fmt::Display + ?Sized>(value: &T) -> Argument<'_, T, &T> {
-        Argument::new(value, value)
+    pub fn display<T: fmt::Display + ?Sized>(value: &T) -> Argument<'_, T, By<'_, T>> {
+        Argument::new(value, By::display(value))
     }
 
     /// An argument of `{:?}`.
     #[inline(always)]
-    pub fn debug<T: fmt::Debug + ?Sized>(value: &T) -> Argument<'_, T, ByDebug<'_, T>> {
-        Argument::new(value, ByDebug(value))
+    pub fn debug<T: fmt::Debug + ?Sized>(value: &T) -> Argument<'_, T, By<'_, T>> {
+        Argument::new(value, By::debug(value))
     }
 
     /// An argument of a placeholder with flags. `render` knows them.
@@ -219,20 +219,20 @@ pub mod __private {
 
     /// The value of a key without a modifier.
     #[inline(always)]
-    pub fn pair<T: ?Sized>(value: &T) -> Argument<'_, T, &T> {
-        Argument::new(value, value)
+    pub fn pair<T: ?Sized>(value: &T) -> Argument<'_, T, ByDisplay<'_, T>> {
+        Argument::new(value, ByDisplay(value))
     }
 
     /// The value of a key with `:%`.
     #[inline(always)]
-    pub fn display_text<T: fmt::Display + ?Sized>(value: &T) -> Rendered<&T> {
-        Rendered::new(value)
+    pub fn display_text<T: fmt::Display + ?Sized>(value: &T) -> Rendered<By<'_, T>> {
+        Rendered::new(By::display(value))
     }
 
     /// The value of a key with `:?`.
     #[inline(always)]
-    pub fn debug_text<T: fmt::Debug + ?Sized>(value: &T) -> Rendered<ByDebug<'_, T>> {
-        Rendered::new(ByDebug(value))
+    pub fn debug_text<T: fmt::Debug + ?Sized>(value: &T) -> Rendered<By<'_, T>> {
+        Rendered::new(By::debug(value))
     }
 
     /// The value of a key with `:err`.

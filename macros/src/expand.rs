@@ -26,7 +26,7 @@ use crate::call::{EnabledCall, EventCall, Level, Options, Pair, PairCapture};
 /// Expands `trace!` to `fatal!` and `log!`.
 pub(crate) fn event(call: EventCall) -> Result<TokenStream> {
     let EventCall { krate, level, options, pairs, format, arguments } = call;
-    let mixed = Span::mixed_site();
+    let own = own_span(&krate);
     let private = quote!(#krate::__private);
     let resolved = resolve(&format, arguments)?;
 
@@ -41,7 +41,7 @@ pub(crate) fn event(call: EventCall) -> Result<TokenStream> {
     };
     let names = resolved.slots.iter().map(|slot| slot.name.clone());
     let names = names.chain(pairs.iter().map(|pair| pair.key.value()));
-    let site = quote_spanned! {mixed=> {
+    let site = quote_spanned! {own=> {
         static __ROLLWAY_SITE: #private::Site = #private::Site::new(#private::Definition {
             level: #named_level,
             line: #private::line!(),
@@ -56,13 +56,13 @@ pub(crate) fn event(call: EventCall) -> Result<TokenStream> {
     }};
 
     let is_lean = matches!(level, Level::Named(_)) && options.logger.is_none() && target.is_none();
-    let (evaluated, captures) = captures(&private, &pairs, &resolved);
-    let bound = (0..evaluated.len()).map(argument_name);
+    let (evaluated, captures) = captures(&krate, &pairs, &resolved);
+    let bound = (0..evaluated.len()).map(|index| argument_name(index, own));
     if is_lean {
-        return Ok(quote_spanned! {mixed=>
+        return Ok(quote_spanned! {own=>
             match #site {
                 site => if site.is_enabled() {
-                    match (#(&#evaluated,)*) {
+                    match (#(&(#evaluated),)*) {
                         (#(#bound,)*) => #private::emit(site, #captures),
                     }
                 }
@@ -77,14 +77,14 @@ pub(crate) fn event(call: EventCall) -> Result<TokenStream> {
     let target = match target {
         Some(target) => {
             let span = target.span();
-            quote_spanned!(span=> #private::Some(#private::text(&#target)))
+            quote_spanned!(span=> #private::Some(#private::text(&(#target))))
         }
         None => quote!(#private::None),
     };
-    Ok(quote_spanned! {mixed=>
-        match (#site, &#logger, #level) {
+    Ok(quote_spanned! {own=>
+        match (#site, &(#logger), #level) {
             (site, logger, level) => if logger.is_enabled(level) {
-                match (#target, #(&#evaluated,)*) {
+                match (#target, #(&(#evaluated),)*) {
                     (target, #(#bound,)*) =>
                         logger.emit(#private::Call { site, level, target }, #captures),
                 }
@@ -96,12 +96,13 @@ pub(crate) fn event(call: EventCall) -> Result<TokenStream> {
 /// Expands `enabled!`.
 pub(crate) fn enabled(call: EnabledCall) -> TokenStream {
     let EnabledCall { krate, options: Options { target, logger: given }, level } = call;
+    let own = own_span(&krate);
     let private = quote!(#krate::__private);
     let logger = logger(&private, given);
     match target {
-        None => quote!((&#logger).is_enabled(#level)),
-        Some(target) => quote_spanned! {Span::mixed_site()=>
-            match (&#logger, #private::text(&#target)) { (logger, _) => logger.is_enabled(#level) }
+        None => quote!((&(#logger)).is_enabled(#level)),
+        Some(target) => quote_spanned! {own=>
+            match (&(#logger), #private::text(&(#target))) { (logger, _) => logger.is_enabled(#level) }
         },
     }
 }
@@ -135,47 +136,29 @@ fn is_constant(path: &Path) -> bool {
 
 /// The expressions to evaluate, in the order of the call, and the values made of them: a list of
 /// pairs, `(first, (second, ()))`.
-fn captures(
-    private: &TokenStream,
-    pairs: &[Pair],
-    resolved: &Resolved,
-) -> (Vec<Expr>, TokenStream) {
-    let evaluated: Vec<Expr> =
-        pairs.iter().map(|pair| &pair.value).chain(&resolved.arguments).cloned().collect();
-    let argument = |index: usize| {
-        let name = argument_name(index);
-        Ident::new(&name.to_string(), name.span().located_at(evaluated[index].span()))
-    };
+fn captures(krate: &Path, pairs: &[Pair], resolved: &Resolved) -> (Vec<Expr>, TokenStream) {
+    let values = pairs.iter().map(|pair| &pair.value);
+    let evaluated: Vec<Expr> = values.chain(&resolved.arguments).cloned().collect();
+    let own = own_span(krate);
+    // What is said of an argument has its place and our names.
+    let argument = |index: usize| argument_name(index, own.located_at(evaluated[index].span()));
+
     let slots = resolved
         .slots
         .iter()
-        .map(|slot| capture(private, slot, |index| argument(pairs.len() + index)));
-    let pairs = pairs.iter().enumerate().map(|(index, pair)| {
-        let value = argument(index);
-        let function = match pair.capture {
-            PairCapture::Raw => {
-                return quote_spanned!(value.span()=> #private::pair(#value).capture());
-            }
-            PairCapture::Debug => quote_spanned!(value.span()=> debug_text),
-            PairCapture::Display => quote_spanned!(value.span()=> display_text),
-            PairCapture::Error => {
-                return quote_spanned! {value.span()=> {
-                    use #private::AsDynError as _;
-                    #private::error_text((*#value).as_dyn_error())
-                }};
-            }
-        };
-        quote_spanned!(value.span()=> #private::#function(#value))
-    });
+        .map(|slot| slot_value(krate, slot, |index| argument(pairs.len() + index)));
+    let pairs =
+        pairs.iter().enumerate().map(|(index, pair)| pair_value(krate, pair, &argument(index)));
     let values: Vec<TokenStream> = slots.chain(pairs).collect();
     let list = values.into_iter().rfold(quote!(()), |rest, value| quote!((#value, #rest)));
     (evaluated, list)
 }
 
 /// The value of one slot. `argument` names the variable that refers to an argument.
-fn capture(private: &TokenStream, slot: &Slot, argument: impl Fn(usize) -> Ident) -> TokenStream {
+fn slot_value(krate: &Path, slot: &Slot, argument: impl Fn(usize) -> Ident) -> TokenStream {
     let value = argument(slot.argument);
     let span = value.span();
+    let private = private_at(krate, span);
     match &slot.shown {
         Shown::Count => quote_spanned!(span=> #private::count(#value)),
         Shown::Display => quote_spanned!(span=> #private::display(#value).capture()),
@@ -194,6 +177,35 @@ fn capture(private: &TokenStream, slot: &Slot, argument: impl Fn(usize) -> Ident
     }
 }
 
-fn argument_name(index: usize) -> Ident {
-    format_ident!("a{}", index, span = Span::mixed_site())
+/// The value of one pair, to which the variable `value` refers.
+fn pair_value(krate: &Path, pair: &Pair, value: &Ident) -> TokenStream {
+    let span = value.span();
+    let private = private_at(krate, span);
+    match pair.capture {
+        PairCapture::Raw => quote_spanned!(span=> #private::pair(#value).capture()),
+        PairCapture::Debug => quote_spanned!(span=> #private::debug_text(#value)),
+        PairCapture::Display => quote_spanned!(span=> #private::display_text(#value)),
+        PairCapture::Error => quote_spanned! {span=> {
+            use #private::AsDynError as _;
+            #private::error_text((*#value).as_dyn_error())
+        }},
+    }
+}
+
+fn argument_name(index: usize, span: Span) -> Ident {
+    format_ident!("a{}", index, span = span)
+}
+
+/// The names of the front that called us: seen by nobody else, not even by another call of it.
+fn own_span(krate: &Path) -> Span {
+    krate.segments.first().map_or_else(Span::mixed_site, |segment| segment.ident.span())
+}
+
+/// The path of what expansions call, as if written at `span`: errors of one place name that place.
+fn private_at(krate: &Path, span: Span) -> TokenStream {
+    let mut krate = krate.clone();
+    for segment in &mut krate.segments {
+        segment.ident.set_span(segment.ident.span().located_at(span));
+    }
+    quote_spanned!(span=> #krate::__private)
 }

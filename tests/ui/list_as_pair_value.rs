@@ -1,0 +1,3 @@
+fn main() {
+    rollway::info!(list = vec![1, 2]; "text");
+}

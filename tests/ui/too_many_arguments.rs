@@ -1,0 +1,4 @@
+fn main() {
+    rollway::info!("{}", 1, 2 + 3);
+    rollway::info!("nothing", "spare");
+}

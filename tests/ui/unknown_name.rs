@@ -1,0 +1,4 @@
+fn main() {
+    rollway::info!("{missing}");
+    rollway::info!(missing; "text");
+}
