@@ -354,7 +354,11 @@ impl Writer {
     fn refused(&mut self, error: &JournalError) {
         let text = selflog::chain(error);
         let mut progress = self.shared.progress();
-        if progress.error.as_ref() != Some(&text) {
+        if let JournalError::Full { .. } = error {
+            // Back-pressure from a mandatory appender, not a fault: it ends with the next settled
+            // segment.
+            self.retry = RETRY_MIN;
+        } else if progress.error.as_ref() != Some(&text) {
             selflog::warn(&format!("journal: {text}; events wait in their rings"));
         }
         progress.error = Some(text);
@@ -367,9 +371,7 @@ impl Writer {
         let mut progress = self.shared.progress();
         progress.blocks += 1;
         progress.record_bytes += record_bytes;
-        if progress.error.take().is_some() {
-            selflog::warn("journal: it takes blocks again");
-        }
+        progress.error = None;
     }
 
     /// What is done between blocks: rings of ended threads go back to the pool, a ring is made
