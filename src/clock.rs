@@ -66,7 +66,11 @@ fn counter() -> u64 {
     let count: u64;
     // SAFETY: reads a register that Linux lets programs read; touches no memory and no flags.
     unsafe {
-        std::arch::asm!("mrs {}, cntvct_el0", out(reg) count, options(nomem, nostack, preserves_flags));
+        std::arch::asm!(
+            "mrs {}, cntvct_el0",
+            out(reg) count,
+            options(nomem, nostack, preserves_flags),
+        );
     }
     count
 }
@@ -316,7 +320,9 @@ mod tests {
             ticks: u64, later: u64, near in 0..3_u64,
         ) {
             let anchor = |(ticks, utc_ns)| Anchor { ticks, utc_ns };
-            let timeline = Timeline { before: anchor(before), after: anchor(after), nanos_per_tick };
+            let (before_anchor, after_anchor) = (anchor(before), anchor(after));
+            let timeline =
+                Timeline { before: before_anchor, after: after_anchor, nanos_per_tick };
             let (ticks, later) = (ticks.min(later), ticks.max(later));
             prop_assert!(timeline.utc_ns(ticks) <= timeline.utc_ns(later));
             for border in [before.0, after.0] {

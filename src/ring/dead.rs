@@ -10,9 +10,8 @@ use super::memory::{
 use super::{State, THREAD_NAME_BYTES_MAX, check_capacity};
 use crate::sys::dead::{DeadFile, half_word_at, word_at};
 
-/// What a dead process left in one ring.
+/// What a dead process left in one ring, named as in the header.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs, reason = "named as in the header, see the module")]
 pub(crate) struct DeadRing {
     pub(crate) id: u32,
     pub(crate) os_thread_id: u32,

@@ -28,13 +28,13 @@
 //! The hot path of the producer compares with one private limit. It stands at the end of the lap,
 //! at the end of the free space last seen, or, while the ring is less than half full, where it
 //! becomes half full; whatever the reason, the cold path in [`Producer::refresh`] sorts it out.
-//! That limit and the rest of the producer's private state lie in a [page](memory::Page) that a forked child
-//! finds wiped: there every record takes the cold path, which sees the wiped page and touches
-//! nothing that belongs to the parent.
+//! That limit and the rest of the producer's private state lie in a [page](memory::Page) that a
+//! forked child finds wiped: there every record takes the cold path, which sees the wiped page and
+//! touches nothing that belongs to the parent.
 //!
 //! Invariants, relied on by every `unsafe` block in this module:
-//! 1. `head <= tail <= head + capacity`. The limit is 0, or neither beyond the end of the lap of the
-//!    producer's own tail nor beyond `head + capacity`.
+//! 1. `head <= tail <= head + capacity`. The limit is 0, or neither beyond the end of the lap of
+//!    the producer's own tail nor beyond `head + capacity`.
 //! 2. Bytes in `head..tail` are initialised, belong to the consumer, and do not change.
 //! 3. All other bytes of the data belong to the producer.
 //! 4. There is one [`Ring`], or one [`Producer`] and one [`Consumer`], for one [`Shared`]. A

@@ -26,7 +26,6 @@ unsafe impl Send for Producer {}
 
 /// What the cold path found, see [`Producer::refresh`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs, reason = "field names carry their units")]
 pub(crate) enum Refresh {
     /// There is room now.
     Ready,

@@ -165,7 +165,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn commits_add_up_to_a_vector(parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..20)) {
+        fn commits_add_up_to_a_vector(
+            parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..20),
+        ) {
             let (mut writer, reader) = AppendBuffer::new(200).unwrap();
             let mut model = Vec::new();
             for part in parts {

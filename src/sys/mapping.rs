@@ -115,7 +115,7 @@ impl Mapping {
     /// For private memory only. Where the system knows nothing like it, does nothing.
     ///
     /// # Errors
-    /// The system's; Linux knows it since 4.14.
+    /// The system's; Linux knows it since 4.14, some sandboxes never.
     pub(crate) fn wipe_on_fork(&self, len: usize) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         {
@@ -124,7 +124,11 @@ impl Mapping {
             let len = len.min(self.len());
             // SAFETY: the range is mapped by this mapping alone (1, 2); the advice changes
             // nothing in this process.
-            unsafe { madvise(start, len, Advice::LinuxWipeOnFork) }?;
+            let wiping = unsafe { madvise(start, len, Advice::LinuxWipeOnFork) };
+            wiping.map_err(|error| {
+                let message = format!("memory cannot be wiped on fork: {error}; Linux 4.14 can");
+                io::Error::new(io::Error::from(error).kind(), message)
+            })?;
         }
         #[cfg(not(target_os = "linux"))]
         let _ = len;
