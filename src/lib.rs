@@ -12,6 +12,7 @@ pub mod block;
 #[doc(hidden)]
 pub mod capture;
 pub mod clock;
+pub(crate) mod context;
 #[cfg(not(loom))]
 mod engine;
 pub mod event;
@@ -34,8 +35,9 @@ pub mod value;
 
 #[cfg(not(loom))]
 pub use engine::{
-    AppenderReport, Builder, Dropped, Durability, FlushError, Guard, InitError, Logger,
-    OutletStats, OverflowPolicy, ShutdownReport, Stats, WaitStrategy, builder, init, logger,
+    AppenderReport, Builder, Dropped, Durability, FlushError, Guard, InitError, Logger, MdcScope,
+    OutletStats, OverflowPolicy, ShutdownReport, Stats, WaitStrategy, builder, flush, flush_to,
+    init, logger, mdc, prepare_thread, stats,
 };
 pub use level::{Level, LevelFilter};
 #[cfg(not(loom))]

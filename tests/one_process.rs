@@ -50,3 +50,39 @@ fn a_journal_directory_goes_on_where_the_last_run_ended() {
         (0..3).flat_map(|run| (0..100).map(move |n| format!("run {run} event {n}"))).collect();
     assert_eq!(lines(&path), expected);
 }
+
+#[test]
+fn events_carry_the_context_of_their_call() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("app.log");
+    let file = File::new(&path).layout(Pattern::parse("%m %X{user}/%X{request}%n").unwrap());
+    let guard = rollway::builder().appender("file", file).start().unwrap();
+    let logger = guard.logger();
+    rollway::info!(logger: logger, "before");
+    let user = rollway::mdc("user", "ada");
+    rollway::info!(logger: logger, "hello");
+    for request in 0..3 {
+        let _request = rollway::mdc("request", request);
+        rollway::info!(logger: logger, "asked");
+        rollway::info!(logger: logger, "answered");
+    }
+    drop(user);
+    rollway::info!(logger: logger, "after");
+    std::thread::scope(|scope| {
+        scope.spawn(|| rollway::info!(logger: logger, "elsewhere"));
+    });
+    guard.flush().unwrap();
+    let expected = [
+        "before /",
+        "hello ada/",
+        "asked ada/0",
+        "answered ada/0",
+        "asked ada/1",
+        "answered ada/1",
+        "asked ada/2",
+        "answered ada/2",
+        "after /",
+        "elsewhere /",
+    ];
+    assert_eq!(lines(&path), expected);
+}

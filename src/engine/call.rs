@@ -12,6 +12,7 @@ use super::drops::Reason;
 use super::{OverflowPolicy, Shared, process};
 use crate::capture::{self, Values};
 use crate::clock;
+use crate::context;
 use crate::level::Level;
 use crate::record;
 use crate::ring::{Producer, Refresh, local};
@@ -30,11 +31,25 @@ const TICKS_AT: usize = 8;
 thread_local! {
     /// Where values are rendered. Taken out while in use: a call inside `Display` finds it empty.
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-    /// The producers of loggers other than the process's, by their engine's number.
-    static OTHERS: RefCell<Vec<(u64, Producer)>> = const { RefCell::new(Vec::new()) };
+    /// The producers of loggers other than the process's.
+    static OTHERS: RefCell<Vec<Other>> = const { RefCell::new(Vec::new()) };
+    /// The revision of the context that the process's logger has of this thread.
+    static CONTEXT_KNOWN: Cell<u64> = const { Cell::new(0) };
     /// Whether the thread is rollway's own: then it never waits for room.
     static OWN_THREAD: Cell<bool> = const { Cell::new(false) };
 }
+
+/// A thread's place in another logger than the process's.
+struct Other {
+    /// The number of the engine.
+    engine: u64,
+    producer: Producer,
+    /// The revision of the context that the logger has.
+    context_known: u64,
+}
+
+/// The counter in a ring that counts its changes of context.
+pub(super) const CONTEXT_CHANGES: usize = 0;
 
 /// Marks the calling thread as rollway's own.
 pub(super) fn enter_own_thread() {
@@ -107,7 +122,7 @@ fn emit_ready<V: Values>(engine: Option<&Arc<Shared>>, call: Call<'_>, values: &
     let done = match engine {
         None => local::with(put),
         Some(engine) if call.site_id().is_some_and(|id| engine.knows_site(id)) => {
-            with_other(engine, put).unwrap_or(false)
+            with_other(engine, |other| put(&mut other.producer)).unwrap_or(false)
         }
         Some(_) => false,
     };
@@ -195,7 +210,15 @@ fn emit_cold<V: Values>(engine: Option<&Arc<Shared>>, call: Call<'_>, values: &V
 fn store(engine: &Arc<Shared>, level: Level, bytes: &mut [u8]) {
     let mut wait = Wait::new(engine, level);
     loop {
-        let refused = match with_any(engine, |producer| try_store(producer, bytes)) {
+        let stored = with_any(engine, |producer, context_known| {
+            let revision = context::revision();
+            if *context_known != revision {
+                try_store(producer, &mut context::to_record(), Some(CONTEXT_CHANGES))?;
+                *context_known = revision;
+            }
+            try_store(producer, bytes, None)
+        });
+        let refused = match stored {
             Some(Ok(())) => return,
             Some(Err(refused)) => refused,
             None => Refresh::NoRing,
@@ -225,7 +248,12 @@ fn store(engine: &Arc<Shared>, level: Level, bytes: &mut [u8]) {
     }
 }
 
-fn try_store(producer: &mut Producer, bytes: &mut [u8]) -> Result<(), Refresh> {
+/// Puts a record into the ring, and adds one to a counter of the ring with it.
+fn try_store(
+    producer: &mut Producer,
+    bytes: &mut [u8],
+    counter: Option<usize>,
+) -> Result<(), Refresh> {
     if producer.reserve(bytes.len()).is_none() {
         match producer.refresh(bytes.len()) {
             Refresh::Ready => {}
@@ -240,8 +268,21 @@ fn try_store(producer: &mut Producer, bytes: &mut [u8]) -> Result<(), Refresh> {
         Some(slot) => slot.copy_from_slice(bytes),
         None => return Err(Refresh::Ready),
     }
+    if let Some(counter) = counter {
+        producer.count(counter);
+    }
     producer.commit();
     Ok(())
+}
+
+/// The thread's context is another one: the next event goes through the cold path, and tells.
+pub(super) fn context_changed() {
+    local::with(Producer::hold);
+    let _ = OTHERS.try_with(|others| {
+        if let Ok(mut others) = others.try_borrow_mut() {
+            others.iter_mut().for_each(|other| other.producer.hold());
+        }
+    });
 }
 
 fn store_in_overflow(engine: &Shared, bytes: &mut [u8], wait: &mut Wait<'_>) {
@@ -282,7 +323,7 @@ fn bind(engine: &Arc<Shared>) -> Bound {
     let Some(ring) = engine.take_ring() else { return Bound::Overflow };
     let (producer, consumer) = ring.split();
     let installed = if engine.is_process_logger() {
-        local::try_install(producer)
+        local::try_install(producer).inspect(|()| CONTEXT_KNOWN.set(0))
     } else {
         install_other(engine, producer)
     };
@@ -301,7 +342,7 @@ fn bind(engine: &Arc<Shared>) -> Bound {
 
 /// Gives the calling thread its ring ahead of its first log call.
 pub(super) fn prepare_thread(engine: &Arc<Shared>) {
-    let has_ring = with_any(engine, |producer| {
+    let has_ring = with_any(engine, |producer, _| {
         !matches!(
             producer.refresh(record::HEADER_BYTES),
             Refresh::NoRing | Refresh::Closed | Refresh::Forked
@@ -312,18 +353,26 @@ pub(super) fn prepare_thread(engine: &Arc<Shared>) {
     }
 }
 
-/// The thread's producer for this engine; `None` without one, and inside another call.
-fn with_any<R>(engine: &Shared, f: impl FnOnce(&mut Producer) -> R) -> Option<R> {
-    if engine.is_process_logger() { Some(local::with(f)) } else { with_other(engine, f) }
+/// The thread's producer for this engine, and what the engine knows of the thread's context; `None`
+/// without one, and inside another call.
+fn with_any<R>(engine: &Shared, f: impl FnOnce(&mut Producer, &mut u64) -> R) -> Option<R> {
+    if !engine.is_process_logger() {
+        return with_other(engine, |other| f(&mut other.producer, &mut other.context_known));
+    }
+    Some(local::with(|producer| {
+        let mut context_known = CONTEXT_KNOWN.get();
+        let result = f(producer, &mut context_known);
+        CONTEXT_KNOWN.set(context_known);
+        result
+    }))
 }
 
 #[inline]
-fn with_other<R>(engine: &Shared, f: impl FnOnce(&mut Producer) -> R) -> Option<R> {
+fn with_other<R>(engine: &Shared, f: impl FnOnce(&mut Other) -> R) -> Option<R> {
     OTHERS
         .try_with(|others| {
             let mut others = others.try_borrow_mut().ok()?;
-            let (_, producer) = others.iter_mut().find(|(number, _)| *number == engine.number)?;
-            Some(f(producer))
+            Some(f(others.iter_mut().find(|other| other.engine == engine.number)?))
         })
         .ok()?
 }
@@ -333,8 +382,10 @@ fn install_other(engine: &Shared, producer: Producer) -> Result<(), Producer> {
     let mut producer = Some(producer);
     let _ = OTHERS.try_with(|others| {
         if let Ok(mut others) = others.try_borrow_mut() {
-            others.retain(|(number, known)| *number != engine.number && !known.is_closed());
-            others.extend(producer.take().map(|producer| (engine.number, producer)));
+            let engine = engine.number;
+            others.retain(|other| other.engine != engine && !other.producer.is_closed());
+            let other = |producer| Other { engine, producer, context_known: 0 };
+            others.extend(producer.take().map(other));
         }
     });
     producer.map_or(Ok(()), Err)

@@ -4,6 +4,7 @@ mod builder;
 pub(crate) mod call;
 mod drops;
 mod home;
+mod mdc;
 pub(crate) mod outlet;
 pub(crate) mod selflog;
 mod shutdown;
@@ -19,6 +20,7 @@ use crossbeam_queue::ArrayQueue;
 
 pub use builder::{Builder, InitError, builder, init};
 pub use drops::Dropped;
+pub use mdc::{MdcScope, mdc};
 pub use outlet::OutletStats;
 pub use shutdown::{AppenderReport, ShutdownReport};
 
@@ -339,6 +341,34 @@ fn process() -> Option<Arc<Shared>> {
 /// The process's logger, if there is one.
 pub fn logger() -> Option<Logger> {
     process().map(|shared| Logger { shared })
+}
+
+/// Flushes the process's logger: see [`Logger::flush`]. Nothing to do without one.
+///
+/// # Errors
+/// As [`Logger::flush`].
+pub fn flush() -> Result<(), FlushError> {
+    logger().map_or(Ok(()), |logger| logger.flush())
+}
+
+/// Flushes the process's logger: see [`Logger::flush_to`]. Nothing to do without one.
+///
+/// # Errors
+/// As [`Logger::flush_to`].
+pub fn flush_to(durability: Durability) -> Result<(), FlushError> {
+    logger().map_or(Ok(()), |logger| logger.flush_to(durability))
+}
+
+/// Gives the calling thread its ring now: see [`Logger::prepare_thread`].
+pub fn prepare_thread() {
+    if let Some(logger) = logger() {
+        logger.prepare_thread();
+    }
+}
+
+/// Counters and positions of the process's logger, `None` without one.
+pub fn stats() -> Option<Stats> {
+    logger().map(|logger| logger.stats())
 }
 
 impl Shared {

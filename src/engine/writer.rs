@@ -5,6 +5,7 @@
 //! an appender. Records that the journal does not take stay in their rings, and there the overflow
 //! policy applies.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -17,12 +18,13 @@ use crate::block::build::{self, ChunkSource, EventsHead};
 use crate::block::define::Definitions;
 use crate::capture;
 use crate::clock::{Anchor, Rate, Timeline};
-use crate::event::ThreadInfo;
+use crate::context;
+use crate::event::{ContextInfo, ThreadInfo};
 use crate::journal::{JournalError, JournalWriter};
 use crate::level::Level;
 use crate::record;
-use crate::recover::ProcessFile;
-use crate::ring::Consumer;
+use crate::recover::{ContextFiles, ProcessFile};
+use crate::ring::{self, Consumer};
 use crate::site::{self, Definition, Names};
 
 /// A block is closed when this much is in the rings, or after the linger time.
@@ -68,6 +70,9 @@ pub(super) struct Writer {
     definitions: Definitions,
     rings: Vec<RingState>,
     threads: u32,
+    contexts: u32,
+    /// Changes of context that were passed in rings, by ring; kept when a ring changes its thread.
+    context_changes: HashMap<u32, u64>,
     sites: KnownSites,
     sequence: u64,
     rate: Rate,
@@ -87,7 +92,29 @@ pub(super) struct Writer {
 
 struct RingState {
     consumer: Consumer,
+    shared: Arc<ring::Shared>,
     thread: u32,
+    /// The context in force at the head; 0 is the empty one.
+    context: u32,
+    /// Changes of context that were passed, of the ring's counter.
+    changes: u64,
+    files: Option<ContextFiles>,
+}
+
+impl RingState {
+    fn id(&self) -> u32 {
+        self.shared.id()
+    }
+}
+
+/// What becomes of a ring once the block of a pass is in the journal.
+struct Taken {
+    /// Index of the ring.
+    ring: usize,
+    /// Where its head moves.
+    to: u64,
+    /// The context in force there, and the ones that led to it.
+    contexts: Vec<u32>,
 }
 
 /// Records that are not in a thread's ring, in the form of one.
@@ -166,6 +193,8 @@ impl Writer {
             definitions,
             rings: Vec::new(),
             threads: OWN_THREAD,
+            contexts: 0,
+            context_changes: HashMap::new(),
             sites,
             sequence: 0,
             rate: Rate::measure(),
@@ -267,7 +296,7 @@ impl Writer {
             let thread = self.threads;
             let (os_id, name) = (u64::from(consumer.thread_id()), consumer.thread_name().into());
             self.definitions.set_thread(thread, ThreadInfo { os_id, name });
-            self.rings.push(RingState { consumer, thread });
+            self.adopt_ring(consumer, thread);
             self.shared.progress().rings = self.rings.len();
         }
         while self.overflow.bytes.len() < BLOCK_BYTES
@@ -277,23 +306,48 @@ impl Writer {
         }
     }
 
+    fn adopt_ring(&mut self, consumer: Consumer, thread: u32) {
+        let shared = Arc::clone(consumer.shared());
+        let id = shared.id();
+        let mut ring = RingState {
+            thread,
+            context: 0,
+            changes: self.context_changes.get(&id).copied().unwrap_or(0),
+            files: self.shared.home.rings_dir().map(|dir| ContextFiles::new(dir, id)),
+            consumer,
+            shared,
+        };
+        // The thread before may have left a context that is not this one's.
+        if ring.changes > 0
+            && let Some(files) = &mut ring.files
+            && let Err(error) = files.store(ring.consumer.head(), &ContextInfo::default())
+        {
+            selflog::warn(&format!("the context beside ring {id}: {error}"));
+        }
+        self.rings.push(ring);
+    }
+
     /// One block out of everything the rings hold.
     fn pass(&mut self) -> Pass {
-        let chunk_bytes_max = BLOCK_BYTES_MAX / (self.rings.len() + 2).max(1);
+        let chunk_bytes_max =
+            (BLOCK_BYTES_MAX / (self.rings.len() + 2)).max(super::call::RECORD_BYTES_LIMIT);
         let mut all = self.overflow.bytes.len() < BLOCK_BYTES;
-        let mut chunks = Vec::with_capacity(self.rings.len() + 2);
         let mut left_bytes = BLOCK_BYTES_MAX;
+        let mut taken = Vec::with_capacity(self.rings.len());
+        let mut chunks = Vec::with_capacity(self.rings.len() + 2);
         chunks.extend(self.own.chunk(OWN_RING));
         chunks.extend(self.overflow.chunk(OVERFLOW_RING));
-        for ring in &mut self.rings {
-            let (id, thread) = (ring.consumer.shared().id(), ring.thread);
+        for (at, ring) in self.rings.iter_mut().enumerate() {
+            let (id, thread, context) = (ring.id(), ring.thread, ring.context);
+            let passed_changes = ring.changes;
             let pending = ring.consumer.pending();
-            if pending.from == pending.to {
+            // After the tail: a change that lies before it was counted before.
+            let changes = ring.shared.counters()[super::call::CONTEXT_CHANGES];
+            let (runs, whole) = cut(pending.runs, chunk_bytes_max);
+            let len = runs[0].len() + runs[1].len();
+            if len == 0 {
                 continue;
             }
-            let limit = chunk_bytes_max.max(super::call::RECORD_BYTES_LIMIT);
-            let (runs, whole) = cut(pending.runs, limit);
-            let len = runs[0].len() + runs[1].len();
             if len > left_bytes {
                 all = false;
                 continue;
@@ -301,7 +355,21 @@ impl Writer {
             all &= whole;
             left_bytes -= len;
             let (from, to) = (pending.from, pending.from + len as u64);
-            chunks.push(ChunkSource { ring: id, thread, context: 0, from, to, runs });
+            let chunk = ChunkSource { ring: id, thread, context, from, to, runs };
+            let mut contexts = Vec::new();
+            if changes == passed_changes {
+                chunks.push(chunk);
+            } else {
+                for context in split_at_contexts(&chunk, &mut self.contexts, &mut chunks) {
+                    contexts.push(context.0);
+                    let store = |files: &mut ContextFiles| files.store(to, &context.1);
+                    self.definitions.set_context(context.0, context.1.clone());
+                    if let Some(Err(error)) = ring.files.as_mut().map(store) {
+                        selflog::warn(&format!("the context beside ring {id}: {error}"));
+                    }
+                }
+            }
+            taken.push(Taken { ring: at, to, contexts });
         }
         if chunks.is_empty() {
             return if all { Pass::Nothing } else { Pass::Some };
@@ -317,36 +385,33 @@ impl Writer {
         let record_bytes: u64 = chunks.iter().map(|chunk| chunk.to - chunk.from).sum();
         let head = EventsHead { source, epoch, sequence, timeline };
         build::events(&mut self.buffer, &head, &chunks);
-        let released: Vec<_> = chunks.iter().map(|chunk| (chunk.ring, chunk.to)).collect();
         drop(chunks);
 
-        match self.journal.append_events(&mut self.buffer, &self.definitions) {
-            Ok(_) => {}
-            Err(error) => {
-                self.refused(&error);
-                return Pass::Refused;
+        if let Err(error) = self.journal.append_events(&mut self.buffer, &self.definitions) {
+            for context in taken.iter().flat_map(|taken| &taken.contexts) {
+                self.definitions.remove_context(*context);
             }
+            self.refused(&error);
+            return Pass::Refused;
         }
         self.sequence = sequence;
         self.before = after;
-        self.release(&released);
+        self.release(taken);
         self.succeeded(record_bytes);
         if all { Pass::All } else { Pass::Some }
     }
 
     /// Moves the heads behind what the journal has.
-    fn release(&mut self, released: &[(u32, u64)]) {
-        let mut released = released.iter().peekable();
-        if released.next_if(|(ring, _)| *ring == OWN_RING).is_some() {
-            self.own.clear();
-        }
-        if released.next_if(|(ring, _)| *ring == OVERFLOW_RING).is_some() {
-            self.overflow.clear();
-        }
-        for ring in &mut self.rings {
-            let id = ring.consumer.shared().id();
-            if let Some((_, to)) = released.next_if(|(released, _)| *released == id) {
-                ring.consumer.release(*to);
+    fn release(&mut self, taken: Vec<Taken>) {
+        self.own.clear();
+        self.overflow.clear();
+        for Taken { ring, to, contexts } in taken {
+            let ring = &mut self.rings[ring];
+            ring.consumer.release(to);
+            ring.changes += contexts.len() as u64;
+            for context in contexts {
+                self.definitions.remove_context(ring.context);
+                ring.context = context;
             }
         }
     }
@@ -381,9 +446,11 @@ impl Writer {
         while at < self.rings.len() {
             let consumer = &mut self.rings[at].consumer;
             if consumer.is_retired() && consumer.pending().from == consumer.pending().to {
-                let RingState { consumer, thread } = self.rings.swap_remove(at);
-                self.definitions.remove_thread(thread);
-                self.shared.give_back(consumer);
+                let ring = self.rings.swap_remove(at);
+                self.context_changes.insert(ring.id(), ring.changes);
+                self.definitions.remove_thread(ring.thread);
+                self.definitions.remove_context(ring.context);
+                self.shared.give_back(ring.consumer);
                 self.shared.progress().rings = self.rings.len();
             } else {
                 at += 1;
@@ -396,6 +463,8 @@ impl Writer {
         }
         if self.anchored + ANCHOR_EVERY <= now {
             self.store_anchor(now);
+            // Without room the next new call sites stand in their records.
+            let _ = self.shared.sites.grow_ahead();
         }
     }
 
@@ -466,6 +535,27 @@ impl Writer {
         let rings = self.rings.iter().map(|ring| ring.consumer.used_bytes() as u64).sum::<u64>();
         rings + self.own.bytes.len() as u64 + self.overflow.bytes.len() as u64
     }
+}
+
+/// Cuts a chunk where its thread's context changes, numbers the new contexts, and returns them.
+fn split_at_contexts<'a>(
+    chunk: &ChunkSource<'a>,
+    last_number: &mut u32,
+    chunks: &mut Vec<ChunkSource<'a>>,
+) -> Vec<(u32, ContextInfo)> {
+    let mut contexts = Vec::new();
+    let (mut context, mut from) = (chunk.context, chunk.from);
+    for stretch in chunk.runs.into_iter().flat_map(context::stretches) {
+        if let Some(info) = stretch.context {
+            *last_number += 1;
+            context = *last_number;
+            contexts.push((context, info));
+        }
+        let to = from + stretch.bytes.len() as u64;
+        chunks.push(ChunkSource { context, from, to, runs: [stretch.bytes, &[]], ..*chunk });
+        from = to;
+    }
+    contexts
 }
 
 /// The front of two runs up to `limit` bytes, at a record's border; and whether that is all.

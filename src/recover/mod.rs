@@ -5,9 +5,11 @@
 //! process's own (source, epoch), and then unlinks the ring. Repeatable after a crash at any step:
 //! what the journal has is not appended again, what is appended is not in the ring any more.
 
+mod contexts;
 mod manifest;
 mod rings;
 
+pub(crate) use contexts::ContextFiles;
 pub use manifest::{Manifest, ProcessFile};
 pub(crate) use rings::remove_rings;
 pub use rings::{RecoverError, Recovered, drain, sweep};

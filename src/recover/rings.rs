@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 
 use rkyv::util::AlignedVec;
 
+use super::contexts::context_at;
 use super::{Manifest, ProcessFile};
 use crate::block::build::{self, ChunkSource, EventsHead};
 use crate::block::define::Definitions;
 use crate::clock::Timeline;
-use crate::event::{SourceInfo, ThreadInfo};
+use crate::context;
+use crate::event::{ContextInfo, SourceInfo, ThreadInfo};
 use crate::journal::{JournalError, JournalWriter};
 use crate::record;
 use crate::ring::{self, DeadRing};
@@ -21,6 +23,8 @@ use crate::sys::{table, words};
 
 /// Bytes of records in one recovered block.
 const BLOCK_BYTES: usize = 2 << 20;
+/// Numbers of recovered contexts begin behind those that a process gives in its life.
+const FIRST_CONTEXT: u32 = 1 << 31;
 
 /// What was drained.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -126,35 +130,96 @@ pub fn drain(
             after: facts.anchor,
             nanos_per_tick: facts.nanos_per_tick,
         };
-        let mut sequence = writer.marks().get(manifest.source, manifest.epoch);
-        let mut buffer = AlignedVec::new();
-        for ring in rings.values().filter(has_records) {
-            // The thread numbers of the dead process are not known here; a ring has one thread.
-            let thread = u32::MAX - ring.id;
-            let (os_id, name) = (u64::from(ring.os_thread_id), ring.thread_name.as_str().into());
-            definitions.set_thread(thread, ThreadInfo { os_id, name });
-            let mut from = ring_end(ring.id).max(ring.head);
-            let mut bytes = ring::bytes_from(ring, from);
-            while !bytes.is_empty() {
-                let len = record::border(bytes, BLOCK_BYTES);
-                let (run, rest) = bytes.split_at(len);
-                sequence += 1;
-                let (source, epoch) = (manifest.source, manifest.epoch);
-                let head = EventsHead { source, epoch, sequence, timeline };
-                let to = from + len as u64;
-                let runs = [run, &[]];
-                let chunk = ChunkSource { ring: ring.id, thread, context: 0, from, to, runs };
-                build::events(&mut buffer, &head, &[chunk]);
-                writer.append_events(&mut buffer, &definitions).map_err(RecoverError::Journal)?;
-                recovered.record_bytes += len as u64;
-                (from, bytes) = (to, rest);
-            }
-        }
+        let mut blocks = Blocks {
+            head: EventsHead {
+                source: manifest.source,
+                epoch: manifest.epoch,
+                sequence: writer.marks().get(manifest.source, manifest.epoch),
+                timeline,
+            },
+            definitions,
+            writer,
+            buffer: AlignedVec::new(),
+            contexts: FIRST_CONTEXT,
+        };
+        let rings: Vec<_> = rings.values().filter(has_records).collect();
+        recovered.record_bytes = blocks.append(&rings, rings_dir, ring_end)?;
     }
     if recovered.unreadable.is_empty() {
         remove_rings(rings_dir).map_err(io(rings_dir))?;
     }
     Ok(recovered)
+}
+
+/// The blocks that recovered records become.
+struct Blocks<'a> {
+    /// That of the last block.
+    head: EventsHead,
+    definitions: Definitions,
+    writer: &'a mut JournalWriter,
+    buffer: AlignedVec,
+    contexts: u32,
+}
+
+impl Blocks<'_> {
+    /// Appends what the rings hold beyond the journal, as few blocks as may be, so that readers
+    /// merge the rings by time.
+    fn append(
+        &mut self,
+        rings: &[&DeadRing],
+        rings_dir: &Path,
+        ring_end: impl Fn(u32) -> u64,
+    ) -> Result<u64, RecoverError> {
+        let (mut chunks, mut chunk_bytes, mut record_bytes) = (Vec::new(), 0, 0);
+        for ring in rings {
+            // The thread numbers of the dead process are not known here; a ring has one thread.
+            let thread = u32::MAX - ring.id;
+            let (os_id, name) = (u64::from(ring.os_thread_id), ring.thread_name.as_str().into());
+            self.definitions.set_thread(thread, ThreadInfo { os_id, name });
+            let mut from = ring_end(ring.id).max(ring.head);
+            let mut context = self.context(context_at(rings_dir, ring.id, from));
+            for stretch in context::stretches(ring::bytes_from(ring, from)) {
+                if let Some(info) = stretch.context {
+                    context = self.context(info);
+                }
+                let mut bytes = stretch.bytes;
+                while !bytes.is_empty() {
+                    let (run, rest) = bytes.split_at(record::border(bytes, BLOCK_BYTES));
+                    if chunk_bytes + run.len() > BLOCK_BYTES {
+                        self.close(&mut chunks)?;
+                        chunk_bytes = 0;
+                    }
+                    let (to, runs) = (from + run.len() as u64, [run, &[]]);
+                    chunks.push(ChunkSource { ring: ring.id, thread, context, from, to, runs });
+                    (chunk_bytes, from, bytes) = (chunk_bytes + run.len(), to, rest);
+                    record_bytes += run.len() as u64;
+                }
+            }
+        }
+        self.close(&mut chunks)?;
+        Ok(record_bytes)
+    }
+
+    /// The number of a context; that of the empty one is 0.
+    fn context(&mut self, info: ContextInfo) -> u32 {
+        if info.pairs.is_empty() {
+            return 0;
+        }
+        self.contexts += 1;
+        self.definitions.set_context(self.contexts, info);
+        self.contexts
+    }
+
+    fn close(&mut self, chunks: &mut Vec<ChunkSource<'_>>) -> Result<(), RecoverError> {
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        self.head.sequence += 1;
+        build::events(&mut self.buffer, &self.head, chunks);
+        chunks.clear();
+        let appended = self.writer.append_events(&mut self.buffer, &self.definitions);
+        appended.map(|_| ()).map_err(RecoverError::Journal)
+    }
 }
 
 /// The rings in a directory by their ids.

@@ -150,12 +150,6 @@ impl Consumer {
         self.incarnation
     }
 
-    /// Records dropped or cut by reason, over all incarnations.
-    pub(crate) fn counters(&self) -> [u64; COUNTERS] {
-        let counters = &self.shared.memory.control().counters.0;
-        std::array::from_fn(|reason| counters[reason].load(Ordering::Relaxed))
-    }
-
     /// The published head: where [`Consumer::pending`] begins.
     pub(crate) fn head(&self) -> u64 {
         self.head

@@ -22,7 +22,7 @@
 //! | 128 | 8 | state, see [`State`] | producer; recovery |
 //! | 256 | 8 | tail: bytes below it are whole records | producer |
 //! | 384 | 8 | head: bytes below it are not needed any more | consumer |
-//! | 512 | 128 | 16 counters of dropped and cut records | producer |
+//! | 512 | 128 | 16 counters; what they count is the producer's affair | producer |
 //! | 4096 | capacity | data | producer |
 //!
 //! The hot path of the producer compares with one private limit. It stands at the end of the lap,
@@ -172,6 +172,13 @@ impl Shared {
     /// Whether [`Shared::close`] was called.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
+    }
+
+    /// The producers' counters, by their numbers. They belong to the ring and go on from thread to
+    /// thread.
+    pub(crate) fn counters(&self) -> [u64; COUNTERS] {
+        let counters = &self.memory.control().counters.0;
+        std::array::from_fn(|number| counters[number].load(Ordering::Relaxed))
     }
 
     /// The number that tells this ring from the others of its process.

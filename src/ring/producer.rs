@@ -233,12 +233,22 @@ impl Producer {
         open
     }
 
-    /// Counts a record that was dropped or cut. Reasons past the last counter share it. Does
-    /// nothing without a ring, and in a forked child. Wait-free.
-    pub(crate) fn count_drop(&mut self, reason: usize) {
+    /// Sends the next [`reserve`](Self::reserve) to the cold path, whatever room there is. Does
+    /// nothing without a ring, and in a forked child.
+    pub(crate) fn hold(&mut self) {
+        if self.shared().is_some() {
+            self.page().limit.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Adds one to a counter of the ring. Numbers past the last counter share it. Does nothing
+    /// without a ring, and in a forked child. Wait-free.
+    ///
+    /// A consumer that sees a record committed after the call sees the count as well.
+    pub(crate) fn count(&mut self, counter: usize) {
         let Some(shared) = self.shared() else { return };
         let counters = &shared.memory.control().counters.0;
-        let counter = &counters[reason.min(counters.len() - 1)];
+        let counter = &counters[counter.min(counters.len() - 1)];
         // Relaxed: this thread is the only writer; readers want a number, not an order.
         counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }

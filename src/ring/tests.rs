@@ -198,8 +198,8 @@ fn a_consumer_may_read_ahead_of_what_it_releases() {
 fn a_retired_ring_goes_on_with_another_thread() {
     let (mut producer, mut consumer) = private();
     push(&mut producer, 16, 1).unwrap();
-    producer.count_drop(3);
-    producer.count_drop(usize::MAX);
+    producer.count(3);
+    producer.count(usize::MAX);
     consumer = consumer.reclaim().unwrap_err();
     producer.retire();
     assert!(consumer.is_retired());
@@ -214,7 +214,7 @@ fn a_retired_ring_goes_on_with_another_thread() {
     push(&mut producer, 24, 2).unwrap();
     assert_eq!(drain(&mut consumer), [(24, 2)]);
     assert!(!consumer.is_retired());
-    let counters = consumer.counters();
+    let counters = consumer.shared().counters();
     assert_eq!((counters[3], counters[COUNTERS - 1], counters[0]), (1, 1, 0));
 }
 
@@ -357,7 +357,7 @@ mod after_death {
         consumer.pending();
         consumer.release(3 * (long as u64 - 8));
         push(&mut producer, 64, 9).unwrap();
-        producer.count_drop(2);
+        producer.count(2);
         fill(producer.reserve(64).unwrap(), 10);
 
         let dead = read_dead(&path).unwrap();
@@ -366,7 +366,10 @@ mod after_death {
         assert_eq!(dead.bytes, runs.concat());
         assert_eq!(records(&dead.bytes), [(long - 8, 3), (64, 9)]);
         assert_eq!((&*dead.thread_name, dead.incarnation), ("till", 1));
-        assert_eq!((dead.os_thread_id, dead.counters), (consumer.thread_id(), consumer.counters()));
+        assert_eq!(
+            (dead.os_thread_id, dead.counters),
+            (consumer.thread_id(), consumer.shared().counters())
+        );
         assert_eq!(records(bytes_from(&dead, to - 64)), [(64, 9)]);
         assert_eq!(bytes_from(&dead, 0), dead.bytes);
         assert_eq!(bytes_from(&dead, u64::MAX), b"");
@@ -514,7 +517,7 @@ mod across_a_fork {
             let (producer, consumer) = &mut both.0;
             let Some(mut producer) = producer.take() else { return false };
             producer.commit();
-            producer.count_drop(0);
+            producer.count(0);
             let refused = producer.reserve(8).is_none() && producer.reserve(0).is_none();
             let forked = producer.refresh(8) == Refresh::Forked;
             producer.retire();
