@@ -23,12 +23,9 @@ pub mod level;
 mod macros;
 pub mod record;
 pub mod recover;
-#[allow(dead_code, unused_imports, reason = "to be looked through")]
 pub(crate) mod ring;
 pub mod site;
-#[allow(dead_code, reason = "to be looked through")]
 pub(crate) mod sync;
-#[allow(dead_code, reason = "to be looked through")]
 pub(crate) mod sys;
 pub mod template;
 pub mod value;

@@ -1,6 +1,5 @@
 //! The side of a ring that belongs to the writer.
 
-use super::memory::COUNTERS;
 use super::{Ring, Shared, State};
 use crate::sync::{Arc, Ordering, ordering};
 
@@ -143,11 +142,6 @@ impl Consumer {
     /// That thread's name; empty without one.
     pub(crate) fn thread_name(&self) -> &str {
         &self.thread_name
-    }
-
-    /// How many threads have owned the ring, this one included.
-    pub(crate) fn incarnation(&self) -> u64 {
-        self.incarnation
     }
 
     /// The published head: where [`Consumer::pending`] begins.

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use super::memory::{
     CAPACITY_AT, COUNTERS, COUNTERS_AT, CRC_AT, HEAD_AT, HEADER_BYTES, ID_AT, INCARNATION_AT,
-    MAGIC, NAME_AT, NAME_LEN_AT, STATE_AT, TAIL_AT, THREAD_ID_AT, VERSION, VERSION_AT,
+    MAGIC, NAME_AT, NAME_LEN_AT, TAIL_AT, THREAD_ID_AT, VERSION, VERSION_AT,
 };
-use super::{State, THREAD_NAME_BYTES_MAX, check_capacity};
+use super::{THREAD_NAME_BYTES_MAX, check_capacity};
 use crate::sys::dead::{DeadFile, half_word_at, word_at};
 
 /// What a dead process left in one ring, named as in the header.
@@ -22,8 +22,6 @@ pub(crate) struct DeadRing {
     /// The position behind the last byte in `bytes`.
     pub(crate) tail: u64,
     pub(crate) counters: [u64; COUNTERS],
-    /// Whether [`mark_drained`] was called: everything here has been read before.
-    pub(crate) drained: bool,
     /// The bytes at `head..tail`, verbatim, with skip markers and padding. Not checked.
     pub(crate) bytes: Vec<u8>,
 }
@@ -64,7 +62,6 @@ pub(crate) fn read_dead(path: &Path) -> io::Result<DeadRing> {
         head,
         tail,
         counters: std::array::from_fn(|reason| word_at(&header, COUNTERS_AT + 8 * reason)),
-        drained: word_at(&header, STATE_AT) == State::Drained as u64,
         bytes,
     })
 }
@@ -74,17 +71,6 @@ pub(crate) fn read_dead(path: &Path) -> io::Result<DeadRing> {
 pub(crate) fn bytes_from(ring: &DeadRing, position: u64) -> &[u8] {
     let skipped = position.clamp(ring.head, ring.tail) - ring.head;
     ring.bytes.get(skipped as usize..).unwrap_or_default()
-}
-
-/// Notes in the file at `path` that everything in the ring has been read. Repeatable.
-///
-/// # Errors
-/// As [`read_dead`].
-pub(crate) fn mark_drained(path: &Path) -> io::Result<()> {
-    let mut file = DeadFile::open_writable(path)?;
-    let header = file.read(0, HEADER_BYTES)?;
-    check_header(&file, &header)?;
-    file.write(STATE_AT as u64, &(State::Drained as u64).to_le_bytes())
 }
 
 /// The capacity, if the fixed part of the header is that of a ring this code can read.

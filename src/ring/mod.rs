@@ -56,13 +56,13 @@ mod loom_models;
 mod tests;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::sync::{Arc, AtomicBool, Ordering, full_fence};
 use memory::Memory;
 
-pub(crate) use consumer::{Consumer, Pending};
-pub(crate) use dead::{DeadRing, bytes_from, mark_drained, read_dead};
+pub(crate) use consumer::Consumer;
+pub(crate) use dead::{DeadRing, bytes_from, read_dead};
 pub(crate) use memory::COUNTERS;
 pub(crate) use producer::{Producer, Refresh};
 
@@ -103,7 +103,6 @@ pub(crate) struct Ring {
 pub(crate) struct Shared {
     memory: Memory,
     id: u32,
-    path: Option<PathBuf>,
     /// Set once; written by whoever closes.
     closed: AtomicBool,
 }
@@ -118,8 +117,6 @@ pub(crate) enum State {
     Active = 1,
     /// Its thread has ended. What lies in it is still to be read.
     Retired = 2,
-    /// What a dead process left in it has been read.
-    Drained = 3,
 }
 
 /// Makes a ring, all its memory present. Blocks for about 0.6 ms per MiB.
@@ -131,7 +128,7 @@ pub(crate) fn create(options: RingOptions) -> io::Result<Ring> {
     check_capacity(capacity_bytes as u64)
         .map_err(|message| io::Error::new(io::ErrorKind::InvalidInput, message))?;
     let memory = Memory::create(capacity_bytes, id, path.as_deref())?;
-    let shared = Shared { memory, id, path, closed: AtomicBool::new(false) };
+    let shared = Shared { memory, id, closed: AtomicBool::new(false) };
     Ok(Ring { shared: Arc::new(shared), incarnation: 0 })
 }
 
@@ -150,11 +147,6 @@ impl Ring {
         }
         let producer = Producer::new(Arc::clone(&shared));
         (producer, Consumer::new(shared, incarnation, thread_id, thread_name))
-    }
-
-    /// What both sides hold.
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
     }
 }
 
@@ -184,11 +176,6 @@ impl Shared {
     /// The number that tells this ring from the others of its process.
     pub(crate) fn id(&self) -> u32 {
         self.id
-    }
-
-    /// The file that holds the ring; `None` for private memory.
-    pub(crate) fn path(&self) -> Option<&Path> {
-        self.path.as_deref()
     }
 
     /// Bytes of data.

@@ -90,16 +90,6 @@ impl AppendWriter {
         self.buffer.committed.store(self.len as u64, release);
     }
 
-    /// What was committed so far.
-    pub(crate) fn committed(&self) -> &[u8] {
-        self.buffer.bytes(self.len)
-    }
-
-    /// Bytes that the buffer holds in all.
-    pub(crate) fn capacity(&self) -> usize {
-        self.buffer.memory.len()
-    }
-
     /// Starts again with an empty buffer and warm pages, if no reader is left.
     ///
     /// # Errors
@@ -131,7 +121,7 @@ mod tests {
     fn the_buffer_is_aligned_for_archives() {
         let (mut writer, _reader) = AppendBuffer::new(100).unwrap();
         assert_eq!(writer.space().as_ptr().addr() % 64, 0);
-        assert_eq!((writer.space().len(), writer.capacity()), (100, 100));
+        assert_eq!(writer.space().len(), 100);
     }
 
     #[test]
@@ -145,7 +135,6 @@ mod tests {
         writer.commit(usize::MAX);
         assert_eq!(reader.committed(), b"abc\0\0\0\0\0");
         assert!(writer.space().is_empty());
-        assert_eq!(writer.committed(), reader.committed());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! it would raise a signal.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// A file left by a dead process.
@@ -23,14 +23,6 @@ impl DeadFile {
     /// The system's, and when `path` is no regular file.
     pub(crate) fn open(path: &Path) -> io::Result<DeadFile> {
         DeadFile::open_with(path, OpenOptions::new().read(true))
-    }
-
-    /// Opens a regular file for reading and writing, otherwise as [`DeadFile::open`].
-    ///
-    /// # Errors
-    /// As [`DeadFile::open`].
-    pub(crate) fn open_writable(path: &Path) -> io::Result<DeadFile> {
-        DeadFile::open_with(path, OpenOptions::new().read(true).write(true))
     }
 
     fn open_with(path: &Path, options: &mut OpenOptions) -> io::Result<DeadFile> {
@@ -65,15 +57,6 @@ impl DeadFile {
         self.file.seek(SeekFrom::Start(offset))?;
         self.file.read_exact(&mut bytes)?;
         Ok(bytes)
-    }
-
-    /// Overwrites the bytes at `offset`.
-    ///
-    /// # Errors
-    /// The system's.
-    pub(crate) fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(offset))?;
-        self.file.write_all(bytes)
     }
 
     /// An error that names this file and what is wrong with it.
