@@ -5,6 +5,7 @@
 
 use loom::thread;
 
+use super::consumer::Pending;
 use super::*;
 use crate::sync::with_seeded_bug;
 
