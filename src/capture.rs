@@ -185,7 +185,7 @@ pub struct Argument<'a, T: ?Sized, R> {
 
 impl<'a, T: ?Sized, R> Argument<'a, T, R> {
     /// An argument that `render` would render.
-    #[inline(always)]
+    #[inline]
     pub fn new(value: &'a T, render: R) -> Argument<'a, T, R> {
         Argument { value, rendered: Rendered::new(render) }
     }
@@ -193,7 +193,7 @@ impl<'a, T: ?Sized, R> Argument<'a, T, R> {
 
 impl<'a, T: CaptureRaw<'a, R> + ?Sized, R: Copy> Argument<'a, T, R> {
     /// The value as itself.
-    #[inline(always)]
+    #[inline]
     pub fn capture(&self) -> T::Captured {
         self.value.capture_raw(self.rendered.render)
     }
@@ -202,7 +202,7 @@ impl<'a, T: CaptureRaw<'a, R> + ?Sized, R: Copy> Argument<'a, T, R> {
 impl<T: ?Sized, R> Deref for Argument<'_, T, R> {
     type Target = Rendered<R>;
 
-    #[inline(always)]
+    #[inline]
     fn deref(&self) -> &Rendered<R> {
         &self.rendered
     }
@@ -229,12 +229,12 @@ macro_rules! capture_copies {
             type Captured = $captured;
             type Optional = Option<$captured>;
 
-            #[inline(always)]
+            #[inline]
             fn capture_raw(&'a self, _: R) -> $captured {
                 *self as $captured
             }
 
-            #[inline(always)]
+            #[inline]
             fn capture_optional(value: Option<&'a $source>, _: R) -> Option<$captured> {
                 value.map(|value| *value as $captured)
             }
@@ -259,12 +259,12 @@ macro_rules! capture_references {
             type Captured = &'a $source;
             type Optional = Option<&'a $source>;
 
-            #[inline(always)]
+            #[inline]
             fn capture_raw(&'a self, _: R) -> &'a $source {
                 self
             }
 
-            #[inline(always)]
+            #[inline]
             fn capture_optional(value: Option<&'a $source>, _: R) -> Option<&'a $source> {
                 value
             }
@@ -280,12 +280,12 @@ macro_rules! render_lists {
             type Captured = Rendered<R>;
             type Optional = Rendered<R>;
 
-            #[inline(always)]
+            #[inline]
             fn capture_raw(&'a self, render: R) -> Rendered<R> {
                 Rendered::new(render)
             }
 
-            #[inline(always)]
+            #[inline]
             fn capture_optional(_: Option<&'a [$element]>, render: R) -> Rendered<R> {
                 Rendered::new(render)
             }
@@ -304,13 +304,13 @@ macro_rules! capture_through {
             type Captured = <$inner as CaptureRaw<'a, R>>::Captured;
             type Optional = <$inner as CaptureRaw<'a, R>>::Optional;
 
-            #[inline(always)]
+            #[inline]
             fn capture_raw(&'a self, render: R) -> Self::Captured {
                 let inner: &'a $inner = self;
                 inner.capture_raw(render)
             }
 
-            #[inline(always)]
+            #[inline]
             fn capture_optional(value: Option<&'a Self>, render: R) -> Self::Optional {
                 let inner = value.map(|value| -> &'a $inner { value });
                 <$inner as CaptureRaw<'a, R>>::capture_optional(inner, render)
@@ -336,12 +336,12 @@ impl<'a, T: CaptureRaw<'a, R>, R> CaptureRaw<'a, R> for Option<T> {
     /// A record has no kind for an `Option` of an `Option`.
     type Optional = Rendered<R>;
 
-    #[inline(always)]
+    #[inline]
     fn capture_raw(&'a self, render: R) -> T::Optional {
         T::capture_optional(self.as_ref(), render)
     }
 
-    #[inline(always)]
+    #[inline]
     fn capture_optional(_: Option<&'a Option<T>>, render: R) -> Rendered<R> {
         Rendered::new(render)
     }
@@ -352,12 +352,12 @@ macro_rules! encode_fixed {
         impl Capture for $captured {
             const KIND: Kind = Kind::$kind;
 
-            #[inline(always)]
+            #[inline]
             fn encoded_len(&self, _: &[u8], _: usize) -> usize {
                 size_of::<$captured>()
             }
 
-            #[inline(always)]
+            #[inline]
             fn encode(&self, _: &[u8], _: usize, out: &mut Encoder<'_>) {
                 let $value = *self;
                 out.array($bytes);
@@ -386,12 +386,12 @@ encode_fixed! {
 impl Capture for &str {
     const KIND: Kind = Kind::STR;
 
-    #[inline(always)]
+    #[inline]
     fn encoded_len(&self, _: &[u8], run_max: usize) -> usize {
         4 + if self.len() <= run_max { self.len() } else { Cut::text(self, 0, run_max).len() }
     }
 
-    #[inline(always)]
+    #[inline]
     fn encode(&self, _: &[u8], run_max: usize, out: &mut Encoder<'_>) {
         if self.len() <= run_max {
             out.run(self.as_bytes());
@@ -405,12 +405,12 @@ impl Capture for &str {
 impl Capture for &[u8] {
     const KIND: Kind = Kind::BYTES;
 
-    #[inline(always)]
+    #[inline]
     fn encoded_len(&self, _: &[u8], run_max: usize) -> usize {
         4 + self.len().min(run_max)
     }
 
-    #[inline(always)]
+    #[inline]
     fn encode(&self, _: &[u8], run_max: usize, out: &mut Encoder<'_>) {
         out.run(self.get(..run_max).unwrap_or(self));
     }
@@ -419,12 +419,12 @@ impl Capture for &[u8] {
 impl<T: Capture> Capture for Option<T> {
     const KIND: Kind = T::KIND.optional();
 
-    #[inline(always)]
+    #[inline]
     fn encoded_len(&self, scratch: &[u8], run_max: usize) -> usize {
         1 + self.as_ref().map_or(0, |value| value.encoded_len(scratch, run_max))
     }
 
-    #[inline(always)]
+    #[inline]
     fn encode(&self, scratch: &[u8], run_max: usize, out: &mut Encoder<'_>) {
         out.array([u8::from(self.is_some())]);
         if let Some(value) = self {
@@ -450,7 +450,7 @@ pub struct Rendered<R> {
 
 impl<R> Rendered<R> {
     /// A value that `render` will render.
-    #[inline(always)]
+    #[inline]
     pub fn new(render: R) -> Rendered<R> {
         Rendered { render, place: 0..0, lost_bytes: 0 }
     }
@@ -465,7 +465,7 @@ impl<R> Rendered<R> {
 
 impl<'a, T: ?Sized> Rendered<By<'a, T>> {
     /// The value, to be rendered.
-    #[inline(always)]
+    #[inline]
     pub fn capture(&self) -> Rendered<By<'a, T>> {
         Rendered::new(self.render)
     }
@@ -473,20 +473,12 @@ impl<'a, T: ?Sized> Rendered<By<'a, T>> {
 
 impl<'a, T: ?Sized> Rendered<ByDisplay<'a, T>> {
     /// The value, to be rendered.
-    #[inline(always)]
+    #[inline]
     pub fn capture(&self) -> Rendered<By<'a, T>>
     where
         T: fmt::Display,
     {
         Rendered::new(By::display(self.render.0))
-    }
-}
-
-impl<F: Copy> Rendered<ByFunction<F>> {
-    /// The value, to be rendered.
-    #[inline(always)]
-    pub fn capture(&self) -> Rendered<ByFunction<F>> {
-        Rendered::new(self.render)
     }
 }
 
@@ -586,6 +578,7 @@ impl<'a> Cut<'a> {
     }
 
     /// Writes the text behind its `u32` length.
+    #[cold]
     pub fn encode(&self, out: &mut Encoder<'_>) {
         out.array((self.len() as u32).to_le_bytes());
         out.bytes(self.kept.as_bytes());
@@ -607,33 +600,50 @@ fn up_to_border(text: &str, max: usize) -> &str {
     &text[..end.unwrap_or(0)]
 }
 
-/// Renders a value by one of its traits, `Display::fmt` or `Debug::fmt`.
+/// Renders a value with the flags of its placeholder.
 ///
-/// That it has the trait is checked where this is made, so the compiler complains once.
+/// That it has the trait is checked where this is made, so the compiler complains once. A function
+/// pointer, not a closure: all calls with values of the same types share their code.
 pub struct By<'a, T: ?Sized> {
     value: &'a T,
-    fmt: fn(&T, &mut fmt::Formatter<'_>) -> fmt::Result,
+    counts: Counts,
+    render: Render<T>,
 }
 
-impl<'a, T: fmt::Display + ?Sized> By<'a, T> {
-    /// Renders as `{}` does.
-    #[inline(always)]
-    pub fn display(value: &'a T) -> By<'a, T> {
-        By { value, fmt: T::fmt }
+/// The widths and precisions that a placeholder takes from arguments.
+pub type Counts = [usize; 2];
+/// Renders a value, counts at hand.
+pub type Render<T> = fn(&T, Counts, &mut fmt::Formatter<'_>) -> fmt::Result;
+
+impl<'a, T: ?Sized> By<'a, T> {
+    /// Renders as `render` does.
+    #[inline]
+    pub fn function(value: &'a T, counts: Counts, render: Render<T>) -> By<'a, T> {
+        By { value, counts, render }
     }
-}
 
-impl<'a, T: fmt::Debug + ?Sized> By<'a, T> {
+    /// Renders as `{}` does.
+    #[inline]
+    pub fn display(value: &'a T) -> By<'a, T>
+    where
+        T: fmt::Display,
+    {
+        By::function(value, [0; 2], |value, _, f| value.fmt(f))
+    }
+
     /// Renders as `{:?}` does.
-    #[inline(always)]
-    pub fn debug(value: &'a T) -> By<'a, T> {
-        By { value, fmt: T::fmt }
+    #[inline]
+    pub fn debug(value: &'a T) -> By<'a, T>
+    where
+        T: fmt::Debug,
+    {
+        By::function(value, [0; 2], |value, _, f| value.fmt(f))
     }
 }
 
 impl<T: ?Sized> fmt::Display for By<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (self.fmt)(self.value, f)
+        (self.render)(self.value, self.counts, f)
     }
 }
 
@@ -662,16 +672,6 @@ impl<T: ?Sized> Clone for ByDisplay<'_, T> {
 }
 
 impl<T: ?Sized> Copy for ByDisplay<'_, T> {}
-
-/// Renders by calling a function, which holds the value and its placeholder's flags.
-#[derive(Clone, Copy)]
-pub struct ByFunction<F>(pub F);
-
-impl<F: Fn(&mut fmt::Formatter<'_>) -> fmt::Result> fmt::Display for ByFunction<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (self.0)(f)
-    }
-}
 
 /// Renders an error and what caused it: `cannot read the file: permission denied`.
 #[derive(Clone, Copy)]

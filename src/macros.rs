@@ -150,7 +150,7 @@ pub mod __private {
     pub use rollway_macros::{enabled, event};
 
     pub use crate::capture::{
-        Argument, AsDynError, By, ByCauses, ByDisplay, ByFunction, Rendered, Values,
+        Argument, AsDynError, By, ByCauses, ByDisplay, Counts, Render, Rendered, Values,
     };
     pub use crate::level::Level;
     pub use crate::site::{Definition, Names, Site, process_level};
@@ -162,87 +162,89 @@ pub mod __private {
 
     impl Process {
         /// Whether the process's logger takes events of this level.
-        #[inline(always)]
+        #[inline]
         pub fn is_enabled(&self, level: Level) -> bool {
             process_level().allows(level)
         }
 
         /// Logs to the process's logger.
-        #[inline(always)]
+        #[inline]
         pub fn emit<V: Values>(&self, call: Call<'_>, values: V) {
             crate::engine::call::emit(call, values);
         }
     }
 
     /// Logs to the process's logger, with the site's own level and target.
-    #[inline(always)]
+    #[inline]
     pub fn emit<V: Values>(site: &'static Site, values: V) {
         let level = site.definition().level;
         crate::engine::call::emit(Call { site, level, target: None }, values);
     }
 
     /// An argument of `{}`.
-    #[inline(always)]
+    #[inline]
     pub fn display<T: fmt::Display + ?Sized>(value: &T) -> Argument<'_, T, By<'_, T>> {
         Argument::new(value, By::display(value))
     }
 
     /// An argument of `{:?}`.
-    #[inline(always)]
+    #[inline]
     pub fn debug<T: fmt::Debug + ?Sized>(value: &T) -> Argument<'_, T, By<'_, T>> {
         Argument::new(value, By::debug(value))
     }
 
-    /// An argument of a placeholder with flags. `render` knows them.
-    #[inline(always)]
-    pub fn formatted<T: ?Sized, F>(value: &T, render: F) -> Argument<'_, T, ByFunction<F>>
-    where
-        F: Fn(&mut fmt::Formatter<'_>) -> fmt::Result,
-    {
-        Argument::new(value, ByFunction(render))
+    /// An argument of a placeholder with flags, which `render` knows.
+    #[inline]
+    pub fn formatted<T: ?Sized>(
+        value: &T,
+        counts: Counts,
+        render: Render<T>,
+    ) -> Argument<'_, T, By<'_, T>> {
+        Argument::new(value, By::function(value, counts, render))
     }
 
     /// An argument that is rendered in any case.
-    #[inline(always)]
-    pub fn formatted_text<F>(render: F) -> Rendered<ByFunction<F>>
-    where
-        F: Fn(&mut fmt::Formatter<'_>) -> fmt::Result,
-    {
-        Rendered::new(ByFunction(render))
+    #[inline]
+    pub fn formatted_text<T: ?Sized>(
+        value: &T,
+        counts: Counts,
+        render: Render<T>,
+    ) -> Rendered<By<'_, T>> {
+        Rendered::new(By::function(value, counts, render))
     }
 
     /// A width or a precision.
-    #[inline(always)]
+    #[inline]
     pub fn count(value: &usize) -> u64 {
         *value as u64
     }
 
     /// The value of a key without a modifier.
-    #[inline(always)]
+    #[inline]
     pub fn pair<T: ?Sized>(value: &T) -> Argument<'_, T, ByDisplay<'_, T>> {
         Argument::new(value, ByDisplay(value))
     }
 
     /// The value of a key with `:%`.
-    #[inline(always)]
+    #[inline]
     pub fn display_text<T: fmt::Display + ?Sized>(value: &T) -> Rendered<By<'_, T>> {
         Rendered::new(By::display(value))
     }
 
     /// The value of a key with `:?`.
-    #[inline(always)]
+    #[inline]
     pub fn debug_text<T: fmt::Debug + ?Sized>(value: &T) -> Rendered<By<'_, T>> {
         Rendered::new(By::debug(value))
     }
 
     /// The value of a key with `:err`.
-    #[inline(always)]
+    #[inline]
     pub fn error_text<'a>(error: &'a (dyn Error + 'a)) -> Rendered<ByCauses<'a>> {
         Rendered::new(ByCauses(error))
     }
 
     /// A target.
-    #[inline(always)]
+    #[inline]
     pub fn text<T: AsRef<str> + ?Sized>(target: &T) -> &str {
         target.as_ref()
     }

@@ -164,14 +164,21 @@ fn slot_value(krate: &Path, slot: &Slot, argument: impl Fn(usize) -> Ident) -> T
         Shown::Display => quote_spanned!(span=> #private::display(#value).capture()),
         Shown::Debug => quote_spanned!(span=> #private::debug(#value).capture()),
         Shown::Formatted { format, counts, is_pointer } => {
-            let counts = counts.iter().map(|&count| argument(count));
-            let render = quote_spanned! {span=>
-                move |f| f.write_fmt(#private::format_args!(#format, *#value #(, *#counts)*))
-            };
+            let indices = 0..counts.len();
+            let counts = counts.iter().map(|&count| {
+                let count = argument(count);
+                quote_spanned!(count.span()=> *#count)
+            });
+            let zeros = indices.len()..2;
+            let zeros = zeros.map(|_| quote!(0));
+            let counts = counts.chain(zeros);
+            let rendering = quote_spanned! {span=> #value, [#(#counts),*], |value, _counts, f| {
+                f.write_fmt(#private::format_args!(#format, *value #(, _counts[#indices])*))
+            }};
             if *is_pointer {
-                quote_spanned!(span=> #private::formatted_text(#render))
+                quote_spanned!(span=> #private::formatted_text(#rendering))
             } else {
-                quote_spanned!(span=> #private::formatted(#value, #render).capture())
+                quote_spanned!(span=> #private::formatted(#rendering).capture())
             }
         }
     }
