@@ -388,7 +388,11 @@ impl Capture for &str {
 
     #[inline]
     fn encoded_len(&self, _: &[u8], run_max: usize) -> usize {
-        4 + if self.len() <= run_max { self.len() } else { Cut::text(self, 0, run_max).len() }
+        4 + if self.len() <= run_max {
+            self.len()
+        } else {
+            Cut::text(self.as_bytes(), 0, run_max).len()
+        }
     }
 
     #[inline]
@@ -396,7 +400,7 @@ impl Capture for &str {
         if self.len() <= run_max {
             out.run(self.as_bytes());
         } else {
-            Cut::text(self, 0, run_max).encode(out);
+            Cut::text(self.as_bytes(), 0, run_max).encode(out);
         }
     }
 }
@@ -456,8 +460,8 @@ impl<R> Rendered<R> {
     }
 
     /// The text, empty before [`Capture::prepare`].
-    fn text<'s>(&self, scratch: &'s [u8]) -> &'s str {
-        scratch.get(self.place.clone()).and_then(|text| str::from_utf8(text).ok()).unwrap_or("")
+    fn text<'s>(&self, scratch: &'s [u8]) -> &'s [u8] {
+        scratch.get(self.place.clone()).unwrap_or_default()
     }
 }
 
@@ -527,8 +531,8 @@ struct Bounded<'a> {
 impl fmt::Write for Bounded<'_> {
     #[inline]
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let kept = up_to_border(text, self.free_bytes);
-        self.scratch.extend_from_slice(kept.as_bytes());
+        let kept = up_to_border(text.as_bytes(), self.free_bytes);
+        self.scratch.extend_from_slice(kept);
         self.free_bytes -= kept.len();
         if kept.len() < text.len() {
             // Nothing follows a gap.
@@ -543,7 +547,7 @@ impl fmt::Write for Bounded<'_> {
 ///
 /// Where not even the marker fits, the beginning stands alone.
 pub struct Cut<'a> {
-    kept: &'a str,
+    kept: &'a [u8],
     marker: [u8; Cut::MARKER_BYTES_MAX],
     marker_len: usize,
 }
@@ -553,8 +557,9 @@ impl<'a> Cut<'a> {
     const BEHIND_NUMBER: &'static [u8] = b" bytes cut]";
     const MARKER_BYTES_MAX: usize = Self::BEFORE_NUMBER.len() + 20 + Self::BEHIND_NUMBER.len();
 
-    /// Cuts `text` to `max` bytes, marker included. `lost_bytes` are missing behind it already.
-    pub fn text(text: &'a str, lost_bytes: usize, max: usize) -> Cut<'a> {
+    /// Cuts `text`, which is UTF-8, to `max` bytes, marker included. `lost_bytes` are missing behind
+    /// it already.
+    pub fn text(text: &'a [u8], lost_bytes: usize, max: usize) -> Cut<'a> {
         let mut cut = Cut { kept: text, marker: [0; Self::MARKER_BYTES_MAX], marker_len: 0 };
         if text.len() <= max && lost_bytes == 0 {
             return cut;
@@ -581,7 +586,7 @@ impl<'a> Cut<'a> {
     #[cold]
     pub fn encode(&self, out: &mut Encoder<'_>) {
         out.array((self.len() as u32).to_le_bytes());
-        out.bytes(self.kept.as_bytes());
+        out.bytes(self.kept);
         out.bytes(&self.marker[..self.marker_len]);
     }
 
@@ -595,9 +600,16 @@ impl<'a> Cut<'a> {
 }
 
 /// The longest beginning of `text` that has at most `max` bytes and ends on a character border.
-fn up_to_border(text: &str, max: usize) -> &str {
-    let end = (0..=max.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
-    &text[..end.unwrap_or(0)]
+fn up_to_border(text: &[u8], max: usize) -> &[u8] {
+    let Some(mut kept) = text.get(..=max) else { return text };
+    // The byte behind the last one kept must begin a character.
+    while let [shorter @ .., behind] = kept {
+        kept = shorter;
+        if *behind & 0b1100_0000 != 0b1000_0000 {
+            break;
+        }
+    }
+    kept
 }
 
 /// Renders a value with the flags of its placeholder.
@@ -716,3 +728,131 @@ macro_rules! as_dyn_error {
 }
 
 as_dyn_error!(dyn Error + 'a, dyn Error + Send + 'a, dyn Error + Send + Sync + 'a);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Records;
+    use crate::site::Names;
+    use crate::value::{Scalar, Value};
+
+    const SITE: Definition<'static> = Definition {
+        level: Level::INFO,
+        line: 1,
+        column: 1,
+        target: "shop",
+        module: "shop",
+        file: "shop.rs",
+        template: "{}",
+        names: Names::Listed(&["0"]),
+    };
+
+    fn written(values: &impl Values, scratch: &[u8], run_max: usize) -> Vec<u8> {
+        let mut bytes = vec![0; values.encoded_len(scratch, run_max)];
+        let mut out = Encoder::new(&mut bytes);
+        values.encode(scratch, run_max, &mut out);
+        assert_eq!(out.remaining(), 0, "the announced length is written");
+        bytes
+    }
+
+    fn cut(text: &str, lost_bytes: usize, max: usize) -> String {
+        let cut = Cut::text(text.as_bytes(), lost_bytes, max);
+        let mut bytes = vec![0; 4 + cut.len()];
+        cut.encode(&mut Encoder::new(&mut bytes));
+        String::from_utf8(bytes.split_off(4)).unwrap()
+    }
+
+    #[test]
+    fn a_text_is_cut_on_a_character_border_and_says_how_much_is_missing() {
+        let text = "é".repeat(100);
+        assert_eq!(cut(&text, 0, 200), text);
+        assert_eq!(cut(&text, 0, 40), format!("{}…[178 bytes cut]", "é".repeat(11)));
+        assert_eq!(cut(&text, 0, 41), format!("{}…[178 bytes cut]", "é".repeat(11)));
+        assert_eq!(cut("short", 7, 40), "short…[7 bytes cut]");
+        assert_eq!(cut(&text, 0, 5), "éé");
+        assert_eq!(cut(&text, 0, 0), "");
+        for max in 0..=text.len() {
+            assert!(cut(&text, 0, max).len() <= max);
+        }
+    }
+
+    #[test]
+    fn values_take_the_bytes_they_announce_whatever_the_cut() {
+        let mut scratch = Vec::new();
+        let mut rendered = Rendered::new("rendered ".repeat(20));
+        rendered.prepare(&mut scratch);
+        let text = "text ".repeat(30);
+        let bytes = &[7u8; 90][..];
+        let values = (&*text, (Some(bytes), (None::<&str>, (rendered, (1u128, ('c', ()))))));
+        for run_max in 0..200 {
+            written(&values, &scratch, run_max);
+        }
+    }
+
+    #[test]
+    fn the_cut_that_fits_is_found() {
+        let text = "text ".repeat(1_000);
+        let values = (1u64, (&*text, (&*text, ())));
+        for limit in [16, 17, 100, 5_000, 9_999, 10_016, 20_000] {
+            let run_max = run_max_within(&values, &[], limit).unwrap();
+            let len = written(&values, &[], run_max).len();
+            assert!(len <= limit);
+            assert!(len == 10_016 || len + 4 >= limit, "{len} of {limit} bytes");
+        }
+        assert_eq!(run_max_within(&values, &[], 15), None);
+    }
+
+    #[test]
+    fn a_record_of_more_than_ten_values_lists_their_kinds() {
+        let tail = (6u8, (7u8, (8u8, (9u8, (10u8, (Some("x"), ()))))));
+        let values = (1u8, (2u8, (3u8, (4u8, (5u8, tail)))));
+        for id in [Some(16), None] {
+            let record = encode_record(&SITE, id, Level::WARN, None, 7, 1_000, values).unwrap();
+            let record = Records::new(&record).next().unwrap().unwrap();
+            assert_eq!((record.level(), record.ticks), (Some(Level::WARN), 7));
+            let (definition, mut values) = record.open().unwrap();
+            assert_eq!(definition.is_none(), id.is_some());
+            assert_eq!(values.by_ref().count(), 11);
+            assert!(!values.is_damaged());
+        }
+    }
+
+    #[test]
+    fn a_target_of_the_call_stands_in_the_record() {
+        let record = encode_record(&SITE, Some(16), Level::INFO, Some("own"), 0, 1_000, ());
+        let record = record.unwrap();
+        let record = Records::new(&record).next().unwrap().unwrap();
+        assert_eq!(record.open().unwrap().0.unwrap().target, "own");
+    }
+
+    #[test]
+    fn a_value_longer_than_a_scratch_takes_is_counted() {
+        struct Long;
+        impl fmt::Display for Long {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let kilobyte = "é".repeat(512);
+                (0..2_048).try_for_each(|_| f.write_str(&kilobyte))
+            }
+        }
+        let mut scratch = b"before".to_vec();
+        let mut rendered = Rendered::new(Long);
+        rendered.prepare(&mut scratch);
+        assert_eq!(scratch.len(), 6 + RENDERED_BYTES_MAX);
+        let bytes = written(&(rendered, ()), &scratch, usize::MAX);
+        let Some(Value::Plain(Scalar::Text(text))) = Value::take(Kind::TEXT, &mut &bytes[..])
+        else {
+            panic!("no text")
+        };
+        let lost_bytes = 2_048 * 1_024 - RENDERED_BYTES_MAX;
+        assert!(text.ends_with(&format!("é…[{lost_bytes} bytes cut]")));
+    }
+
+    #[test]
+    fn only_a_value_that_is_rendered_needs_a_scratch() {
+        fn renders<V: Values>(_: &V) -> bool {
+            V::RENDERS
+        }
+        assert!(!renders(&(1u8, ("x", (Some(2.0), ())))));
+        assert!(renders(&(1u8, (Rendered::new("x"), ()))));
+    }
+}

@@ -321,3 +321,72 @@ impl Align {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_compiler_accepts_is_accepted() {
+        let accepted = [
+            "",
+            "text",
+            "{{}}",
+            "{{{}}}",
+            "{}",
+            "{0}",
+            "{name}",
+            "{ünder_3}",
+            "{ }",
+            "{0 :?}",
+            "{ :? }",
+            "{: }",
+            "{:>}",
+            "{:{<5}",
+            "{:}>5}",
+            "{:\u{301}^5}",
+            "{:.}",
+            "{:00}",
+            "{:005}",
+            "{:0$}",
+            "{:-5}",
+            "{:+#012.5e}",
+            "{:a$.b$}",
+            "{:.*}",
+            "{:w$x?}",
+            "{:#X?}",
+            "{:# }",
+            "{:\n}",
+            "{:p}",
+        ];
+        for text in accepted {
+            assert!(Pieces::new(text).all(|piece| piece.is_ok()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_compiler_refuses_is_refused_once() {
+        let refused = [
+            "{", "}", "{:5", "{ 0}", "{:y}", "{:??}", "{:? x}", "{:#?x}", "{a.b}", "{:+-}",
+            "{:-+}", "{:0#}", "{:.*.}", "{:.-1}", "{:70000}", "{70000}", "{r#type}", "{_}",
+            "{:>5>}", "a } b",
+        ];
+        for text in refused {
+            let pieces: Vec<_> = Pieces::new(text).collect();
+            let errors = pieces.iter().filter(|piece| piece.is_err()).count();
+            assert!(errors == 1 && pieces[pieces.len() - 1].is_err(), "{text}: {pieces:?}");
+        }
+    }
+
+    #[test]
+    fn a_zero_before_a_dollar_is_an_argument_and_not_a_flag() {
+        let spec = |text| match Pieces::new(text).next() {
+            Some(Ok(Piece::Placeholder(placeholder))) => placeholder.spec,
+            other => panic!("{text}: {other:?}"),
+        };
+        assert_eq!(spec("{:0$}").width, Count::Argument(Argument::Index(0)));
+        assert!(!spec("{:0$}").zero);
+        assert_eq!(spec("{:00$}").width, Count::Argument(Argument::Index(0)));
+        assert!(spec("{:00$}").zero);
+    }
+}

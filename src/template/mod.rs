@@ -205,3 +205,89 @@ fn count(value: Value<'_>) -> Option<u16> {
     let number = number::Integer::of(value.scalar()?)?;
     number.is_negative.eq(&false).then(|| u16::try_from(number.magnitude).unwrap_or(u16::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::capture::{self, encode_record};
+    use crate::level::Level;
+    use crate::record::{MAX_BYTES, Records};
+    use crate::site::{Definition, Names};
+
+    fn render(text: &str, values: impl capture::Values) -> String {
+        let site = Definition {
+            level: Level::INFO,
+            line: 0,
+            column: 0,
+            target: "",
+            module: "",
+            file: "",
+            template: "",
+            names: Names::Listed(&[]),
+        };
+        let record = encode_record(&site, None, Level::INFO, None, 0, MAX_BYTES, values).unwrap();
+        let (_, values) = Records::new(&record).next().unwrap().unwrap().open().unwrap();
+        let mut out = String::new();
+        Template::parse(text).render(&mut values.clone(), &mut out);
+        out
+    }
+
+    #[test]
+    fn a_value_that_is_missing_is_shown_as_a_question() {
+        assert_eq!(render("{} {:>5} {x}", (1u8, ())), "1 {?} {?}");
+        assert_eq!(render("{:w$}", (1u64, ())), "{?}");
+    }
+
+    #[test]
+    fn values_behind_those_of_the_template_are_left() {
+        assert_eq!(render("{}", (1u8, ("key", ()))), "1");
+    }
+
+    #[test]
+    fn a_text_that_is_no_format_string_loses_no_value() {
+        assert_eq!(render("a {} b {", (1u8, ("x", (Some(2.5f64), ())))), "a {} b { 1 x Some(2.5)");
+        assert_eq!(Template::parse("{").slots(), usize::MAX);
+    }
+
+    #[test]
+    fn a_width_that_is_none_or_too_great_does_no_harm() {
+        assert_eq!(render("{:w$}", ("x", ("y", ()))), "y");
+        assert_eq!(render("{:w$}", (-1i64, ("y", ()))), "y");
+        assert_eq!(render("{:w$}", (u128::MAX, ("y", ()))).len(), 65_535);
+        assert_eq!(render("{:.p$}", (u64::MAX, ("y", ()))), "y");
+    }
+
+    #[test]
+    fn a_form_that_a_value_does_not_have_is_another_of_its_forms() {
+        assert_eq!(render("{:x} {:e} {:o}", ("s", (true, ('c', ())))), "s true c");
+        assert_eq!(render("{:x} {:p}", (1.5f64, (7u8, ()))), "1.5 7");
+        assert_eq!(render("{} {:>3}", (Some(1u8), (None::<u8>, ()))), "Some(1) None");
+        assert_eq!(render("{}", (&[1u8, 2][..], ())), "[1, 2]");
+    }
+
+    #[test]
+    fn a_message_out_of_all_proportion_is_ended() {
+        let text = "{:65535}".repeat(1_000);
+        let out = render(&text, ());
+        assert!(out.starts_with("{?}{?}"));
+        let bytes = &[0u8; 100_000][..];
+        let out = render("{:65535?}{} end", (bytes, (1u8, ())));
+        assert!(out.len() < Template::MESSAGE_BYTES_MAX + (1 << 20));
+        assert!(out.ends_with("…]…"), "{}", &out[out.len() - 20..]);
+        let out = render("{:#65535?}", (Some(bytes), ()));
+        assert!(out.len() < 2 * Template::MESSAGE_BYTES_MAX + (1 << 20));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_and_no_values_make_it_panic(
+            text in "(\\{[a-z0-9]{0,2}(:[ .*^<>+#0-9$a-zX?-]{0,6})?\\}|[{}]|.){0,8}",
+            number in any::<i32>(), float in any::<f32>(), string in ".{0,4}", c in any::<char>(),
+        ) {
+            render(&text, (number, (float, (&*string, (Some(c), (string.as_bytes(), ()))))));
+            render(&text, (&*string, (number, (Some(float), (Some(&*string), ())))));
+        }
+    }
+}
