@@ -45,7 +45,8 @@ pub trait Capture {
     /// Bytes that [`Capture::encode`] will write: of a string or of bytes at most `run_max + 5`.
     fn encoded_len(&self, scratch: &[u8], run_max: usize) -> usize;
 
-    /// Writes the value; strings and bytes longer than `run_max` bytes are cut, see [`Cut`].
+    /// Writes the value; text and bytes longer than `run_max` bytes are cut. Text is cut on a
+    /// character border and ends with `…[1234 bytes cut]`; bytes have no marker.
     fn encode(&self, scratch: &[u8], run_max: usize, out: &mut Encoder<'_>);
 }
 
@@ -66,7 +67,7 @@ pub trait Values {
     /// Bytes of [`Values::encode`]. A constant where no value is a string, bytes or optional.
     fn encoded_len(&self, scratch: &[u8], run_max: usize) -> usize;
 
-    /// Writes the values in order; each string is cut to `run_max` bytes, see [`Cut`].
+    /// Writes the values in order, each text and bytes cut to `run_max` bytes.
     fn encode(&self, scratch: &[u8], run_max: usize, out: &mut Encoder<'_>);
 }
 
@@ -388,20 +389,12 @@ impl Capture for &str {
 
     #[inline]
     fn encoded_len(&self, _: &[u8], run_max: usize) -> usize {
-        4 + if self.len() <= run_max {
-            self.len()
-        } else {
-            Cut::text(self.as_bytes(), 0, run_max).len()
-        }
+        text_len(self.as_bytes(), 0, run_max)
     }
 
     #[inline]
     fn encode(&self, _: &[u8], run_max: usize, out: &mut Encoder<'_>) {
-        if self.len() <= run_max {
-            out.run(self.as_bytes());
-        } else {
-            Cut::text(self.as_bytes(), 0, run_max).encode(out);
-        }
+        encode_text(self.as_bytes(), 0, run_max, out);
     }
 }
 
@@ -513,11 +506,11 @@ impl<R: fmt::Display> Capture for Rendered<R> {
     }
 
     fn encoded_len(&self, scratch: &[u8], run_max: usize) -> usize {
-        4 + Cut::text(self.text(scratch), self.lost_bytes, run_max).len()
+        text_len(self.text(scratch), self.lost_bytes, run_max)
     }
 
     fn encode(&self, scratch: &[u8], run_max: usize, out: &mut Encoder<'_>) {
-        Cut::text(self.text(scratch), self.lost_bytes, run_max).encode(out);
+        encode_text(self.text(scratch), self.lost_bytes, run_max, out);
     }
 }
 
@@ -546,7 +539,7 @@ impl fmt::Write for Bounded<'_> {
 /// A text cut to a length: its beginning, up to a character border, and `…[1234 bytes cut]`.
 ///
 /// Where not even the marker fits, the beginning stands alone.
-pub struct Cut<'a> {
+struct Cut<'a> {
     kept: &'a [u8],
     marker: [u8; Cut::MARKER_BYTES_MAX],
     marker_len: usize,
@@ -559,11 +552,10 @@ impl<'a> Cut<'a> {
 
     /// Cuts `text`, which is UTF-8, to `max` bytes, marker included. `lost_bytes` are missing behind
     /// it already.
-    pub fn text(text: &'a [u8], lost_bytes: usize, max: usize) -> Cut<'a> {
+    #[cold]
+    #[inline(never)]
+    fn new(text: &'a [u8], lost_bytes: usize, max: usize) -> Cut<'a> {
         let mut cut = Cut { kept: text, marker: [0; Self::MARKER_BYTES_MAX], marker_len: 0 };
-        if text.len() <= max && lost_bytes == 0 {
-            return cut;
-        }
         // The number's digits depend on the length that is kept: no more digits than of everything.
         cut.mark(text.len() + lost_bytes);
         if cut.marker_len > max {
@@ -577,14 +569,13 @@ impl<'a> Cut<'a> {
     }
 
     /// Bytes of the text as it is after the cut.
-    #[allow(clippy::len_without_is_empty, reason = "nobody asks")]
-    pub fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.kept.len() + self.marker_len
     }
 
     /// Writes the text behind its `u32` length.
     #[cold]
-    pub fn encode(&self, out: &mut Encoder<'_>) {
+    fn encode(&self, out: &mut Encoder<'_>) {
         out.array((self.len() as u32).to_le_bytes());
         out.bytes(self.kept);
         out.bytes(&self.marker[..self.marker_len]);
@@ -596,6 +587,26 @@ impl<'a> Cut<'a> {
         out.bytes(itoa::Buffer::new().format(cut_bytes).as_bytes());
         out.bytes(Self::BEHIND_NUMBER);
         self.marker_len = Self::MARKER_BYTES_MAX - out.remaining();
+    }
+}
+
+/// Bytes of [`encode_text`].
+#[inline(always)]
+fn text_len(text: &[u8], lost_bytes: usize, run_max: usize) -> usize {
+    if text.len() <= run_max && lost_bytes == 0 {
+        4 + text.len()
+    } else {
+        4 + Cut::new(text, lost_bytes, run_max).len()
+    }
+}
+
+/// Writes a text, cut if it is longer than `run_max`, behind its `u32` length.
+#[inline(always)]
+fn encode_text(text: &[u8], lost_bytes: usize, run_max: usize, out: &mut Encoder<'_>) {
+    if text.len() <= run_max && lost_bytes == 0 {
+        out.run(text);
+    } else {
+        Cut::new(text, lost_bytes, run_max).encode(out);
     }
 }
 
@@ -756,9 +767,8 @@ mod tests {
     }
 
     fn cut(text: &str, lost_bytes: usize, max: usize) -> String {
-        let cut = Cut::text(text.as_bytes(), lost_bytes, max);
-        let mut bytes = vec![0; 4 + cut.len()];
-        cut.encode(&mut Encoder::new(&mut bytes));
+        let mut bytes = vec![0; text_len(text.as_bytes(), lost_bytes, max)];
+        encode_text(text.as_bytes(), lost_bytes, max, &mut Encoder::new(&mut bytes));
         String::from_utf8(bytes.split_off(4)).unwrap()
     }
 

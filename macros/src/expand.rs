@@ -165,15 +165,17 @@ fn slot_value(krate: &Path, slot: &Slot, argument: impl Fn(usize) -> Ident) -> T
         Shown::Debug => quote_spanned!(span=> #private::debug(#value).capture()),
         Shown::Formatted { format, counts, is_pointer } => {
             let indices = 0..counts.len();
+            let parameter = match counts.len() {
+                0 => quote_spanned!(span=> _),
+                _ => quote_spanned!(span=> counts),
+            };
             let counts = counts.iter().map(|&count| {
                 let count = argument(count);
                 quote_spanned!(count.span()=> *#count)
             });
-            let zeros = indices.len()..2;
-            let zeros = zeros.map(|_| quote!(0));
-            let counts = counts.chain(zeros);
-            let rendering = quote_spanned! {span=> #value, [#(#counts),*], |value, _counts, f| {
-                f.write_fmt(#private::format_args!(#format, *value #(, _counts[#indices])*))
+            let counts = counts.chain((indices.len()..2).map(|_| quote!(0)));
+            let rendering = quote_spanned! {span=> #value, [#(#counts),*], |value, #parameter, f| {
+                f.write_fmt(#private::format_args!(#format, *value #(, counts[#indices])*))
             }};
             if *is_pointer {
                 quote_spanned!(span=> #private::formatted_text(#rendering))

@@ -49,14 +49,14 @@ impl<N: Into<u128>> From<N> for Integer {
 /// Appends an integer.
 pub(super) fn push_integer(out: &mut String, flags: &Flags, integer: Integer) {
     let start = out.len();
-    let (radix, prefix) = match flags.form {
-        Form::LowerHex | Form::UpperHex | Form::DebugLowerHex | Form::DebugUpperHex => (4, "0x"),
-        Form::Octal => (3, "0o"),
-        Form::Binary => (1, "0b"),
-        _ => (0, ""),
+    let prefix = match flags.form {
+        Form::LowerHex | Form::UpperHex | Form::DebugLowerHex | Form::DebugUpperHex => "0x",
+        Form::Octal => "0o",
+        Form::Binary => "0b",
+        _ => "",
     };
-    // Bits have no sign.
-    push_sign(out, flags, integer.is_negative && radix == 0);
+    // Where bits are shown they have no sign, but may be asked for a plus.
+    push_sign(out, flags, integer.is_negative && prefix.is_empty());
     if flags.alternate {
         out.push_str(prefix);
     }
