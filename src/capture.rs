@@ -1,15 +1,17 @@
 //! From the arguments of a log call to the values of a record.
 //!
-//! The macros wrap each argument in an [`Argument`] together with something that would render it,
-//! and call `capture`. A type that [`CaptureRaw`] knows is captured as itself, for one with
-//! integers or text to be formatted where the record is read. Method resolution finds the
-//! `capture` of everything else by dereferencing: [`Rendered`], which asks the argument's own trait
-//! at the call. The values of one call form a list of pairs, `(first, (second, ()))`, see
-//! [`Values`], so every size is known where it can be known: at compile time.
+//! The macros wrap each argument in an [`Argument`], together with something that would render it,
+//! and call `capture`. A type that has [`CaptureRaw`] is captured as itself and formatted where the
+//! record is read. For any other, method resolution dereferences the [`Argument`] and finds the
+//! `capture` of [`Rendered`], which asks the value's own trait during the call. So no trait has to
+//! be in scope where a macro is used.
 //!
-//! Types in [`CaptureRaw`] decide, not the compiler's mood: an integer literal in a `vec!` is still
-//! of an unknown type when `capture` is looked up. So every list of integers has an implementation,
-//! and only that of `u8` is raw.
+//! The values of one call form a list of pairs, `(first, (second, ()))`, see [`Values`]: what can be
+//! known of their sizes at compile time, is.
+//!
+//! The type of an integer literal is not yet known when `capture` is looked up: `vec![1, 2]` would
+//! become a list of `u8`, were that the only list in [`CaptureRaw`]. Therefore each list of integers
+//! is in it, and all but those of `u8` are captured as [`Rendered`] there.
 
 use std::borrow::Cow;
 use std::error::Error;

@@ -168,14 +168,15 @@ pub mod __private {
         }
 
         /// Logs to the process's logger.
-        #[inline]
+        #[cfg_attr(not(debug_assertions), inline(always))]
         pub fn emit<V: Values>(&self, call: Call<'_>, values: V) {
             crate::engine::call::emit(call, values);
         }
     }
 
     /// Logs to the process's logger, with the site's own level and target.
-    #[inline]
+    // Forced inline, values stay in registers; a debug build would only compile longer.
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn emit<V: Values>(site: &'static Site, values: V) {
         let level = site.definition().level;
         crate::engine::call::emit(Call { site, level, target: None }, values);

@@ -3,7 +3,7 @@
 //! A plain call becomes
 //!
 //! ```text
-//! match { static __ROLLWAY_SITE: Site = …; &SITE } {
+//! match { static __ROLLWAY_SITE: Site = …; &__ROLLWAY_SITE } {
 //!     site => if site.is_enabled() {
 //!         match (&first, &second) {
 //!             (a0, a1) => emit(site, (display(a0).capture(), (debug(a1).capture(), ()))),
