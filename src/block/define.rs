@@ -17,6 +17,9 @@ const BLOCK_BYTES: usize = 256 << 10;
 /// Threads and contexts kept of one run. Beyond it the one not defined for longest is forgotten.
 const MAX_TRANSIENT: usize = 65_536;
 
+/// What an entry takes beside its content.
+const ENTRY_BYTES: usize = 64;
+
 /// The definitions of one (source, epoch).
 #[derive(Debug, Default)]
 pub struct Definitions {
@@ -51,6 +54,20 @@ impl Definitions {
     /// Grows with each change.
     pub fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// Bytes of all definitions, roughly: what each takes as content and as an entry. Visits them all.
+    pub fn bytes(&self) -> usize {
+        let pairs = |context: &ContextInfo| {
+            context
+                .pairs
+                .iter()
+                .map(|(key, value)| 2 * ENTRY_BYTES + key.len() + value.len())
+                .sum::<usize>()
+        };
+        self.sites.values().map(|item| ENTRY_BYTES + item.value.len()).sum::<usize>()
+            + self.threads.values().map(|item| ENTRY_BYTES + item.value.name.len()).sum::<usize>()
+            + self.contexts.values().map(|item| ENTRY_BYTES + pairs(&item.value)).sum::<usize>()
     }
 
     /// Describes the process.

@@ -87,6 +87,26 @@ impl<'a> EventsBlock<'a> {
         events.filter(|record| record.site != record::CONTEXT).count() as u64
     }
 
+    /// Walks every record and looks at everything but the values; yields how many events there are.
+    ///
+    /// # Errors
+    /// [`Damaged`] for the first record that is not one.
+    pub fn check(&self) -> Result<u64, Damaged> {
+        let mut count = 0;
+        for chunk in self.body.chunks.iter() {
+            for record in Records::new(chunk.records.as_slice()) {
+                let record = record?;
+                if record.site != record::CONTEXT {
+                    let what = "its level is no level";
+                    record.level().ok_or(Damaged { offset: record.offset, what })?;
+                    record.open()?;
+                    count += 1;
+                }
+            }
+        }
+        Ok(count)
+    }
+
     /// The events in order of time, with what `dictionary` knows about them.
     pub fn events(&self, dictionary: &'a Dictionary) -> Events<'a> {
         let known = dictionary.source(self.header.source, self.header.epoch);

@@ -26,7 +26,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use cursor::{CursorFile, CursorSlot, TextFileMark};
-pub use reader::{Block, ReadError, Reader};
+pub use reader::{Block, RawBlock, ReadError, Reader};
 pub use scan::{Damage, Scan, ScannedBlock, ScannedBlocks, segment_paths};
 pub use writer::{JournalWriter, Marks};
 
@@ -243,9 +243,16 @@ impl Journal {
 
     /// Blocks until the end is past `position`, the journal is closed, or `timeout` is over.
     pub fn wait(&self, position: Position, timeout: Duration) {
+        self.wait_until(timeout, |end, is_closed| end > position || is_closed);
+    }
+
+    /// Blocks until `reached` says so of the end and of whether the journal is closed, or `timeout`
+    /// is over. It is asked at first, after each block, and after each [`Journal::wake`]; what it
+    /// looks at besides must be changed before the wake. It must not touch the journal.
+    pub fn wait_until(&self, timeout: Duration, reached: impl Fn(Position, bool) -> bool) {
         let deadline = Instant::now() + timeout;
         let mut state = self.state();
-        while state.end() <= position && !state.closed {
+        while !reached(state.end(), state.closed) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
@@ -255,7 +262,7 @@ impl Journal {
         }
     }
 
-    /// Wakes everybody who waits, without a new block.
+    /// Wakes everybody who waits, so that they look again.
     pub fn wake(&self) {
         let _state = self.state();
         self.shared.changed.notify_all();

@@ -37,6 +37,17 @@ pub struct Block<'a> {
     pub bytes: &'a [u8],
 }
 
+/// A block as bytes, for whoever passes it on.
+pub struct RawBlock<'a> {
+    /// Where it begins.
+    pub position: Position,
+    /// Its header.
+    pub header: BlockHeader,
+    /// Header and archive. The checksum is compared if the block comes from a file; one from memory
+    /// may have none yet.
+    pub bytes: &'a [u8],
+}
+
 /// Why a place of the journal could not be read. The reader stands behind it.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "field names say it")]
@@ -67,9 +78,8 @@ impl std::error::Error for ReadError {
 
 /// What stands at the reader's position.
 enum Step {
-    /// An events block of this many padded bytes.
-    Events(BlockHeader),
-    /// Something that was taken in or passed over.
+    Block(BlockHeader),
+    /// The rest of a segment, which was passed over.
     Passed,
     End,
 }
@@ -113,8 +123,9 @@ impl Reader {
         if generation == position.generation {
             while self.position < (Position { index: 0, ..position }) {
                 match self.step() {
-                    Ok(Step::Events(header)) => {
-                        self.position.offset += header.padded_bytes() as u64
+                    Ok(Step::Block(header)) => {
+                        // Damage is told to whoever reads on from here.
+                        let _ = self.pass(&header);
                     }
                     Ok(Step::Passed) | Err(_) => {}
                     Ok(Step::End) => break,
@@ -123,40 +134,56 @@ impl Reader {
         }
     }
 
-    #[allow(clippy::should_implement_trait, reason = "a block borrows from the reader")]
     /// The next events block, `None` at the end of the journal.
     ///
     /// # Errors
     /// [`ReadError`] for damage; the reader stands behind it and can go on.
+    #[allow(clippy::should_implement_trait, reason = "a block borrows from the reader")]
     pub fn next(&mut self) -> Result<Option<Block<'_>>, ReadError> {
         let header = loop {
             match self.step()? {
-                Step::Events(header) => break header,
+                Step::Block(header) if header.kind == BlockKind::Events => break header,
+                Step::Block(header) => self.pass(&header)?,
+                Step::Passed => {}
+                Step::End => return Ok(None),
+            }
+        };
+        let (position, next) = (self.position, self.behind(&header));
+        self.position = next;
+        let Some(segment) = &self.segment else { return Ok(None) };
+        let bytes = read(segment, position, &header, &mut self.buffer)?;
+        let events = EventsBlock::open(header, bytes)
+            .map_err(|source| ReadError::Damaged { position, source })?;
+        Ok(Some(Block { position, next, events, dictionary: &self.dictionary, bytes }))
+    }
+
+    /// The next block of any kind whose header is `wanted`, as bytes; `None` at the end of the
+    /// journal. Of the others only the header is read. Nothing is taken into the dictionary: a
+    /// reader is used with this or with [`Reader::next`], not with both.
+    ///
+    /// # Errors
+    /// As [`Reader::next`].
+    pub fn next_raw(
+        &mut self,
+        mut wanted: impl FnMut(Position, &BlockHeader) -> bool,
+    ) -> Result<Option<RawBlock<'_>>, ReadError> {
+        let header = loop {
+            match self.step()? {
+                Step::Block(header) if wanted(self.position, &header) => break header,
+                Step::Block(header) => self.position = self.behind(&header),
                 Step::Passed => {}
                 Step::End => return Ok(None),
             }
         };
         let position = self.position;
-        self.position.offset += header.padded_bytes() as u64;
+        self.position = self.behind(&header);
         let Some(segment) = &self.segment else { return Ok(None) };
-        let damaged = |source| ReadError::Damaged { position, source };
-        let bytes = segment
-            .read(position.offset, header.bytes(), &mut self.buffer)
-            .map_err(|source| ReadError::Io { position, source })?;
-        if !segment.is_memory() {
-            header::verify(bytes).map_err(damaged)?;
-        }
-        let events = EventsBlock::open(header, bytes).map_err(damaged)?;
-        Ok(Some(Block {
-            position,
-            next: self.position,
-            events,
-            dictionary: &self.dictionary,
-            bytes,
-        }))
+        let bytes = read(segment, position, &header, &mut self.buffer)?;
+        Ok(Some(RawBlock { position, header, bytes }))
     }
 
-    /// Looks at the block at the position; passes over everything but events.
+    /// Looks at the header at the position. The position moves over the end of a segment and over
+    /// what is no header, not over a block.
     fn step(&mut self) -> Result<Step, ReadError> {
         let end = self.journal.end();
         if self.segment.is_none() {
@@ -167,35 +194,40 @@ impl Reader {
         if position >= end {
             return Ok(Step::End);
         }
-        let damaged = |source| ReadError::Damaged { position, source };
-        let io = |source| ReadError::Io { position, source };
-        let front = segment.read(position.offset, HEADER_BYTES, &mut self.buffer).map_err(io)?;
-        let header = match BlockHeader::decode(front) {
-            Ok(header) if header.generation == segment.generation() => header,
+        let front = segment
+            .read(position.offset, HEADER_BYTES, &mut self.buffer)
+            .map_err(|source| ReadError::Io { position, source })?;
+        match BlockHeader::decode(front) {
+            Ok(header) if header.generation == segment.generation() => Ok(Step::Block(header)),
             Err(BlockError::Empty | BlockError::Short) if position.generation < end.generation => {
                 self.next_segment();
-                return Ok(Step::Passed);
+                Ok(Step::Passed)
             }
             found => {
                 self.position.offset += HEADER_BYTES as u64;
                 let stale = BlockError::Malformed { what: "it belongs to another segment" };
-                return Err(damaged(found.err().unwrap_or(stale)));
+                Err(ReadError::Damaged { position, source: found.err().unwrap_or(stale) })
             }
-        };
-        if header.kind == BlockKind::Events {
-            return Ok(Step::Events(header));
         }
-        self.position.offset += header.padded_bytes() as u64;
-        if header.kind == BlockKind::Define {
-            let bytes =
-                segment.read(position.offset, header.bytes(), &mut self.buffer).map_err(io)?;
-            if !segment.is_memory() {
-                header::verify(bytes).map_err(damaged)?;
-            }
-            let body = bytes.get(HEADER_BYTES..).unwrap_or(&[]);
-            self.dictionary.define(&header, body).map_err(damaged)?;
+    }
+
+    /// Moves behind the block at the position, and takes it in if it is a define block.
+    fn pass(&mut self, header: &BlockHeader) -> Result<(), ReadError> {
+        let position = self.position;
+        self.position = self.behind(header);
+        let Some(segment) = &self.segment else { return Ok(()) };
+        if header.kind != BlockKind::Define {
+            return Ok(());
         }
-        Ok(Step::Passed)
+        let bytes = read(segment, position, header, &mut self.buffer)?;
+        let body = bytes.get(HEADER_BYTES..).unwrap_or(&[]);
+        let defined = self.dictionary.define(header, body);
+        defined.map_err(|source| ReadError::Damaged { position, source })
+    }
+
+    /// The position behind the block at the position.
+    fn behind(&self, header: &BlockHeader) -> Position {
+        Position { offset: self.position.offset + header.padded_bytes() as u64, ..self.position }
     }
 
     /// Goes to the start of the next segment that exists.
@@ -216,4 +248,20 @@ impl Reader {
         self.segment = Some(next);
         self.dictionary.begin_segment();
     }
+}
+
+/// The block at `position`, its checksum compared if it comes from a file.
+fn read<'a>(
+    segment: &'a Segment,
+    position: Position,
+    header: &BlockHeader,
+    buffer: &'a mut AlignedVec,
+) -> Result<&'a [u8], ReadError> {
+    let bytes = segment
+        .read(position.offset, header.bytes(), buffer)
+        .map_err(|source| ReadError::Io { position, source })?;
+    if !segment.is_memory() {
+        header::verify(bytes).map_err(|source| ReadError::Damaged { position, source })?;
+    }
+    Ok(bytes)
 }

@@ -151,6 +151,18 @@ impl JournalWriter {
         Ok(position)
     }
 
+    /// Forgets which definitions of a run the segment has. Needed before the run's next block comes
+    /// with [`Definitions`] that were begun anew.
+    pub fn forget_definitions(&mut self, source: u128, epoch: u64) {
+        self.written.remove(&(source, epoch));
+    }
+
+    /// Forgets the marks of those runs of a source that are older than `epoch`, whose blocks can
+    /// never come again.
+    pub fn forget_marks_before(&mut self, source: u128, epoch: u64) {
+        self.marks.marks.retain(|(of, run), _| *of != source || *run >= epoch);
+    }
+
     /// Writes the definitions since revision `written`; in a segment that has no room for them and
     /// `following_bytes`, all of them in a new one.
     fn define(
