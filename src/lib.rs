@@ -21,6 +21,7 @@ pub mod layout;
 pub mod level;
 #[cfg(not(loom))]
 mod macros;
+pub mod net;
 pub mod record;
 pub mod recover;
 pub(crate) mod ring;

@@ -5,6 +5,7 @@
 
 pub mod console;
 pub mod file;
+pub mod forwarder;
 
 use std::cell::Cell;
 use std::fmt;
@@ -17,6 +18,7 @@ use crate::journal::{Block, CursorFile, Journal, Position};
 
 pub use console::Console;
 pub use file::File;
+pub use forwarder::{Forwarder, ForwarderMonitor, ForwarderState, ForwarderStats};
 
 /// A destination for events: a file, a terminal, a socket.
 ///
