@@ -21,6 +21,8 @@ pub mod layout;
 pub mod level;
 #[cfg(not(loom))]
 mod macros;
+#[cfg(feature = "master")]
+pub mod master;
 pub mod net;
 pub mod record;
 pub mod recover;

@@ -52,7 +52,7 @@ struct Other {
 pub(super) const CONTEXT_CHANGES: usize = 0;
 
 /// Marks the calling thread as rollway's own.
-pub(super) fn enter_own_thread() {
+pub(crate) fn enter_own_thread() {
     OWN_THREAD.set(true);
 }
 

@@ -22,6 +22,8 @@ pub use builder::{Builder, InitError, builder, init};
 pub use drops::Dropped;
 pub use mdc::{MdcScope, mdc};
 pub use outlet::OutletStats;
+#[cfg(feature = "master")]
+pub(crate) use shutdown::events_behind;
 pub use shutdown::{AppenderReport, ShutdownReport};
 
 use crate::capture::Values;

@@ -263,19 +263,14 @@ impl FrameReader {
         Ok(Some(Frame { kind: header.kind, body }))
     }
 
-    /// The length of the body that is on its way, once its header is known.
-    pub fn announced_bytes(&self) -> Option<usize> {
-        self.header.map(|header| header.body_bytes)
+    /// The type of the frame that is on its way and the length of its body, once its header is known.
+    pub fn announced(&self) -> Option<(FrameKind, usize)> {
+        self.header.map(|header| (header.kind, header.body_bytes))
     }
 
     /// Whether a part of a frame has come.
     pub fn is_inside(&self) -> bool {
         self.filled > 0 || self.header.is_some()
-    }
-
-    /// The version that the sender of the last header named.
-    pub fn version(&self) -> u8 {
-        self.front[4]
     }
 }
 
@@ -410,7 +405,7 @@ mod tests {
         assert!(reader.advance(HEADER_BYTES).unwrap().is_none());
         assert_eq!(reader.space().len(), GROWTH_BYTES);
         assert!(reader.body.capacity() <= 2 * GROWTH_BYTES);
-        assert_eq!(reader.announced_bytes(), Some(MAX_BODY_BYTES));
+        assert_eq!(reader.announced(), Some((FrameKind::Blocks, MAX_BODY_BYTES)));
     }
 
     #[test]

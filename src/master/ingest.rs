@@ -1,0 +1,436 @@
+//! The one thread that stores what workers send.
+//!
+//! Invariants:
+//! 1. A block is appended only if its sequence is above the mark of its run, and the mark is that of
+//!    the journal: no block is stored twice.
+//! 2. A mark is acknowledged only after the blocks up to it are in the journal, at the level promised.
+//! 3. Frames of a connection that does not own its source are dropped: definitions and blocks of a
+//!    run come from one connection at a time.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rkyv::util::AlignedVec;
+
+use super::connection::Connection;
+use super::inbox::{Inbox, Message};
+use super::stats::{Counters, count};
+use crate::block::define::Definitions;
+use crate::block::header::HEADER_BYTES;
+use crate::block::{BlockError, BlockHeader, BlockKind, EventsBlock, dictionary, header};
+use crate::engine::selflog;
+use crate::event::SourceInfo;
+use crate::journal::{JournalError, JournalWriter};
+use crate::net::{AckLevel, Farewell, Hello, Reason, Welcome, frame};
+use crate::site;
+
+/// Between two tries to store a block.
+const RETRY: Duration = Duration::from_millis(20);
+/// Between two tries to sync.
+const SYNC_RETRY: Duration = Duration::from_secs(1);
+/// Runs that a master has marks of.
+const MAX_RUNS: usize = 65_536;
+/// Sources whose owners a master remembers.
+const MAX_SOURCES: usize = 65_536;
+/// Runs of one connection whose definitions are kept at a time.
+const MAX_RUNS_OF_CONNECTION: usize = 16;
+/// Bytes of the definitions of one connection.
+const MAX_DEFINITIONS_BYTES: usize = 64 << 20;
+/// Bytes of all definitions.
+const MAX_ALL_DEFINITIONS_BYTES: usize = 1 << 30;
+
+/// The thread's state.
+pub(super) struct Ingest {
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) writer: JournalWriter,
+    pub(super) counters: Arc<Counters>,
+    pub(super) level: AckLevel,
+    pub(super) window_bytes: u64,
+    /// When the master has to end, once it should.
+    pub(super) deadline: Arc<Mutex<Option<Instant>>>,
+    pub(super) owners: HashMap<u128, Owner>,
+    /// The block at hand, aligned.
+    pub(super) block: AlignedVec,
+    /// What is stored and not acknowledged.
+    pub(super) unacknowledged: BTreeMap<u64, Unacknowledged>,
+    /// A sync has failed since the last acknowledgement.
+    pub(super) sync_failed: bool,
+    /// Bytes of all definitions.
+    pub(super) definitions_bytes: usize,
+}
+
+/// Who may ship a source.
+pub(super) struct Owner {
+    epoch: u64,
+    term: u64,
+    /// `None` when it has gone; nobody older may come for all that.
+    connection: Option<Arc<Connection>>,
+    info: SourceInfo,
+    runs: BTreeMap<u64, Run>,
+}
+
+/// The definitions of a run, as far as its connection has sent them.
+struct Run {
+    definitions: Definitions,
+    /// Their bytes when they were last measured, and what has come since.
+    bytes: usize,
+    measured_bytes: usize,
+}
+
+/// The runs of a connection that wait for an acknowledgement.
+pub(super) struct Unacknowledged {
+    connection: Arc<Connection>,
+    source: u128,
+    epochs: BTreeSet<u64>,
+}
+
+/// Why a frame was not stored as a whole.
+enum Fault {
+    /// The connection is at fault, and is told.
+    Refused(Farewell),
+    /// A newer connection took over meanwhile; the blocks come again on that one.
+    Superseded,
+    /// The master has to end.
+    Late,
+}
+
+impl From<BlockError> for Fault {
+    fn from(error: BlockError) -> Fault {
+        Fault::Refused(Farewell::new(Reason::Damaged, error))
+    }
+}
+
+fn damaged(words: impl std::fmt::Display) -> Fault {
+    Fault::Refused(Farewell::new(Reason::Damaged, words))
+}
+
+fn limits(words: impl std::fmt::Display) -> Fault {
+    Fault::Refused(Farewell::new(Reason::Limits, words))
+}
+
+impl Ingest {
+    /// Stores and acknowledges until the inbox is closed and empty, or the master has no more time.
+    pub(super) fn run(&mut self) {
+        let mut retry_sync_at = None;
+        while let Some(messages) = self.inbox.take(retry_sync_at) {
+            let mut leaving = Vec::new();
+            for message in messages {
+                match message {
+                    Message::Hello { connection, version, hello } => {
+                        self.hello(connection, version, hello);
+                    }
+                    Message::Blocks { connection, source, body, room } => {
+                        if self.blocks(&connection, source, &body).is_err() {
+                            return;
+                        }
+                        drop(room);
+                    }
+                    Message::Leave { connection, reason } => leaving.push((connection, reason)),
+                    Message::Gone { connection, source } => self.gone(&connection, source),
+                }
+            }
+            self.acknowledge();
+            retry_sync_at = (!self.unacknowledged.is_empty()).then(|| Instant::now() + SYNC_RETRY);
+            for (connection, reason) in leaving {
+                let words = match reason {
+                    Reason::Done => "everything was stored",
+                    _ => "the master shuts down",
+                };
+                connection.bye(Farewell::new(reason, words));
+            }
+        }
+    }
+
+    /// Welcomes or refuses a worker.
+    fn hello(&mut self, connection: Arc<Connection>, version: u8, hello: Hello) {
+        match self.admit(&connection, &hello) {
+            Ok(()) => {
+                let marks = self.writer.marks().of_source(hello.source);
+                connection.welcome(Welcome {
+                    version,
+                    level: self.level,
+                    window_bytes: self.window_bytes.min(hello.window_bytes),
+                    marks,
+                });
+            }
+            Err(farewell) => self.refuse(&connection, farewell),
+        }
+    }
+
+    /// Makes the connection the owner of its source.
+    fn admit(&mut self, connection: &Arc<Connection>, hello: &Hello) -> Result<(), Farewell> {
+        let source = hello.source;
+        if let Some(owner) = self.owners.get(&source)
+            && (hello.epoch, hello.term) < (owner.epoch, owner.term)
+        {
+            let words = format!(
+                "epoch {}, term {} came after epoch {}, term {} of the same source",
+                hello.epoch, hello.term, owner.epoch, owner.term
+            );
+            return Err(Farewell::new(Reason::Fenced, words));
+        }
+        self.writer.forget_marks_before(source, hello.oldest_epoch);
+        let marks = self.writer.marks();
+        if marks.get(source, hello.epoch) == 0 && marks.len() >= MAX_RUNS {
+            let words = format!("this master knows {MAX_RUNS} runs and takes no further one");
+            return Err(Farewell::new(Reason::Limits, words));
+        }
+        if self.owners.len() >= MAX_SOURCES && !self.owners.contains_key(&source) {
+            self.owners.retain(|_, owner| owner.connection.is_some());
+        }
+        self.leave(source);
+        let info = SourceInfo {
+            source,
+            epoch: hello.epoch,
+            pid: hello.pid,
+            service: hello.service.as_str().into(),
+            host: hello.host.as_str().into(),
+        };
+        let owner = Owner {
+            epoch: hello.epoch,
+            term: hello.term,
+            connection: Some(Arc::clone(connection)),
+            info,
+            runs: BTreeMap::new(),
+        };
+        let before = self.owners.insert(source, owner).and_then(|owner| owner.connection);
+        if let Some(before) = before {
+            self.counters.refused(Reason::Superseded);
+            let words = "a newer connection of the same source took over";
+            before.bye(Farewell::new(Reason::Superseded, words));
+        }
+        Ok(())
+    }
+
+    /// Forgets the definitions that the owner of a source has sent.
+    fn leave(&mut self, source: u128) {
+        let Some(owner) = self.owners.get_mut(&source) else { return };
+        for (epoch, run) in std::mem::take(&mut owner.runs) {
+            self.definitions_bytes -= run.bytes;
+            self.writer.forget_definitions(source, epoch);
+        }
+    }
+
+    fn gone(&mut self, connection: &Connection, source: u128) {
+        self.unacknowledged.remove(&connection.id);
+        if self.is_owner(connection, source) {
+            self.leave(source);
+            self.owners.entry(source).and_modify(|owner| owner.connection = None);
+        }
+    }
+
+    fn is_owner(&self, connection: &Connection, source: u128) -> bool {
+        let owner = self.owners.get(&source).and_then(|owner| owner.connection.as_ref());
+        owner.is_some_and(|owner| owner.id == connection.id)
+    }
+
+    fn refuse(&mut self, connection: &Connection, farewell: Farewell) {
+        selflog::warn(&format!("connection from {}: {farewell}", connection.peer));
+        self.counters.refused(farewell.reason);
+        connection.refuse(farewell);
+    }
+
+    /// Stores the blocks of one frame. `Err` when there is no more time.
+    fn blocks(
+        &mut self,
+        connection: &Arc<Connection>,
+        source: u128,
+        body: &[u8],
+    ) -> Result<(), ()> {
+        if !self.is_owner(connection, source) {
+            count(&self.counters.superseded_frames, 1);
+            return Ok(());
+        }
+        for block in frame::blocks(body) {
+            let stored = block.map_err(Fault::from).and_then(|(header, bytes)| {
+                self.block.clear();
+                self.block.extend_from_slice(bytes);
+                self.store(connection, source, &header)
+            });
+            match stored {
+                Ok(()) => {}
+                Err(Fault::Late) => return Err(()),
+                Err(Fault::Superseded) => {
+                    count(&self.counters.superseded_frames, 1);
+                    break;
+                }
+                Err(Fault::Refused(farewell)) => {
+                    // Nothing more is taken from it; what was stored before stands.
+                    self.refuse(connection, farewell);
+                    self.gone(connection, source);
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the block at hand and stores it.
+    fn store(
+        &mut self,
+        connection: &Arc<Connection>,
+        source: u128,
+        header: &BlockHeader,
+    ) -> Result<(), Fault> {
+        header::verify(&self.block)?;
+        let newest = self.owners.get(&source).map_or(0, |owner| owner.epoch);
+        if header.source != source || header.epoch > newest {
+            return Err(damaged("a block of another source, or of an epoch after the hello"));
+        }
+        match header.kind {
+            BlockKind::Define => self.define(header),
+            BlockKind::Events => self.events(connection, header),
+            BlockKind::Segment | BlockKind::Other(_) => {
+                Err(damaged(format_args!("a block of kind {:?}", header.kind)))
+            }
+        }
+    }
+
+    /// The definitions of the run of a block.
+    fn run_of(&mut self, header: &BlockHeader) -> Result<&mut Run, Fault> {
+        let key = (header.source, header.epoch);
+        // Nobody but an owner comes here.
+        let Some(owner) = self.owners.get_mut(&key.0) else { return Err(damaged("no owner")) };
+        if !owner.runs.contains_key(&key.1) {
+            self.writer.forget_definitions(key.0, key.1);
+            if owner.runs.len() >= MAX_RUNS_OF_CONNECTION
+                && let Some((oldest, run)) = owner.runs.pop_first()
+            {
+                self.definitions_bytes -= run.bytes;
+                self.writer.forget_definitions(key.0, oldest);
+            }
+        }
+        let info = || SourceInfo { epoch: header.epoch, ..owner.info.clone() };
+        Ok(owner.runs.entry(key.1).or_insert_with(|| Run {
+            definitions: Definitions::new(info()),
+            bytes: 0,
+            measured_bytes: 0,
+        }))
+    }
+
+    /// Takes in a define block; it is written in front of the next events block.
+    fn define(&mut self, header: &BlockHeader) -> Result<(), Fault> {
+        let block = std::mem::take(&mut self.block);
+        let body = dictionary::open(block.get(HEADER_BYTES..).unwrap_or(&[]))?;
+        for site in body.sites.iter() {
+            if site::Definition::take(&mut &site.definition[..]).is_none() {
+                return Err(damaged("a call site is not readable"));
+            }
+        }
+        let run = self.run_of(header)?;
+        run.definitions.absorb(body);
+        let before = run.bytes;
+        run.bytes += block.len();
+        // Saying something again takes no room: measured anew before it is held against the worker.
+        if run.bytes > 2 * run.measured_bytes + (1 << 20) {
+            run.bytes = run.definitions.bytes();
+            run.measured_bytes = run.bytes;
+        }
+        let after = run.bytes;
+        self.block = block;
+        self.definitions_bytes = self.definitions_bytes - before + after;
+        let runs = self.owners.get(&header.source).map(|owner| &owner.runs);
+        let of_connection: usize = runs.into_iter().flatten().map(|(_, run)| run.bytes).sum();
+        if of_connection > MAX_DEFINITIONS_BYTES
+            || self.definitions_bytes > MAX_ALL_DEFINITIONS_BYTES
+        {
+            return Err(limits(format_args!("{of_connection} bytes of definitions")));
+        }
+        Ok(())
+    }
+
+    /// Stores an events block, unless it is stored already.
+    fn events(&mut self, connection: &Arc<Connection>, header: &BlockHeader) -> Result<(), Fault> {
+        let (source, epoch, sequence) = (header.source, header.epoch, header.sequence);
+        if sequence == 0 {
+            return Err(damaged("an events block without a sequence"));
+        }
+        let mark = self.writer.marks().get(source, epoch);
+        if mark == 0 && self.writer.marks().len() >= MAX_RUNS {
+            return Err(limits(format_args!("this master knows {MAX_RUNS} runs")));
+        }
+        let waiting = self.unacknowledged.entry(connection.id).or_insert_with(|| Unacknowledged {
+            connection: Arc::clone(connection),
+            source,
+            epochs: BTreeSet::new(),
+        });
+        waiting.epochs.insert(epoch);
+        if sequence <= mark {
+            count(&self.counters.duplicates, 1);
+            return Ok(());
+        }
+        let events = EventsBlock::open(*header, &self.block)?.check().map_err(damaged)?;
+        self.append(header)?;
+        count(&self.counters.missing_blocks, sequence - mark - 1);
+        count(&self.counters.blocks, 1);
+        count(&self.counters.bytes, header.bytes() as u64);
+        count(&self.counters.events, events);
+        Ok(())
+    }
+
+    /// Appends the block at hand, however long that takes.
+    fn append(&mut self, header: &BlockHeader) -> Result<(), Fault> {
+        self.run_of(header)?;
+        loop {
+            let owner = self.owners.get(&header.source);
+            let Some(run) = owner.and_then(|owner| owner.runs.get(&header.epoch)) else {
+                return Err(Fault::Superseded);
+            };
+            match self.writer.append_events(&mut self.block, &run.definitions) {
+                Ok(_) => return Ok(()),
+                Err(error @ JournalError::TooLarge { .. }) => return Err(limits(error)),
+                Err(error @ JournalError::Full { .. }) => {
+                    count(&self.counters.journal_full, 1);
+                    selflog::warn(&format!("the master waits: {error}"));
+                }
+                Err(error) => {
+                    count(&self.counters.journal_errors, 1);
+                    selflog::warn(&format!("the master waits: {}", selflog::chain(&error)));
+                }
+            }
+            if self.is_late() {
+                return Err(Fault::Late);
+            }
+            // What is stored is told, and who comes is welcomed: only blocks have to wait.
+            self.acknowledge();
+            std::thread::sleep(RETRY);
+            for message in self.inbox.take_hellos() {
+                if let Message::Hello { connection, version, hello } = message {
+                    self.hello(connection, version, hello);
+                }
+            }
+        }
+    }
+
+    fn is_late(&self) -> bool {
+        let deadline = *self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
+        deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// Acknowledges what is stored, after a sync if that is promised. When the sync fails nothing is
+    /// acknowledged, and afterwards at the level that can be proved.
+    fn acknowledge(&mut self) {
+        if self.unacknowledged.is_empty() {
+            return;
+        }
+        let mut level = self.level;
+        if level == AckLevel::Synced {
+            if let Err(error) = self.writer.journal().sync() {
+                self.sync_failed = true;
+                count(&self.counters.sync_errors, 1);
+                selflog::warn(&format!("nothing is acknowledged: {}", selflog::chain(&error)));
+                return;
+            }
+            if std::mem::take(&mut self.sync_failed) {
+                level = AckLevel::Committed;
+                selflog::warn("a sync failed before: blocks are acknowledged at level 1 this once");
+            }
+        }
+        for waiting in std::mem::take(&mut self.unacknowledged).into_values() {
+            let marks = self.writer.marks();
+            let mark = |epoch: u64| (epoch, marks.get(waiting.source, epoch));
+            waiting.connection.acknowledge(level, waiting.epochs.into_iter().map(mark));
+        }
+    }
+}

@@ -1,0 +1,505 @@
+//! The receiving side: blocks of many workers in one journal, and from there to appenders.
+//!
+//! One thread, `rollway-net`, owns all sockets (see `connection`); one, `rollway-ingest`, checks,
+//! stores and acknowledges (see `ingest`); each appender has its own. The protocol is told in
+//! `docs/protocol.md`.
+
+mod connection;
+mod inbox;
+mod ingest;
+mod stats;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rkyv::util::AlignedVec;
+use tokio::sync::{Semaphore, watch};
+
+pub use crate::net::{AckLevel, Reason};
+pub use stats::MasterStats;
+
+use crate::appender::{Open, OpenError, Opened, Place};
+use crate::engine::outlet::Outlet;
+use crate::engine::{AppenderReport, events_behind, selflog};
+use crate::journal::{Journal, JournalError, JournalOptions, JournalWriter, Scan};
+use crate::net::{DEFAULT_WINDOW_BYTES, host_and_port};
+use crate::sys::file::create_private_dir;
+use crate::sys::lock::FileLock;
+use connection::Edge;
+use inbox::Inbox;
+use ingest::Ingest;
+use stats::Counters;
+
+/// How long a master that is dropped tries to finish.
+const DROP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bounds of what a master takes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Connections at a time: 4,096 by default.
+    pub connections: usize,
+    /// Connections from one address at a time: 64 by default.
+    pub connections_per_address: usize,
+    /// Bytes that are read and not yet stored: 256 MiB by default, never less than 16 MiB. One
+    /// connection has at most 8 MiB of them.
+    pub unstored_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { connections: 4096, connections_per_address: 64, unstored_bytes: 256 << 20 }
+    }
+}
+
+/// A master that is not started yet.
+///
+/// # Examples
+/// ```no_run
+/// use std::time::Duration;
+/// use rollway::appender::File;
+/// use rollway::journal::JournalOptions;
+/// use rollway::master::{AckLevel, Master};
+///
+/// let master = Master::builder()
+///     .listen("localhost:5000")
+///     .journal(JournalOptions::directory("/var/lib/rollway"))
+///     .ack_level(AckLevel::Synced)
+///     .appender("all", File::new("/var/log/all.log"))
+///     .start()?;
+/// println!("listening on {}", master.local_addr());
+/// # let stop = || {};
+/// stop();
+/// let report = master.shutdown(Duration::from_secs(5));
+/// println!("{} events delivered, {} left", report.delivered(), report.left());
+/// # Ok::<(), rollway::master::MasterError>(())
+/// ```
+pub struct MasterBuilder {
+    listen: String,
+    journal: JournalOptions,
+    level: Option<AckLevel>,
+    window_bytes: u64,
+    limits: Limits,
+    appenders: Vec<(String, Box<dyn Open>)>,
+}
+
+impl MasterBuilder {
+    /// The address to listen on: `host:port`, where `localhost` and 5000 stand for what is left out.
+    /// Port 0 lets the system choose.
+    #[must_use]
+    pub fn listen(self, address: impl Into<String>) -> MasterBuilder {
+        MasterBuilder { listen: address.into(), ..self }
+    }
+
+    /// Where the journal lives. By default it is in memory: then an acknowledgement says only that
+    /// the master's memory has the block, and what was not delivered ends with the master. Give it a
+    /// directory.
+    #[must_use]
+    pub fn journal(self, journal: JournalOptions) -> MasterBuilder {
+        MasterBuilder { journal, ..self }
+    }
+
+    /// What an acknowledgement promises: [`AckLevel::Committed`] by default with a journal directory,
+    /// [`AckLevel::Memory`] without.
+    #[must_use]
+    pub fn ack_level(self, level: AckLevel) -> MasterBuilder {
+        MasterBuilder { level: Some(level), ..self }
+    }
+
+    /// Bytes that a worker may have sent and not acknowledged: 4 MiB by default. A worker may want
+    /// less.
+    #[must_use]
+    pub fn window_bytes(self, window_bytes: u64) -> MasterBuilder {
+        MasterBuilder { window_bytes, ..self }
+    }
+
+    /// Bounds of what it takes on.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> MasterBuilder {
+        MasterBuilder { limits, ..self }
+    }
+
+    /// Adds a destination. It gets every event that is received, of whatever level.
+    #[must_use]
+    pub fn appender(
+        mut self,
+        name: impl Into<String>,
+        appender: impl Open + 'static,
+    ) -> MasterBuilder {
+        self.appenders.push((name.into(), Box::new(appender)));
+        self
+    }
+
+    /// Opens the port, the journal and the appenders, and starts the threads.
+    ///
+    /// # Errors
+    /// [`MasterError`], which names what could not be opened, and the remedy. Nothing runs then.
+    pub fn start(self) -> Result<Master, MasterError> {
+        let level = self.checked_level()?;
+        let listener = bind(&self.listen)?;
+        let net = |source| MasterError::Resources { what: "the network thread", source };
+        let address = listener.local_addr().map_err(net)?;
+        let (journal, writer, lock) = open_journal(self.journal)?;
+        let outlets = open_outlets(&journal, self.appenders)?;
+
+        let inbox = Arc::new(Inbox::default());
+        let counters = Arc::new(Counters::default());
+        let deadline = Arc::new(Mutex::new(None));
+        let (stop, stopping) = watch::channel(None);
+        let edge = Arc::new(Edge {
+            inbox: Arc::clone(&inbox),
+            counters: Arc::clone(&counters),
+            limits: self.limits,
+            room: Arc::new(Semaphore::new(self.limits.unstored_bytes.max(16 << 20))),
+            stopping,
+        });
+        let mut ingest = Ingest {
+            inbox: Arc::clone(&inbox),
+            writer,
+            counters: Arc::clone(&counters),
+            level,
+            window_bytes: self.window_bytes,
+            deadline: Arc::clone(&deadline),
+            owners: HashMap::new(),
+            block: AlignedVec::new(),
+            unacknowledged: BTreeMap::new(),
+            sync_failed: false,
+            definitions_bytes: 0,
+        };
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(net)?;
+        let listener = {
+            let _inside = runtime.enter();
+            tokio::net::TcpListener::from_std(listener).map_err(net)?
+        };
+        let ingest = Worker::spawn("rollway-ingest", move || ingest.run())
+            .map_err(|source| MasterError::Resources { what: "the ingest thread", source })?;
+        let net = Worker::spawn("rollway-net", move || {
+            runtime.block_on(connection::serve(listener, edge));
+            // A look-up or a task that hangs is left behind.
+            runtime.shutdown_background();
+        })
+        .map_err(net)
+        .inspect_err(|_| inbox.close())?;
+        Ok(Master {
+            address,
+            level,
+            journal,
+            counters,
+            running: Some(Running { inbox, deadline, stop, net, ingest, outlets, _lock: lock }),
+        })
+    }
+
+    fn checked_level(&self) -> Result<AckLevel, MasterError> {
+        match (&self.journal.dir, self.level) {
+            (Some(_), level) => Ok(level.unwrap_or_default().max(AckLevel::Committed)),
+            (None, None | Some(AckLevel::Memory)) => Ok(AckLevel::Memory),
+            (None, Some(level)) => Err(MasterError::Level { level }),
+        }
+    }
+}
+
+/// A running master.
+///
+/// Dropping it shuts it down within 5 s; [`Master::shutdown`] does so and says what came of it.
+pub struct Master {
+    address: SocketAddr,
+    level: AckLevel,
+    journal: Journal,
+    counters: Arc<Counters>,
+    running: Option<Running>,
+}
+
+struct Running {
+    inbox: Arc<Inbox>,
+    deadline: Arc<Mutex<Option<Instant>>>,
+    stop: watch::Sender<Option<tokio::time::Instant>>,
+    net: Worker,
+    ingest: Worker,
+    outlets: Vec<Outlet>,
+    /// Released when everything else has ended.
+    _lock: Option<FileLock>,
+}
+
+/// What a master has delivered and left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MasterReport {
+    /// One for each appender.
+    pub appenders: Vec<AppenderReport>,
+    /// The last counts; among them what was dropped, by reason.
+    pub stats: MasterStats,
+}
+
+impl MasterReport {
+    /// Events that every appender has delivered: the least of their counts.
+    pub fn delivered(&self) -> u64 {
+        self.appenders.iter().map(|appender| appender.delivered).min().unwrap_or(0)
+    }
+
+    /// Events that some appender has not delivered: the greatest of their counts. With a journal
+    /// directory the next start delivers them.
+    pub fn left(&self) -> u64 {
+        self.appenders.iter().map(|appender| appender.left).max().unwrap_or(0)
+    }
+}
+
+impl Master {
+    /// Listens on `localhost:5000`, with the journal in memory and no appender.
+    pub fn builder() -> MasterBuilder {
+        MasterBuilder {
+            listen: String::new(),
+            journal: JournalOptions::memory(),
+            level: None,
+            window_bytes: DEFAULT_WINDOW_BYTES,
+            limits: Limits::default(),
+            appenders: Vec::new(),
+        }
+    }
+
+    /// The address it listens on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it has done so far.
+    pub fn stats(&self) -> MasterStats {
+        let outlets = self.running.iter().flat_map(|running| &running.outlets);
+        self.counters.snapshot(self.level, outlets.map(Outlet::stats).collect())
+    }
+
+    /// The journal, to read from.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Takes no more connections, reads and acknowledges what is on its way, says bye to the workers,
+    /// and lets the appenders finish. Reading takes a quarter of `timeout` at most, storing another
+    /// one. What is read and not stored by then is not acknowledged, and comes again.
+    pub fn shutdown(mut self, timeout: Duration) -> MasterReport {
+        self.end(timeout)
+    }
+
+    fn end(&mut self, timeout: Duration) -> MasterReport {
+        let Some(running) = self.running.take() else { return MasterReport::default() };
+        let begun = Instant::now();
+        let (half, deadline) = (begun + timeout / 2, begun + timeout);
+        *running.deadline.lock().unwrap_or_else(PoisonError::into_inner) = Some(half);
+        running.stop.send_replace(Some(half.into()));
+        running.net.join(deadline);
+        running.inbox.close();
+        running.ingest.join(deadline);
+        self.journal.close();
+        running.outlets.iter().for_each(|outlet| outlet.stop(deadline));
+        let mut report = MasterReport::default();
+        let mut outlets = Vec::new();
+        for outlet in &running.outlets {
+            let stats = outlet.join(deadline);
+            report.appenders.push(AppenderReport {
+                name: stats.name.clone(),
+                delivered: stats.delivered,
+                left: events_behind(&self.journal, stats.settled),
+                failing: stats.failing.clone(),
+            });
+            outlets.push(stats);
+        }
+        report.stats = self.counters.snapshot(self.level, outlets);
+        report
+    }
+}
+
+impl Drop for Master {
+    fn drop(&mut self) {
+        let report = self.end(DROP_TIMEOUT);
+        if report.left() > 0 {
+            selflog::warn(&format!("the master left {} events undelivered", report.left()));
+        }
+    }
+}
+
+impl fmt::Debug for Master {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Master").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// A thread that can be waited for with a limit.
+struct Worker {
+    thread: JoinHandle<()>,
+    /// Disconnected when the thread ends, however it ends.
+    ended: Receiver<()>,
+}
+
+impl Worker {
+    fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<Worker> {
+        let (running, ended) = mpsc::channel();
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let _running = running;
+            crate::engine::call::enter_own_thread();
+            run();
+        })?;
+        Ok(Worker { thread, ended })
+    }
+
+    /// Waits until `deadline`; a thread that hangs is left behind.
+    fn join(self, deadline: Instant) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if self.ended.recv_timeout(left) == Err(mpsc::RecvTimeoutError::Disconnected) {
+            // A panic was reported by the panic hook.
+            let _ = self.thread.join();
+        }
+    }
+}
+
+fn bind(listen: &str) -> Result<TcpListener, MasterError> {
+    let address = || listen.to_owned();
+    let (host, port) =
+        host_and_port(listen).map_err(|what| MasterError::Address { address: address(), what })?;
+    let listener = TcpListener::bind((host.as_str(), port)).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    listener.map_err(|source| MasterError::Listen { address: format!("{host}:{port}"), source })
+}
+
+type OpenJournal = (Journal, JournalWriter, Option<FileLock>);
+
+fn open_journal(options: JournalOptions) -> Result<OpenJournal, MasterError> {
+    let Some(dir) = options.dir.clone() else {
+        let (journal, writer) = Journal::in_memory(options).map_err(MasterError::Journal)?;
+        return Ok((journal, writer, None));
+    };
+    let unusable = |source| MasterError::Directory { dir: dir.clone(), source };
+    create_private_dir(&dir).map_err(unusable)?;
+    let lock = FileLock::try_acquire(&dir.join("lock")).map_err(unusable)?;
+    let Some(lock) = lock else { return Err(MasterError::Locked { dir }) };
+    let scan = Scan::of_directory(&dir).map_err(MasterError::Journal)?;
+    for damage in &scan.damage {
+        selflog::warn(&damage.to_string());
+    }
+    let (journal, writer) = Journal::in_directory(options, scan).map_err(MasterError::Journal)?;
+    Ok((journal, writer, Some(lock)))
+}
+
+fn open_outlets(
+    journal: &Journal,
+    appenders: Vec<(String, Box<dyn Open>)>,
+) -> Result<Vec<Outlet>, MasterError> {
+    let mut names = HashSet::new();
+    let mut outlets = Vec::new();
+    for (name, appender) in appenders {
+        if !names.insert(name.clone()) {
+            let what = "another appender has this name; give each its own";
+            return Err(MasterError::Appender(refused(name, what)));
+        }
+        let place = Place {
+            // A master has no events of its own.
+            source: 0,
+            epoch: 0,
+            service: "",
+            name: &name,
+            journal_dir: journal.dir(),
+            begin: journal.start_position(),
+        };
+        let is_mandatory = appender.is_mandatory();
+        let opened = appender.open(&place).map_err(MasterError::Appender)?;
+        if matches!(opened, Opened::Blocks(_)) {
+            let what = "it ships a process's own blocks, and a master has none; let the workers ship to it";
+            return Err(MasterError::Appender(refused(name, what)));
+        }
+        let outlet = Outlet::spawn(journal, &name, is_mandatory, opened)
+            .map_err(|source| MasterError::Resources { what: "an appender's thread", source })?;
+        outlets.push(outlet);
+    }
+    Ok(outlets)
+}
+
+fn refused(name: String, what: &'static str) -> OpenError {
+    OpenError { name, path: None, what, source: None }
+}
+
+/// Why a master could not be started.
+#[derive(Debug)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the fields are the words of the message")]
+pub enum MasterError {
+    /// The address makes no sense.
+    Address { address: String, what: &'static str },
+    /// The port cannot be opened.
+    Listen { address: String, source: io::Error },
+    /// An acknowledgement cannot promise this without a journal directory.
+    Level { level: AckLevel },
+    /// The journal directory cannot be used.
+    Directory { dir: PathBuf, source: io::Error },
+    /// Somebody else uses the journal directory.
+    Locked { dir: PathBuf },
+    /// The journal cannot be opened.
+    Journal(JournalError),
+    /// An appender cannot be opened.
+    Appender(OpenError),
+    /// The operating system did not give what a master needs.
+    Resources { what: &'static str, source: io::Error },
+}
+
+impl fmt::Display for MasterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MasterError::Address { address, what } => {
+                write!(f, "`{address}` is no address to listen on: {what}")
+            }
+            MasterError::Listen { address, source } => {
+                let remedy = match source.kind() {
+                    io::ErrorKind::AddrInUse => {
+                        "another process listens there; choose another port"
+                    }
+                    io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege",
+                    io::ErrorKind::AddrNotAvailable => {
+                        "no interface of this machine has the address"
+                    }
+                    _ => "check the host's name",
+                };
+                write!(f, "cannot listen on {address}: {remedy}")
+            }
+            MasterError::Level { level } => write!(
+                f,
+                "acknowledgements of level {level:?} need a journal directory; name one, or take \
+                 level Memory"
+            ),
+            MasterError::Directory { dir, .. } => write!(
+                f,
+                "the journal directory {} cannot be used; make it writable",
+                dir.display()
+            ),
+            MasterError::Locked { dir } => write!(
+                f,
+                "the journal directory {} belongs to a running process; stop it or take another \
+                 directory",
+                dir.display()
+            ),
+            MasterError::Journal(_) => write!(f, "the journal cannot be opened"),
+            MasterError::Appender(error) => error.fmt(f),
+            MasterError::Resources { what, .. } => write!(f, "{what} cannot be started"),
+        }
+    }
+}
+
+impl std::error::Error for MasterError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            MasterError::Listen { source, .. }
+            | MasterError::Directory { source, .. }
+            | MasterError::Resources { source, .. } => Some(source),
+            MasterError::Journal(source) => Some(source),
+            MasterError::Appender(source) => source.source(),
+            MasterError::Address { .. }
+            | MasterError::Level { .. }
+            | MasterError::Locked { .. } => None,
+        }
+    }
+}
