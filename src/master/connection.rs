@@ -431,14 +431,20 @@ impl Incoming<'_, '_> {
     /// Waits until the frame may be read. Ends with the master.
     async fn room(&mut self, body_bytes: usize) -> Result<Room, End> {
         let bytes = body_bytes.max(MIN_ROOM_BYTES) as u32;
-        let both = async {
-            let of_connection = Arc::clone(&self.room).acquire_many_owned(bytes).await;
-            let of_master = Arc::clone(&self.edge.room).acquire_many_owned(bytes).await;
+        let (of_connection, of_master) = (Arc::clone(&self.room), Arc::clone(&self.edge.room));
+        let mut room = pin!(async {
+            let of_connection = of_connection.acquire_many_owned(bytes).await;
+            let of_master = of_master.acquire_many_owned(bytes).await;
             Some(Room { _of_connection: of_connection.ok()?, _of_master: of_master.ok()? })
-        };
-        let room = tokio::select! {
-            room = both => room,
-            () = ending(&mut self.stopping) => None,
+        });
+        let room = loop {
+            if let Some(until) = self.drain_until {
+                break timeout_at(until, room).await.ok().flatten();
+            }
+            tokio::select! {
+                room = &mut room => break room,
+                () = ending(&mut self.stopping) => self.begin_drain(),
+            }
         };
         room.ok_or(End::Leave(Reason::Stopping))
     }

@@ -1,0 +1,660 @@
+//! A master and its workers: what is logged in one process arrives in the other, once.
+#![cfg(feature = "master")]
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rkyv::util::AlignedVec;
+use rollway::appender::{File, Forwarder, ForwarderMonitor, ForwarderState};
+use rollway::block::{build, header};
+use rollway::clock::{Anchor, Timeline};
+use rollway::journal::JournalOptions;
+use rollway::layout::Pattern;
+use rollway::master::{AckLevel, Limits, Master, MasterBuilder, MasterError, Reason};
+use rollway::net::handshake::decode_ack;
+use rollway::net::{Farewell, Frame, FrameKind, FrameReader, Hello, Welcome, frame};
+use rollway::{Guard, info};
+
+/// Long enough for anything that happens at all.
+const AMPLE: Duration = Duration::from_secs(60);
+
+fn lines(path: &Path) -> Vec<String> {
+    std::fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+fn message_file(path: &Path) -> File {
+    File::new(path).layout(Pattern::parse("%m%n").unwrap())
+}
+
+fn master(dir: &Path) -> MasterBuilder {
+    Master::builder()
+        .listen("127.0.0.1:0")
+        .journal(JournalOptions::directory(dir.join("master")))
+        .appender("file", message_file(&dir.join("all.log")))
+}
+
+fn worker(master: SocketAddr) -> (Guard, ForwarderMonitor) {
+    let forwarder = Forwarder::new(master.to_string());
+    let monitor = forwarder.monitor();
+    let guard =
+        rollway::builder().flush_timeout(AMPLE).appender("master", forwarder).start().unwrap();
+    (guard, monitor)
+}
+
+fn wait_until(what: &str, reached: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !reached() {
+        assert!(begun.elapsed() < AMPLE, "{what} did not come about");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn numbered(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("event {n}")).collect()
+}
+
+fn refused(master: &Master, reason: Reason) -> u64 {
+    let refused = master.stats().refused;
+    refused.iter().find(|(found, _)| *found == reason).map_or(0, |(_, count)| *count)
+}
+
+/// Stands between a worker and its master.
+struct Proxy {
+    address: SocketAddr,
+    shared: Arc<ProxyShared>,
+}
+
+struct ProxyShared {
+    master: Mutex<SocketAddr>,
+    open: Mutex<Vec<TcpStream>>,
+    swallows_acks: AtomicBool,
+}
+
+impl Proxy {
+    fn to(master: SocketAddr) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(ProxyShared {
+            master: Mutex::new(master),
+            open: Mutex::default(),
+            swallows_acks: AtomicBool::new(false),
+        });
+        let proxy = Proxy { address, shared: Arc::clone(&shared) };
+        std::thread::spawn(move || {
+            for down in listener.incoming().flatten() {
+                let Ok(up) = TcpStream::connect(*shared.master.lock().unwrap()) else { continue };
+                let streams = [down.try_clone().unwrap(), up.try_clone().unwrap()];
+                shared.open.lock().unwrap().extend(streams);
+                let (to_up, to_down) = (up.try_clone().unwrap(), down.try_clone().unwrap());
+                std::thread::spawn(move || copy(down, to_up));
+                let shared = Arc::clone(&shared);
+                std::thread::spawn(move || copy_frames(up, to_down, &shared));
+            }
+        });
+        proxy
+    }
+
+    /// Cuts all connections.
+    fn cut(&self) {
+        for stream in self.shared.open.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn swallow_acks(&self, swallows: bool) {
+        self.shared.swallows_acks.store(swallows, Ordering::Relaxed);
+    }
+
+    fn lead_to(&self, master: SocketAddr) {
+        *self.shared.master.lock().unwrap() = master;
+    }
+}
+
+fn copy(mut from: TcpStream, mut to: TcpStream) {
+    let mut buffer = [0; 16 << 10];
+    while let Ok(count) = from.read(&mut buffer) {
+        if count == 0 || to.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
+    let _ = from.shutdown(Shutdown::Both);
+}
+
+fn copy_frames(from: TcpStream, mut to: TcpStream, shared: &ProxyShared) {
+    let mut frames = FrameReader::new();
+    while let Some(Frame { kind, body }) = receive(&mut frames, &from) {
+        if kind == FrameKind::Ack && shared.swallows_acks.load(Ordering::Relaxed) {
+            continue;
+        }
+        if to.write_all(&frame::encode(kind, &body)).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
+    let _ = from.shutdown(Shutdown::Both);
+}
+
+fn receive(frames: &mut FrameReader, mut stream: &TcpStream) -> Option<Frame> {
+    loop {
+        let count = stream.read(frames.space()).ok().filter(|count| *count > 0)?;
+        if let Some(frame) = frames.advance(count).unwrap() {
+            return Some(frame);
+        }
+    }
+}
+
+/// A worker made by hand, which can misbehave.
+struct Raw {
+    stream: TcpStream,
+    frames: FrameReader,
+}
+
+impl Raw {
+    fn connect(master: &Master) -> Raw {
+        let stream = TcpStream::connect(master.local_addr()).unwrap();
+        stream.set_read_timeout(Some(AMPLE)).unwrap();
+        Raw { stream, frames: FrameReader::new() }
+    }
+
+    fn hello(master: &Master, source: u128, epoch: u64, term: u64) -> Raw {
+        let mut raw = Raw::connect(master);
+        let hello = Hello {
+            source,
+            epoch,
+            oldest_epoch: 1,
+            term,
+            window_bytes: 1 << 20,
+            pid: 1,
+            service: "by-hand".to_owned(),
+            host: "here".to_owned(),
+        };
+        raw.send(&frame::encode(FrameKind::Hello, &hello.encode()));
+        raw
+    }
+
+    fn welcomed(master: &Master, source: u128, epoch: u64, term: u64) -> (Raw, Welcome) {
+        let mut raw = Raw::hello(master, source, epoch, term);
+        let frame = raw.receive().expect("a welcome");
+        assert_eq!(frame.kind, FrameKind::Welcome);
+        (raw, Welcome::decode(&frame.body).unwrap())
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
+    }
+
+    /// The next frame but for pings; `None` when the master has closed.
+    fn receive(&mut self) -> Option<Frame> {
+        loop {
+            let frame = receive(&mut self.frames, &self.stream)?;
+            if frame.kind != FrameKind::Ping {
+                return Some(frame);
+            }
+        }
+    }
+
+    fn ack(&mut self) -> (AckLevel, Vec<(u64, u64)>) {
+        let frame = self.receive().expect("an acknowledgement");
+        assert_eq!(frame.kind, FrameKind::Ack, "{}", Farewell::decode(&frame.body));
+        let (level, pairs) = decode_ack(&frame.body).unwrap();
+        (level, pairs.collect())
+    }
+
+    /// Why the master ends the connection; acknowledgements before it are passed over.
+    fn farewell(&mut self) -> (FrameKind, Farewell) {
+        loop {
+            let frame = self.receive().expect("a reason");
+            if matches!(frame.kind, FrameKind::Refuse | FrameKind::Bye) {
+                assert!(self.receive().is_none(), "nothing comes after the reason");
+                return (frame.kind, Farewell::decode(&frame.body));
+            }
+        }
+    }
+}
+
+/// An events block without events.
+fn block(source: u128, epoch: u64, sequence: u64) -> Vec<u8> {
+    let anchor = Anchor { ticks: 0, utc_ns: 0 };
+    let timeline = Timeline { before: anchor, after: anchor, nanos_per_tick: 1.0 };
+    let mut buffer = AlignedVec::new();
+    build::events(&mut buffer, &build::EventsHead { source, epoch, sequence, timeline }, &[]);
+    header::seal(&mut buffer);
+    buffer.to_vec()
+}
+
+fn blocks(blocks: &[Vec<u8>]) -> Vec<u8> {
+    frame::encode(FrameKind::Blocks, &blocks.concat())
+}
+
+#[test]
+fn every_event_arrives_once_and_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = master(dir.path()).start().unwrap();
+    let (guard, monitor) = worker(master.local_addr());
+    for n in 0..20_000 {
+        info!(logger: guard.logger(), "event {n}");
+    }
+    let report = guard.shutdown(AMPLE);
+    assert_eq!((report.delivered(), report.left()), (20_000, 0));
+    assert_eq!(monitor.stats().state, ForwarderState::Ended);
+    assert_eq!(monitor.stats().level, Some(AckLevel::Committed));
+    let report = master.shutdown(AMPLE);
+    assert_eq!((report.delivered(), report.left(), report.stats.events), (20_000, 0, 20_000));
+    assert_eq!(lines(&dir.path().join("all.log")), numbered(20_000));
+}
+
+#[test]
+fn every_event_arrives_once_however_often_the_connection_is_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = master(dir.path()).start().unwrap();
+    let proxy = Proxy::to(master.local_addr());
+    let (guard, monitor) = worker(proxy.address);
+    for n in 0..30_000 {
+        info!(logger: guard.logger(), "event {n}");
+        if n % 3000 == 2999 {
+            let before = monitor.stats().connections;
+            proxy.cut();
+            if n % 6000 == 5999 {
+                wait_until("another connection", || monitor.stats().connections > before);
+            }
+        }
+    }
+    guard.flush().unwrap();
+    assert!(monitor.stats().connections > 3, "{:?}", monitor.stats());
+    assert_eq!(guard.shutdown(AMPLE).left(), 0);
+    assert_eq!(master.shutdown(AMPLE).left(), 0);
+    assert_eq!(lines(&dir.path().join("all.log")), numbered(30_000));
+}
+
+#[test]
+fn swallowed_acknowledgements_cause_no_duplicates() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = master(dir.path()).start().unwrap();
+    let proxy = Proxy::to(master.local_addr());
+    let (guard, monitor) = worker(proxy.address);
+    proxy.swallow_acks(true);
+    for n in 0..1000 {
+        info!(logger: guard.logger(), "event {n}");
+    }
+    wait_until("the arrival", || master.stats().events == 1000);
+    assert_eq!(monitor.stats().delivered, 0);
+    proxy.swallow_acks(false);
+    proxy.cut();
+    guard.flush().unwrap();
+    assert_eq!(guard.shutdown(AMPLE).left(), 0);
+    assert_eq!(master.shutdown(AMPLE).left(), 0);
+    assert_eq!(lines(&dir.path().join("all.log")), numbered(1000));
+}
+
+#[test]
+fn a_master_goes_on_at_its_mark_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = master(dir.path()).start().unwrap();
+    let proxy = Proxy::to(first.local_addr());
+    let (guard, _) = worker(proxy.address);
+    for n in 0..1000 {
+        info!(logger: guard.logger(), "event {n}");
+    }
+    guard.flush().unwrap();
+    assert_eq!(first.shutdown(AMPLE).delivered(), 1000);
+    for n in 1000..2000 {
+        info!(logger: guard.logger(), "event {n}");
+    }
+    let second = master(dir.path()).start().unwrap();
+    proxy.lead_to(second.local_addr());
+    guard.flush().unwrap();
+    assert_eq!(guard.shutdown(AMPLE).left(), 0);
+    let report = second.shutdown(AMPLE);
+    assert_eq!((report.delivered(), report.left(), report.stats.missing_blocks), (1000, 0, 0));
+    assert_eq!(lines(&dir.path().join("all.log")), numbered(2000));
+}
+
+#[test]
+fn a_worker_without_a_master_ends_in_time_and_its_next_run_delivers() {
+    let dir = tempfile::tempdir().unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let run = |master: SocketAddr, timeout| {
+        let guard = rollway::builder()
+            .journal_dir(dir.path().join("journal"))
+            .rings_dir(dir.path().join("rings"))
+            .appender("master", Forwarder::new(master.to_string()))
+            .start()
+            .unwrap();
+        let report = guard.shutdown(timeout);
+        (report.delivered(), report.left())
+    };
+    let forwarder = Forwarder::new(nobody.to_string());
+    let monitor = forwarder.monitor();
+    let guard = rollway::builder()
+        .journal_dir(dir.path().join("journal"))
+        .rings_dir(dir.path().join("rings"))
+        .appender("master", forwarder)
+        .start()
+        .unwrap();
+    for n in 0..500 {
+        info!(logger: guard.logger(), "event {n}");
+    }
+    let failing = |state| matches!(state, ForwarderState::Failing { .. });
+    wait_until("a failure", || failing(monitor.stats().state));
+    let report = guard.shutdown(Duration::from_millis(200));
+    assert_eq!((report.delivered(), report.left()), (0, 500));
+    assert!(monitor.stats().left_blocks > 0);
+    // Still nobody there: nothing is lost by trying.
+    assert_eq!(run(nobody, Duration::from_millis(200)), (0, 500));
+    let master = master(dir.path()).start().unwrap();
+    assert_eq!(run(master.local_addr(), AMPLE), (500, 0));
+    assert_eq!(master.shutdown(AMPLE).left(), 0);
+    assert_eq!(lines(&dir.path().join("all.log")), numbered(500));
+}
+
+#[test]
+fn the_smallest_window_delays_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = master(dir.path()).window_bytes(1).start().unwrap();
+    let (guard, _) = worker(master.local_addr());
+    for n in 0..5000 {
+        info!(logger: guard.logger(), "event {n}");
+    }
+    assert_eq!(guard.shutdown(AMPLE).left(), 0);
+    assert_eq!(master.shutdown(AMPLE).delivered(), 5000);
+    assert_eq!(lines(&dir.path().join("all.log")), numbered(5000));
+}
+
+#[test]
+fn workers_share_a_master_and_keep_their_own_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = master(dir.path()).start().unwrap();
+    let workers: Vec<_> = (0..3).map(|_| worker(master.local_addr()).0).collect();
+    for n in 0..2000 {
+        for (w, guard) in workers.iter().enumerate() {
+            info!(logger: guard.logger(), "worker {w} event {n}");
+        }
+    }
+    for guard in workers {
+        assert_eq!(guard.shutdown(AMPLE).left(), 0);
+    }
+    assert_eq!(master.shutdown(AMPLE).delivered(), 6000);
+    let found = lines(&dir.path().join("all.log"));
+    assert_eq!(found.len(), 6000);
+    for w in 0..3 {
+        let own: Vec<_> =
+            found.iter().filter_map(|line| line.strip_prefix(&format!("worker {w} "))).collect();
+        assert_eq!(own, numbered(2000), "worker {w}");
+    }
+}
+
+#[test]
+fn what_comes_twice_is_stored_once_and_acknowledged_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = master(dir.path()).start().unwrap();
+    let (mut raw, welcome) = Raw::welcomed(&master, 7, 3, 0);
+    assert_eq!(welcome.marks, []);
+    raw.send(&blocks(&[block(7, 3, 1), block(7, 3, 2)]));
+    assert_eq!(raw.ack(), (AckLevel::Committed, vec![(3, 2)]));
+    raw.send(&blocks(&[block(7, 3, 1), block(7, 3, 2)]));
+    assert_eq!(raw.ack(), (AckLevel::Committed, vec![(3, 2)]));
+    let stats = master.stats();
+    assert_eq!((stats.blocks, stats.duplicates, stats.missing_blocks), (2, 2, 0));
+    drop(raw);
+    let (_, welcome) = Raw::welcomed(&master, 7, 4, 0);
+    assert_eq!(welcome.marks, [(3, 2)]);
+}
+
+#[test]
+fn a_gap_is_stored_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = master(dir.path()).start().unwrap();
+    let (mut raw, _) = Raw::welcomed(&master, 7, 3, 0);
+    raw.send(&blocks(&[block(7, 3, 5)]));
+    assert_eq!(raw.ack().1, [(3, 5)]);
+    assert_eq!((master.stats().blocks, master.stats().missing_blocks), (1, 4));
+}
+
+#[test]
+fn an_owner_may_ship_older_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = master(dir.path()).start().unwrap();
+    let (mut raw, _) = Raw::welcomed(&master, 7, 9, 0);
+    raw.send(&blocks(&[block(7, 4, 1), block(7, 9, 1)]));
+    assert_eq!(raw.ack().1, [(4, 1), (9, 1)]);
+}
+
+#[test]
+fn an_acknowledgement_says_what_it_means() {
+    let dir = tempfile::tempdir().unwrap();
+    let synced = master(dir.path()).ack_level(AckLevel::Synced).start().unwrap();
+    let (mut raw, welcome) = Raw::welcomed(&synced, 7, 1, 0);
+    assert_eq!(welcome.level, AckLevel::Synced);
+    raw.send(&blocks(&[block(7, 1, 1)]));
+    assert_eq!(raw.ack(), (AckLevel::Synced, vec![(1, 1)]));
+
+    let in_memory = Master::builder().listen("127.0.0.1:0").start().unwrap();
+    assert_eq!(Raw::welcomed(&in_memory, 7, 1, 0).1.level, AckLevel::Memory);
+    let error = Master::builder().listen("127.0.0.1:0").ack_level(AckLevel::Synced).start();
+    assert!(matches!(error, Err(MasterError::Level { level: AckLevel::Synced })));
+}
+
+#[test]
+fn the_newest_handshake_owns_a_source() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = master(dir.path()).start().unwrap();
+    let (mut first, _) = Raw::welcomed(&master, 7, 3, 1);
+    first.send(&blocks(&[block(7, 3, 1)]));
+    let (mut second, welcome) = Raw::welcomed(&master, 7, 3, 2);
+    assert_eq!(welcome.marks, [(3, 1)], "what was read before is stored");
+    let (kind, farewell) = first.farewell();
+    assert_eq!((kind, farewell.reason), (FrameKind::Bye, Reason::Superseded));
+    let (kind, farewell) = Raw::hello(&master, 7, 3, 1).farewell();
+    assert_eq!((kind, farewell.reason), (FrameKind::Refuse, Reason::Fenced));
+    assert!(farewell.words.contains("term 1"), "{farewell}");
+    let (_, farewell) = Raw::hello(&master, 7, 2, 9).farewell();
+    assert_eq!(farewell.reason, Reason::Fenced);
+    second.send(&blocks(&[block(7, 3, 2)]));
+    assert_eq!(second.ack().1, [(3, 2)]);
+    assert_eq!(refused(&master, Reason::Fenced), 2);
+}
+
+#[test]
+fn a_bad_block_ends_its_connection_and_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = master(dir.path()).start().unwrap();
+    let (mut good, _) = Raw::welcomed(&master, 1, 1, 0);
+    let flipped = {
+        let mut block = block(7, 3, 2);
+        *block.last_mut().unwrap() ^= 1;
+        block
+    };
+    let senseless = {
+        let mut block = block(7, 3, 2);
+        block[header::HEADER_BYTES..].fill(0xff);
+        block[6] = 0;
+        header::seal(&mut block);
+        block
+    };
+    let unsealed = {
+        let mut block = block(7, 3, 2);
+        block[6] = 0;
+        block
+    };
+    let cut = block(7, 3, 2)[..70].to_vec();
+    let bad = [
+        ("a flipped bit", flipped),
+        ("a senseless archive", senseless),
+        ("no checksum", unsealed),
+        ("a block cut short", cut),
+        ("another source", block(8, 3, 2)),
+        ("a newer epoch", block(7, 4, 1)),
+        ("no sequence", block(7, 3, 0)),
+        ("no block", vec![0; 64]),
+    ];
+    for (at, (what, bad)) in bad.into_iter().enumerate() {
+        let source = 100 + at as u128;
+        let (mut raw, _) = Raw::welcomed(&master, 7, 3, source as u64);
+        raw.send(&blocks(&[block(7, 3, 1), bad]));
+        let (kind, farewell) = raw.farewell();
+        assert_eq!((kind, farewell.reason), (FrameKind::Refuse, Reason::Damaged), "{what}");
+    }
+    good.send(&blocks(&[block(1, 1, 1)]));
+    assert_eq!(good.ack().1, [(1, 1)]);
+    assert_eq!(refused(&master, Reason::Damaged), 8);
+    assert_eq!(master.stats().blocks, 2, "the good block before a bad one is stored, once");
+}
+
+#[test]
+fn bytes_of_other_protocols_are_answered_with_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = master(dir.path()).start().unwrap();
+    for (sent, like) in [
+        (&b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..], "HTTP"),
+        (b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03", "TLS"),
+        (b"SSH-2.0-client\r\n", "SSH"),
+        (&[0x5a; 100_000], "nothing that is known"),
+    ] {
+        let mut raw = Raw::connect(&master);
+        // The master may close while this is under way.
+        let _ = raw.stream.write_all(sent);
+        let (kind, farewell) = raw.farewell();
+        assert_eq!((kind, farewell.reason), (FrameKind::Refuse, Reason::NotAClient));
+        assert!(farewell.words.contains(like), "{farewell}");
+    }
+    let (mut raw, _) = Raw::welcomed(&master, 7, 3, 0);
+    raw.send(&blocks(&[block(7, 3, 1)]));
+    assert_eq!(raw.ack().1, [(3, 1)], "the master lives");
+}
+
+#[test]
+fn another_version_is_refused_in_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = master(dir.path()).start().unwrap();
+    let mut raw = Raw::connect(&master);
+    let mut hello = vec![0; 40];
+    hello[0..4].copy_from_slice(&[8, 9, header::FORMAT_VERSION, header::FLAVOUR]);
+    raw.send(&frame::encode(FrameKind::Hello, &hello));
+    let (kind, farewell) = raw.farewell();
+    assert_eq!((kind, farewell.reason), (FrameKind::Refuse, Reason::Version));
+    assert!(farewell.words.contains("8 to 9"), "{farewell}");
+
+    let mut raw = Raw::connect(&master);
+    hello[0..4].copy_from_slice(&[1, 1, header::FORMAT_VERSION, header::FLAVOUR + 1]);
+    raw.send(&frame::encode(FrameKind::Hello, &hello));
+    assert_eq!(raw.farewell().1.reason, Reason::Format);
+}
+
+#[test]
+fn a_worker_shows_why_it_is_refused_and_delivers_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let master = master(dir.path()).limits(limits).start().unwrap();
+    let (first, _) = Raw::welcomed(&master, 7, 1, 0);
+    let (guard, monitor) = worker(master.local_addr());
+    info!(logger: guard.logger(), "event 0");
+    let why = |state| match state {
+        ForwarderState::Refused { why } => why,
+        _ => String::new(),
+    };
+    wait_until("a refusal", || why(monitor.stats().state).contains("try again later"));
+    drop(first);
+    guard.flush().unwrap();
+    assert_eq!(guard.shutdown(AMPLE).left(), 0);
+    assert!(refused(&master, Reason::Limits) > 0);
+    master.shutdown(AMPLE);
+    assert_eq!(lines(&dir.path().join("all.log")), numbered(1));
+}
+
+#[test]
+fn connections_above_the_limit_of_an_address_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Limits { connections_per_address: 2, ..Limits::default() };
+    let master = master(dir.path()).limits(limits).start().unwrap();
+    let _one = Raw::welcomed(&master, 1, 1, 0);
+    let two = Raw::welcomed(&master, 2, 1, 0);
+    let (_, farewell) = Raw::connect(&master).farewell();
+    assert_eq!(farewell.reason, Reason::Limits);
+    assert!(farewell.words.contains("2 connections from 127.0.0.1"), "{farewell}");
+    drop(two);
+    wait_until("an end", || master.stats().connections == 1);
+    Raw::welcomed(&master, 3, 1, 0);
+}
+
+#[test]
+fn shutdown_waits_for_no_idle_peer() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = master(dir.path()).start().unwrap();
+    let mut silent = Raw::connect(&master);
+    let (mut idle, _) = Raw::welcomed(&master, 7, 1, 0);
+    let mut half = Raw::connect(&master);
+    half.send(&frame::header(FrameKind::Hello, &[0; 100])[..9]);
+    wait_until("the connections", || master.stats().connections == 3);
+    let (ended, wait) = std::sync::mpsc::channel();
+    std::thread::spawn(move || ended.send(Box::new(master.shutdown(Duration::from_secs(2)))));
+    for raw in [&mut silent, &mut idle, &mut half] {
+        let (kind, farewell) = raw.farewell();
+        assert_eq!((kind, farewell.reason), (FrameKind::Bye, Reason::Stopping));
+    }
+    assert!(wait.recv_timeout(AMPLE).is_ok());
+}
+
+#[test]
+fn what_is_on_its_way_at_shutdown_is_stored_and_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = master(dir.path()).start().unwrap();
+    let (mut raw, _) = Raw::welcomed(&master, 7, 1, 0);
+    let sent: Vec<_> = (1..=100).map(|sequence| block(7, 1, sequence)).collect();
+    sent.iter().for_each(|block| raw.send(&blocks(std::slice::from_ref(block))));
+    let report = master.shutdown(AMPLE);
+    assert_eq!(report.stats.blocks, 100);
+    let mut acknowledged = 0;
+    while let Some(frame) = raw.receive() {
+        match frame.kind {
+            FrameKind::Ack => acknowledged = decode_ack(&frame.body).unwrap().1.last().unwrap().1,
+            _ => assert_eq!(frame.kind, FrameKind::Bye),
+        }
+    }
+    assert_eq!(acknowledged, 100);
+}
+
+#[test]
+fn a_bye_is_answered_after_the_last_acknowledgement() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = master(dir.path()).start().unwrap();
+    let (mut raw, _) = Raw::welcomed(&master, 7, 1, 0);
+    let bye = Farewell::new(Reason::Done, "").encode();
+    raw.send(&[blocks(&[block(7, 1, 1)]), frame::encode(FrameKind::Bye, &bye)].concat());
+    assert_eq!(raw.ack().1, [(1, 1)]);
+    let (kind, farewell) = raw.farewell();
+    assert_eq!((kind, farewell.reason), (FrameKind::Bye, Reason::Done));
+}
+
+#[test]
+fn frames_that_come_byte_by_byte_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = master(dir.path()).start().unwrap();
+    let (mut raw, _) = Raw::welcomed(&master, 7, 1, 0);
+    raw.stream.set_nodelay(true).unwrap();
+    for byte in blocks(&[block(7, 1, 1), block(7, 1, 2)]) {
+        raw.send(&[byte]);
+    }
+    let last = |raw: &mut Raw| raw.ack().1.last().copied();
+    assert_eq!(last(&mut raw), Some((1, 2)));
+}
+
+#[test]
+fn a_master_says_why_it_cannot_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = master(dir.path()).start().unwrap();
+    let port = first.local_addr().to_string();
+    let error = Master::builder().listen(port.clone()).start().unwrap_err().to_string();
+    assert!(error.contains(&port) && error.contains("another port"), "{error}");
+    let error = master(dir.path()).start().unwrap_err().to_string();
+    assert!(error.contains("belongs to a running process"), "{error}");
+    let error = Master::builder().listen("localhost:http").start().unwrap_err().to_string();
+    assert!(error.contains("localhost:http") && error.contains("host:port"), "{error}");
+    let forwarder = Forwarder::new("localhost");
+    let relay = Master::builder().listen("127.0.0.1:0").appender("next", forwarder).start();
+    assert!(matches!(relay, Err(MasterError::Appender(_))));
+}
