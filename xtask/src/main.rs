@@ -1,3 +1,72 @@
-//! Chores that take longer than CI allows: `cargo xtask crash` and friends.
+//! Chores that take longer than CI allows: `cargo xtask crash`.
 
-fn main() {}
+use std::process::{Command, ExitCode};
+
+const USAGE: &str = "\
+usage: cargo xtask crash [--loops N] [--seed S]
+
+crash   Kills a logging program N times (200) at instants drawn from seed S (1) and upwards, starts
+        it again, and counts what was lost or doubled. Ends with status 1 if anything was.";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.split_first() {
+        Some((chore, options)) if chore == "crash" => match CrashOptions::parse(options) {
+            Ok(options) => crash(&options),
+            Err(message) => refuse(&message),
+        },
+        Some((help, _)) if help == "--help" || help == "-h" => {
+            println!("{USAGE}");
+            ExitCode::SUCCESS
+        }
+        Some((other, _)) => refuse(&format!("there is no chore `{other}`")),
+        None => refuse("which chore?"),
+    }
+}
+
+fn refuse(message: &str) -> ExitCode {
+    eprintln!("{message}\n{USAGE}");
+    ExitCode::from(2)
+}
+
+/// What `crash` was asked for.
+struct CrashOptions {
+    loops: u64,
+    seed: u64,
+}
+
+impl CrashOptions {
+    fn parse(mut arguments: &[String]) -> Result<CrashOptions, String> {
+        let mut options = CrashOptions { loops: 200, seed: 1 };
+        while let [name, rest @ ..] = arguments {
+            let option = match name.as_str() {
+                "--loops" => &mut options.loops,
+                "--seed" => &mut options.seed,
+                _ => return Err(format!("there is no option `{name}`")),
+            };
+            let [value, rest @ ..] = rest else { return Err(format!("{name} needs a number")) };
+            *option = value.parse().map_err(|_| format!("{name}: `{value}` is not a number"))?;
+            arguments = rest;
+        }
+        Ok(options)
+    }
+}
+
+/// Runs the test that kills, for longer than the test run does. It prints the table.
+fn crash(options: &CrashOptions) -> ExitCode {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["test", "--release", "--package", "rollway", "--test", "kill", "--"])
+        .args(["--exact", "what_a_killed_program_logged_is_delivered_once", "--nocapture"])
+        .env("ROLLWAY_CRASH_LOOPS", options.loops.to_string())
+        .env("ROLLWAY_CRASH_SEED", options.seed.to_string())
+        .status();
+    match status {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("cannot run cargo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
