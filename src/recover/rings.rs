@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use rkyv::util::AlignedVec;
@@ -235,10 +236,19 @@ fn read_rings(dir: &Path, unreadable: &mut Vec<String>) -> io::Result<BTreeMap<u
             Ok(ring) => {
                 rings.insert(ring.id, ring);
             }
+            Err(_) if is_unfinished(&path) => {}
             Err(error) => unreadable.push(error.to_string()),
         }
     }
     Ok(rings)
+}
+
+/// Whether the process died while it made this ring: no thread has had it. Its header, with the
+/// magic number in front, is written once all its memory is there.
+fn is_unfinished(path: &Path) -> bool {
+    let mut magic = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(8).read_to_end(&mut magic));
+    read.is_ok() && magic.iter().all(|byte| *byte == 0)
 }
 
 /// Removes a directory of rings, the rings first.
@@ -257,7 +267,8 @@ pub(crate) fn remove_rings(dir: &Path) -> io::Result<()> {
 }
 
 /// Removes what earlier runs of `source` left below `base` beside `kept`: directories that were
-/// drained, or whose process died before its manifest named them. Best effort.
+/// drained, or whose process died before its manifest named them. What cannot be read stays. Best
+/// effort.
 pub fn sweep(base: &Path, source: u128, kept: Option<&Path>) {
     let prefix = format!("{source:032x}-");
     for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
@@ -267,7 +278,10 @@ pub fn sweep(base: &Path, source: u128, kept: Option<&Path>) {
             && Some(&*path) != kept
             && let Ok(Some(_lock)) = FileLock::try_acquire(&path.join("lock"))
         {
-            let _ = remove_rings(&path);
+            let mut unreadable = Vec::new();
+            if read_rings(&path, &mut unreadable).is_ok() && unreadable.is_empty() {
+                let _ = remove_rings(&path);
+            }
         }
     }
 }
