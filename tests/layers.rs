@@ -13,7 +13,7 @@ const ROWS: &[&[&str]] = &[
     &["record"],
     &["template", "capture"],
     &["event"],
-    &["layout", "block"],
+    &["context", "layout", "block"],
     &["journal"],
     &["recover", "net"],
     &["appender"],
