@@ -1,4 +1,4 @@
-//! rollway: a lock-free logging engine.
+#![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(loom, allow(dead_code, unused_imports, reason = "the engine is left out"))]
 
