@@ -1,8 +1,8 @@
 //! The procedural half of rollway's macros. Use them through the `rollway` crate.
 //!
 //! A front in `rollway` hands over the path to itself, the level, and the tokens of the call:
-//! `event!($crate [INFO] "{} items", n)`. [`call`] reads the tokens, [`format`] the format string,
-//! [`arguments`] brings the two together, [`expand`] writes the code.
+//! `event!($crate [INFO] "{} items", n)`. `call` reads the tokens, `format` the format string,
+//! `arguments` brings the two together, `expand` writes the code.
 
 mod arguments;
 mod call;

@@ -175,9 +175,9 @@ impl<'a> Events<'a> {
         events
     }
 
-    #[allow(clippy::should_implement_trait, reason = "an event borrows from the iterator")]
     /// The next event, or what stands in the place of one or more: damage ends its chunk, an
     /// unknown or unreadable site loses that event alone. `None` at the end.
+    #[allow(clippy::should_implement_trait, reason = "an event borrows from the iterator")]
     pub fn next(&mut self) -> Option<Result<Event<'_>, Damaged>> {
         if let Some(damaged) = self.failed.take() {
             return Some(Err(damaged));

@@ -202,6 +202,7 @@ impl ScannedBlocks {
     /// The next block, or a stretch of damage in front of it. `None` at the end.
     ///
     /// Damage that reaches to the end of what was written is reported, too.
+    #[allow(clippy::should_implement_trait, reason = "a block borrows from the iterator")]
     pub fn next(&mut self) -> Option<Result<ScannedBlock<'_>, Damage>> {
         loop {
             match self.look() {
