@@ -161,6 +161,28 @@ fn put<V: Values>(
     true
 }
 
+/// Tries the hot path once more where the ring had but to look around: at the end of a lap, and when
+/// it becomes half full. This is the steady state: it allocates nothing.
+fn put_again<V: Values>(engine: &Shared, call: &Call<'_>, values: &V, scratch: &[u8]) -> bool {
+    if !call.site_id().is_some_and(|id| engine.knows_site(id)) {
+        return false;
+    }
+    let len =
+        record::padded_len(V::KINDS.listed_bytes() + values.encoded_len(scratch, HOT_MAX_BYTES));
+    let done = with_any(engine, |producer, context_known| {
+        if *context_known != context::revision() {
+            return false;
+        }
+        match producer.refresh(len) {
+            Refresh::Ready => {}
+            Refresh::CrossedHalf => engine.wake_sleeping_writer(),
+            _ => return false,
+        }
+        put(producer, call, clock::ticks(), values, scratch)
+    });
+    done.unwrap_or(false)
+}
+
 /// Encodes the record beside the ring and finds a place for it.
 #[cold]
 #[inline(never)]
@@ -176,6 +198,9 @@ fn emit_cold<V: Values>(engine: Option<&Arc<Shared>>, call: Call<'_>, values: &V
             None => return,
         },
     };
+    if put_again(engine, &call, values, scratch) {
+        return;
+    }
     let id = call.site_id().filter(|id| engine.define_site(*id));
     let definition = call.definition();
     let definition_bytes = if id.is_none() { definition.encoded_len() } else { 0 };
