@@ -267,15 +267,10 @@ impl TextFile {
             file.set_len(past.from)?;
         }
         let Some(mut renamed) = past.renamed else { return Ok(equal) };
-        // The last line of a renamed file is completed there; the next one goes into the new file.
-        let torn = equal > 0 && text[equal - 1] != b'\n';
-        let line = text[equal..]
-            .iter()
-            .position(|byte| *byte == b'\n')
-            .map_or(text.len() - equal, |at| at + 1);
-        let completed = if torn { line } else { 0 };
-        io::Write::write_all(&mut renamed, &text[equal..equal + completed])?;
-        Ok(equal + completed)
+        // A batch that was begun in a renamed file is finished there: a kill before the slot is
+        // stored finds all of it in one file, and the new one without any of it.
+        io::Write::write_all(&mut renamed, &text[equal..])?;
+        Ok(text.len())
     }
 
     /// Stores the new slot: everything before `position` is settled.

@@ -1,0 +1,322 @@
+//! A text file gets every event once, whatever state a crash, a rotation or a full disk left it in.
+//!
+//! The crash states are made by hand: the cursor file is put back to what it was before a batch, as
+//! if the process had been killed between the write and the stored slot, and the text file is cut,
+//! lengthened, moved or changed as the case demands.
+
+mod support;
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rollway::appender::File;
+use rollway::layout::Pattern;
+use rollway::{Guard, InitError};
+use support::{PATIENCE, child, lines, message_file, wait_until, watchdog};
+
+/// A directory with a journal and a text file, over several runs of a program.
+struct Scene {
+    dir: tempfile::TempDir,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        Scene { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn text(&self) -> PathBuf {
+        self.dir.path().join("app.log")
+    }
+
+    fn slots(&self) -> PathBuf {
+        self.dir.path().join("journal/cursors/file.cursor")
+    }
+
+    fn start(&self, file: File) -> Guard {
+        rollway::builder()
+            .journal_dir(self.dir.path().join("journal"))
+            .rings_dir(self.dir.path().join("rings"))
+            .appender("file", file)
+            .start()
+            .unwrap()
+    }
+
+    /// Logs `first` and waits until it is in the file, keeps the slots, logs `second`, and ends.
+    /// Then puts the slots back: `second` is in the file, and nobody knows.
+    fn killed_after_writing(&self, first: &[&str], second: &[&str]) -> u64 {
+        let guard = self.start(message_file(&self.text()));
+        log(&guard, first);
+        guard.flush().unwrap();
+        let slots = fs::read(self.slots()).unwrap();
+        let length = fs::metadata(self.text()).unwrap().len();
+        log(&guard, second);
+        assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+        fs::write(self.slots(), slots).unwrap();
+        length
+    }
+
+    /// Starts again, logs `more`, and ends.
+    fn goes_on(&self, file: File, more: &[&str]) {
+        let guard = self.start(file);
+        log(&guard, more);
+        let report = guard.shutdown(PATIENCE);
+        assert_eq!(report.left(), 0, "{report:?}");
+    }
+}
+
+fn log(guard: &Guard, messages: &[&str]) {
+    messages.iter().for_each(|message| rollway::info!(logger: guard.logger(), "{message}"));
+}
+
+#[test]
+fn bytes_that_stand_there_already_are_not_written_again() {
+    let _watchdog = watchdog();
+    let scene = Scene::new();
+    scene.killed_after_writing(&["a", "b"], &["c", "d", "e"]);
+    let inode = fs::metadata(scene.text()).unwrap().ino();
+    scene.goes_on(message_file(&scene.text()), &["f"]);
+    assert_eq!(lines(&scene.text()), ["a", "b", "c", "d", "e", "f"]);
+    assert_eq!(fs::metadata(scene.text()).unwrap().ino(), inode);
+}
+
+#[test]
+fn a_torn_line_is_completed_wherever_it_was_torn() {
+    let _watchdog = watchdog();
+    // `second` is 10 bytes long, its ends of line included.
+    for torn in 0..=10 {
+        let scene = Scene::new();
+        let length = scene.killed_after_writing(&["first"], &["abc", "defgh"]);
+        let text = fs::File::options().write(true).open(scene.text()).unwrap();
+        text.set_len(length + torn).unwrap();
+        scene.goes_on(message_file(&scene.text()), &["last"]);
+        assert_eq!(lines(&scene.text()), ["first", "abc", "defgh", "last"], "torn at {torn}");
+    }
+}
+
+#[test]
+fn what_differs_is_cut_and_written_anew() {
+    let _watchdog = watchdog();
+    let scene = Scene::new();
+    let length = scene.killed_after_writing(&["first"], &["abc", "defgh"]);
+    let mut bytes = fs::read(scene.text()).unwrap();
+    bytes[length as usize + 5] ^= 1;
+    bytes.extend_from_slice(b"garbage");
+    fs::write(scene.text(), bytes).unwrap();
+    scene.goes_on(message_file(&scene.text()), &["last"]);
+    assert_eq!(lines(&scene.text()), ["first", "abc", "defgh", "last"]);
+}
+
+#[test]
+fn another_layout_writes_the_unsettled_events_anew() {
+    let _watchdog = watchdog();
+    let scene = Scene::new();
+    scene.killed_after_writing(&["first"], &["abc"]);
+    let other = File::new(scene.text()).layout(Pattern::parse("[%m]%n").unwrap());
+    scene.goes_on(other, &["last"]);
+    assert_eq!(lines(&scene.text()), ["first", "[abc]", "[last]"]);
+}
+
+#[test]
+fn a_file_that_somebody_cut_gets_nothing_again() {
+    let _watchdog = watchdog();
+    let scene = Scene::new();
+    scene.goes_on(message_file(&scene.text()), &["a", "b", "c"]);
+    fs::write(scene.text(), "").unwrap();
+    scene.goes_on(message_file(&scene.text()), &["d"]);
+    assert_eq!(lines(&scene.text()), ["d"]);
+}
+
+#[test]
+fn a_file_that_somebody_renamed_is_settled_first() {
+    let _watchdog = watchdog();
+    for torn in 0..=6 {
+        let scene = Scene::new();
+        let length = scene.killed_after_writing(&["first"], &["ab", "cd"]);
+        let renamed = scene.dir.path().join("app.log.1");
+        fs::rename(scene.text(), &renamed).unwrap();
+        let text = fs::File::options().write(true).open(&renamed).unwrap();
+        text.set_len(length + torn).unwrap();
+        scene.goes_on(message_file(&scene.text()), &["last"]);
+        let mut all = lines(&renamed);
+        all.extend(lines(&scene.text()));
+        assert_eq!(all, ["first", "ab", "cd", "last"], "torn at {torn}");
+        assert_eq!(all.last(), lines(&scene.text()).last());
+    }
+}
+
+#[test]
+fn a_kill_while_a_renamed_file_is_settled_doubles_nothing() {
+    let _watchdog = watchdog();
+    for torn in 1..=6 {
+        let scene = Scene::new();
+        let length = scene.killed_after_writing(&["first"], &["ab", "cd"]);
+        let renamed = scene.dir.path().join("app.log.1");
+        fs::rename(scene.text(), &renamed).unwrap();
+        let text = fs::File::options().write(true).open(&renamed).unwrap();
+        text.set_len(length + torn).unwrap();
+        // The next run settles it, and is killed before it stores the slot.
+        let slots = fs::read(scene.slots()).unwrap();
+        scene.goes_on(message_file(&scene.text()), &[]);
+        fs::write(scene.slots(), slots).unwrap();
+        scene.goes_on(message_file(&scene.text()), &["last"]);
+        let mut all = lines(&renamed);
+        all.extend(lines(&scene.text()));
+        assert_eq!(all, ["first", "ab", "cd", "last"], "torn at {torn}");
+    }
+}
+
+#[test]
+fn a_file_that_was_removed_is_made_again() {
+    let _watchdog = watchdog();
+    let scene = Scene::new();
+    scene.killed_after_writing(&["gone"], &["unsettled"]);
+    fs::remove_file(scene.text()).unwrap();
+    scene.goes_on(message_file(&scene.text()), &["last"]);
+    assert_eq!(lines(&scene.text()), ["unsettled", "last"]);
+}
+
+#[test]
+fn truncate_empties_the_file_at_each_start() {
+    let _watchdog = watchdog();
+    let scene = Scene::new();
+    scene.goes_on(message_file(&scene.text()), &["old"]);
+    scene.goes_on(message_file(&scene.text()).truncate(), &["new"]);
+    assert_eq!(lines(&scene.text()), ["new"]);
+    scene.goes_on(message_file(&scene.text()), &["newer"]);
+    assert_eq!(lines(&scene.text()), ["new", "newer"]);
+}
+
+#[test]
+fn without_a_slot_the_file_is_gone_on_with_and_nothing_old_is_repeated() {
+    let _watchdog = watchdog();
+    let scene = Scene::new();
+    scene.goes_on(message_file(&scene.text()), &["a", "b"]);
+    fs::remove_file(scene.slots()).unwrap();
+    scene.goes_on(message_file(&scene.text()), &["c"]);
+    assert_eq!(lines(&scene.text()), ["a", "b", "c"]);
+}
+
+#[test]
+fn a_file_from_elsewhere_is_appended_to() {
+    let _watchdog = watchdog();
+    let scene = Scene::new();
+    fs::write(scene.text(), "theirs\n").unwrap();
+    scene.goes_on(message_file(&scene.text()), &["ours"]);
+    assert_eq!(lines(&scene.text()), ["theirs", "ours"]);
+}
+
+#[test]
+fn two_appenders_on_one_file_are_refused() {
+    const TEST: &str = "two_appenders_on_one_file_are_refused";
+    let refused = |text: &Path| {
+        let second = rollway::builder().appender("second", message_file(text)).start();
+        let error = second.expect_err("it started");
+        assert!(matches!(error, InitError::Appender(_)), "{error:?}");
+        let said = error.to_string();
+        assert!(said.contains("another appender or process writes to it"), "{said}");
+        assert!(said.contains("`second`") && said.contains(text.to_str().unwrap()), "{said}");
+    };
+    if child::part().is_some() {
+        return refused(Path::new(&child::variable("TEXT")));
+    }
+    let _watchdog = watchdog();
+    let scene = Scene::new();
+    let guard = rollway::builder().appender("first", message_file(&scene.text())).start().unwrap();
+    refused(&scene.text());
+    let link = scene.dir.path().join("link.log");
+    std::os::unix::fs::symlink(scene.text(), &link).unwrap();
+    refused(&link);
+    let status = child::command(TEST, "second").env("TEXT", scene.text()).status().unwrap();
+    assert!(status.success(), "in another process: {status}");
+    log(&guard, &["first"]);
+    drop(guard);
+    assert_eq!(lines(&scene.text()), ["first"]);
+}
+
+#[test]
+fn a_device_takes_events() {
+    let _watchdog = watchdog();
+    let scene = Scene::new();
+    for _ in 0..2 {
+        let guard = scene.start(message_file(Path::new("/dev/null")));
+        log(&guard, &["a", "b"]);
+        let report = guard.shutdown(PATIENCE);
+        assert_eq!((report.delivered(), report.left()), (2, 0));
+    }
+}
+
+#[test]
+fn a_pipe_takes_events() {
+    let _watchdog = watchdog();
+    let scene = Scene::new();
+    let made = Command::new("mkfifo").arg(scene.text()).status();
+    if !made.is_ok_and(|status| status.success()) {
+        println!("skipped: mkfifo is not here");
+        return;
+    }
+    let path = scene.text();
+    let reader = std::thread::spawn(move || lines(&path));
+    scene.goes_on(message_file(&scene.text()), &["a", "b"]);
+    assert_eq!(reader.join().unwrap(), ["a", "b"]);
+}
+
+/// Needs a mount namespace of its own, so it runs in a child of `unshare`.
+#[test]
+fn a_full_disk_holds_events_back_and_loses_none() {
+    const TEST: &str = "a_full_disk_holds_events_back_and_loses_none";
+    if child::part().is_some() {
+        return fill_the_disk();
+    }
+    let _watchdog = watchdog();
+    let may = Command::new("unshare").args(["-rm", "true"]).stderr(Stdio::null()).status();
+    if !may.is_ok_and(|status| status.success()) {
+        println!("skipped: no mount namespace may be made here");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let child = child::command(TEST, "fill");
+    let mut unshare = Command::new("unshare");
+    unshare.args([
+        "-rm",
+        "sh",
+        "-c",
+        "mount -t tmpfs -o size=1m none \"$SMALL\" && exec \"$@\"",
+        "sh",
+    ]);
+    unshare.arg(child.get_program()).args(child.get_args()).env("SMALL", dir.path());
+    unshare.envs(child.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = unshare.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    if said.contains("mount:") {
+        println!("skipped: nothing may be mounted here: {said}");
+        return;
+    }
+    assert!(output.status.success(), "{}: {said}", output.status);
+}
+
+fn fill_the_disk() {
+    const EVENTS: usize = 300;
+
+    let small = PathBuf::from(child::variable("SMALL"));
+    let ballast = small.join("ballast");
+    fs::File::create(&ballast).unwrap().write_all(&vec![1; 700 << 10]).unwrap();
+    let scene = Scene::new();
+    let text = small.join("app.log");
+    let guard = scene.start(message_file(&text));
+    let long = "x".repeat(2000);
+    for number in 0..EVENTS {
+        rollway::info!(logger: guard.logger(), "{number} {long}");
+    }
+    let failing = || guard.stats().appenders[0].failing.clone();
+    wait_until("the disk is full", || failing().is_some());
+    assert!(failing().unwrap().contains("No space left"), "{:?}", failing());
+    assert!(guard.stats().appenders[0].errors > 0);
+    fs::remove_file(ballast).unwrap();
+    let report = guard.shutdown(PATIENCE);
+    assert_eq!((report.delivered(), report.left()), (EVENTS as u64, 0), "{report:?}");
+    let expected: Vec<_> = (0..EVENTS).map(|number| format!("{number} {long}")).collect();
+    assert!(lines(&text) == expected, "lines are lost, doubled or torn");
+}
