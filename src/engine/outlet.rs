@@ -265,6 +265,8 @@ struct Run {
     side: Side,
     reader: Reader,
     appender: Box<dyn Appender>,
+    /// Where the last batch ended that the appender took.
+    taken: Position,
     retry: Duration,
     counts: Cell<Counts>,
 }
@@ -278,8 +280,9 @@ enum Progress {
 
 impl Run {
     fn new(side: Side, appender: Box<dyn Appender>) -> Run {
-        let reader = side.journal.reader(appender.settled());
-        Run { side, reader, appender, retry: RETRY_MIN, counts: Cell::default() }
+        let taken = appender.settled();
+        let reader = side.journal.reader(taken);
+        Run { side, reader, appender, taken, retry: RETRY_MIN, counts: Cell::default() }
     }
 
     fn run(&mut self) {
@@ -314,8 +317,12 @@ impl Run {
             }
         };
         match self.appender.append(&Batch::new(&block, &self.counts)) {
-            Ok(()) => Ok(Progress::Appended(self.counts.get())),
+            Ok(()) => {
+                self.taken = block.next;
+                Ok(Progress::Appended(self.counts.get()))
+            }
             Err(AppendError::TooLarge { .. }) => {
+                self.taken = block.next;
                 self.side.shared.state().oversized += block.events.count();
                 Ok(Progress::Appended(Counts::default()))
             }
@@ -335,7 +342,7 @@ impl Run {
 
     /// At the end of the journal: sync if somebody waits for it, then wait for the next block.
     fn idle(&mut self) {
-        let settled = self.appender.settled();
+        let settled = self.settle_passed();
         let wanted = {
             let state = self.side.shared.state();
             (state.sync_wanted > state.synced).then_some(state.sync_wanted)
@@ -353,12 +360,27 @@ impl Run {
         self.side.journal.wait(self.reader.position(), IDLE);
     }
 
+    /// At the end of the journal: what lies behind the last batch holds no events. Once that batch
+    /// is settled, so is everything, and a flush need not wait for events that never come.
+    fn settle_passed(&mut self) -> Position {
+        let settled = self.appender.settled();
+        let end = self.reader.position();
+        if settled < self.taken || end <= settled {
+            return settled;
+        }
+        if self.side.shared.state().settled < end {
+            self.side.settle(end, 0);
+        }
+        end
+    }
+
     /// Counts the failure, pauses, and goes back to the settled position.
     fn failed(&mut self, error: &AppendError) {
         self.side.failed(&selflog::chain(error));
         self.side.pause(self.retry);
         self.retry = (self.retry * 2).min(RETRY_MAX);
-        self.reader.seek(self.appender.settled());
+        self.taken = self.appender.settled();
+        self.reader.seek(self.taken);
     }
 
     fn past_deadline(&self) -> bool {
