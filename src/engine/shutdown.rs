@@ -13,6 +13,9 @@ use crate::journal::{Journal, Position};
 use crate::level::LevelFilter;
 use crate::site;
 
+/// The system's sets of CPUs have this many; `core_affinity` panics beyond.
+const CPUS_MAX: usize = 1024;
+
 /// What was delivered, and what was left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -167,7 +170,7 @@ impl Drop for Ended {
 /// Pins the thread if that is wanted, and lets its short sleeps be short.
 fn prepare_writer_thread(pin: Option<usize>) {
     if let Some(cpu) = pin
-        && !core_affinity::set_for_current(core_affinity::CoreId { id: cpu })
+        && !(cpu < CPUS_MAX && core_affinity::set_for_current(core_affinity::CoreId { id: cpu }))
     {
         selflog::warn(&format!("the writer cannot be pinned to CPU {cpu}; it runs unpinned"));
     }
