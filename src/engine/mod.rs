@@ -135,7 +135,7 @@ impl Logger {
     /// # Errors
     /// [`FlushError`] names who has not got everything.
     pub fn flush(&self) -> Result<(), FlushError> {
-        self.shared.flush(Durability::L1, Instant::now() + self.shared.limits.flush_timeout)
+        self.flush_to(Durability::L1)
     }
 
     /// The same, and all of it survives what `durability` names. L0 and L1 are what
@@ -144,7 +144,8 @@ impl Logger {
     /// # Errors
     /// As [`Logger::flush`], and when a sync failed.
     pub fn flush_to(&self, durability: Durability) -> Result<(), FlushError> {
-        self.shared.flush(durability, Instant::now() + self.shared.limits.flush_timeout)
+        let deadline = Instant::now() + self.shared.limits.flush_timeout;
+        self.shared.flush(durability, deadline, || false)
     }
 
     /// Counters and positions of the engine.
@@ -175,20 +176,24 @@ impl Guard {
         &self.logger
     }
 
-    /// See [`Logger::flush`].
+    /// See [`Logger::flush`]. With [`WaitStrategy::Manual`] it polls, too.
     ///
     /// # Errors
     /// As [`Logger::flush`].
     pub fn flush(&self) -> Result<(), FlushError> {
-        self.logger.flush()
+        self.flush_to(Durability::L1)
     }
 
-    /// See [`Logger::flush_to`].
+    /// See [`Logger::flush_to`]. With [`WaitStrategy::Manual`] it polls, too.
     ///
     /// # Errors
     /// As [`Logger::flush_to`].
     pub fn flush_to(&self, durability: Durability) -> Result<(), FlushError> {
-        self.logger.flush_to(durability)
+        let shared = &self.logger.shared;
+        let deadline = Instant::now() + shared.limits.flush_timeout;
+        shared.flush(durability, deadline, || {
+            self.running.as_ref().is_some_and(shutdown::Running::poll)
+        })
     }
 
     /// See [`Logger::stats`].
@@ -199,7 +204,7 @@ impl Guard {
     /// Moves what is in the rings to the journal, once. For [`WaitStrategy::Manual`]; otherwise the
     /// writer thread does it and this returns `false`. `true` when there was something to move.
     pub fn poll(&mut self) -> bool {
-        self.running.as_mut().is_some_and(shutdown::Running::poll)
+        self.running.as_ref().is_some_and(shutdown::Running::poll)
     }
 
     /// Stops the producers, drains the rings, lets the appenders finish, and says what was
@@ -462,9 +467,11 @@ impl Shared {
         self.outlets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until everything in the rings is in the journal.
-    fn flush_rings(&self, deadline: Instant) -> Result<(), FlushError> {
+    /// Waits until everything in the rings is in the journal. `poll` does the writer's work where
+    /// that falls to the caller, and says whether it did something.
+    fn flush_rings(&self, deadline: Instant, poll: impl Fn() -> bool) -> Result<(), FlushError> {
         let ticket = self.flushes.fetch_add(1, Ordering::AcqRel) + 1;
+        while poll() {}
         let mut progress = self.progress();
         while progress.flushed < ticket {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -478,13 +485,20 @@ impl Shared {
             self.wake_writer();
             let step = left.min(Duration::from_millis(50));
             let waited = self.progressed.wait_timeout(progress, step);
-            progress = waited.unwrap_or_else(PoisonError::into_inner).0;
+            drop(waited.unwrap_or_else(PoisonError::into_inner));
+            while poll() {}
+            progress = self.progress();
         }
         Ok(())
     }
 
-    fn flush(&self, durability: Durability, deadline: Instant) -> Result<(), FlushError> {
-        self.flush_rings(deadline)?;
+    fn flush(
+        &self,
+        durability: Durability,
+        deadline: Instant,
+        poll: impl Fn() -> bool,
+    ) -> Result<(), FlushError> {
+        self.flush_rings(deadline, poll)?;
         let end = self.journal.end();
         let synced = durability >= Durability::L2;
         if synced {

@@ -59,14 +59,14 @@ impl ShutdownReport {
 /// The writer of a running engine.
 pub(super) enum Running {
     Thread { thread: JoinHandle<Option<Writer>>, deadline: Arc<Mutex<Option<Instant>>> },
-    Manual(Box<Writer>),
+    Manual(Mutex<Box<Writer>>),
 }
 
 impl Running {
     /// Starts the writer thread, unless the host wants to be the writer.
     pub(super) fn start(shared: &Arc<Shared>, mut writer: Writer) -> io::Result<Running> {
         if shared.limits.wait == WaitStrategy::Manual {
-            return Ok(Running::Manual(Box::new(writer)));
+            return Ok(Running::Manual(Mutex::new(Box::new(writer))));
         }
         let deadline = Arc::new(Mutex::new(None));
         let (of_thread, pin) = (Arc::clone(&deadline), shared.limits.pin);
@@ -84,10 +84,10 @@ impl Running {
         Ok(Running::Thread { thread, deadline })
     }
 
-    pub(super) fn poll(&mut self) -> bool {
+    pub(super) fn poll(&self) -> bool {
         match self {
             Running::Thread { .. } => false,
-            Running::Manual(writer) => writer.step(),
+            Running::Manual(writer) => writer.lock().unwrap_or_else(PoisonError::into_inner).step(),
         }
     }
 
@@ -101,7 +101,8 @@ impl Running {
                 // It ends by itself: it waits for nothing but the journal, and not past the deadline.
                 thread.join().ok().flatten()
             }
-            Running::Manual(mut writer) => {
+            Running::Manual(writer) => {
+                let mut writer = writer.into_inner().unwrap_or_else(PoisonError::into_inner);
                 shared.closed.store(true, Ordering::Release);
                 writer.finish(&|| Some(until));
                 shared.writer_ended.store(true, Ordering::Release);
