@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant};
 
 use super::drops::Reason;
@@ -354,7 +355,15 @@ fn bind(engine: &Arc<Shared>) -> Bound {
     };
     match installed {
         Ok(()) => {
+            let ring = Arc::clone(consumer.shared());
             engine.register(consumer);
+            // SeqCst: pairs with the fence in `Writer::close_rings`. Either the writer finds the
+            // registration, or this finds the engine closed.
+            fence(Ordering::SeqCst);
+            if engine.is_closed() {
+                ring.close();
+                return Bound::Never(Reason::ShutDown);
+            }
             Bound::Ring
         }
         Err(producer) => {

@@ -216,6 +216,11 @@ impl Guard {
 
     fn end(&mut self, timeout: Duration) -> ShutdownReport {
         match self.running.take() {
+            // The threads, the rings and the files are the parent's.
+            Some(running) if self.logger.shared.is_forked() => {
+                std::mem::forget(running);
+                ShutdownReport::default()
+            }
             Some(running) => running.shutdown(&self.logger.shared, Instant::now() + timeout),
             None => ShutdownReport::default(),
         }

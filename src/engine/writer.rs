@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant};
 
 use rkyv::util::AlignedVec;
@@ -504,14 +504,11 @@ impl Writer {
 
     /// Closes the rings and moves what is left in them to the journal.
     pub(super) fn finish(&mut self, deadline: &impl Fn() -> Option<Instant>) {
-        self.adopt();
-        for ring in &self.rings {
-            ring.consumer.shared().close();
-        }
+        self.close_rings();
         // A call that had reserved its place before the close publishes it meanwhile.
         std::thread::sleep(SLEEP_MIN);
         loop {
-            self.adopt();
+            self.close_rings();
             self.reported_at = Instant::now() - REPORT_EVERY;
             self.report_drops(Instant::now());
             match self.pass() {
@@ -528,6 +525,16 @@ impl Writer {
         }
         self.shared.progress().flushed = u64::MAX;
         self.shared.progressed.notify_all();
+    }
+
+    /// Sends every further call to the cold path, where it finds the engine closed.
+    fn close_rings(&mut self) {
+        // SeqCst: pairs with the fence where a thread takes a ring, see `call::bind`.
+        fence(Ordering::SeqCst);
+        self.adopt();
+        for ring in &self.rings {
+            ring.shared.close();
+        }
     }
 
     /// Bytes of records that are still in the rings.
