@@ -538,13 +538,6 @@ fn a_long_string_is_cut_and_says_how_much() {
 }
 
 #[test]
-fn the_macros_and_the_reader_read_format_strings_alike() {
-    let reader = include_str!("../src/template/parse.rs");
-    let macros = include_str!("../macros/src/format.rs");
-    assert!(reader == macros, "copy src/template/parse.rs to macros/src/format.rs");
-}
-
-#[test]
 fn a_wrong_call_does_not_compile_and_says_why() {
     trybuild::TestCases::new().compile_fail("tests/ui/*.rs");
 }

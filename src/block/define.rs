@@ -106,6 +106,7 @@ impl Definitions {
     }
 
     /// Takes over everything a checked define block says.
+    #[cfg(feature = "master")]
     pub(crate) fn absorb(&mut self, body: &schema::ArchivedDefineBody) {
         for source in body.sources.iter() {
             self.set_info(SourceInfo {
