@@ -1,8 +1,8 @@
 //! The grammar of `std::fmt`: a format string becomes literal text and placeholders.
 //!
-//! The macros crate reads format strings with a copy of this file (a crate of macros can export
-//! nothing else, and this one cannot be shared by path once published); a test compares the two.
-//! The grammar is the one the compiler accepts, blanks before `:` and `}` included.
+//! The macros crate reads format strings with this file, too, through a symbolic link: a crate of
+//! macros can export nothing else, and packaging follows links. The grammar is the one the compiler
+//! accepts, blanks before `:` and `}` included.
 
 /// A part of a format string.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
