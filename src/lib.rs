@@ -21,7 +21,7 @@ pub mod layout;
 pub mod level;
 #[cfg(not(loom))]
 mod macros;
-#[cfg(feature = "master")]
+#[cfg(all(feature = "master", not(loom)))]
 pub mod master;
 pub mod net;
 pub mod record;

@@ -4,15 +4,18 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rkyv::util::AlignedVec;
-use rollway::appender::{File, Forwarder, ForwarderMonitor, ForwarderState};
+use rollway::appender::{
+    AppendError, Appender, Batch, File, Forwarder, ForwarderMonitor, ForwarderState, Open,
+    OpenError, Opened, Place,
+};
 use rollway::block::{build, header};
 use rollway::clock::{Anchor, Timeline};
-use rollway::journal::JournalOptions;
+use rollway::journal::{JournalOptions, Position};
 use rollway::layout::Pattern;
 use rollway::master::{AckLevel, Limits, Master, MasterBuilder, MasterError, Reason};
 use rollway::net::handshake::decode_ack;
@@ -72,6 +75,8 @@ struct ProxyShared {
     master: Mutex<SocketAddr>,
     open: Mutex<Vec<TcpStream>>,
     swallows_acks: AtomicBool,
+    /// Connections that came before this one are silent for ever.
+    frozen_below: AtomicUsize,
 }
 
 impl Proxy {
@@ -82,17 +87,18 @@ impl Proxy {
             master: Mutex::new(master),
             open: Mutex::default(),
             swallows_acks: AtomicBool::new(false),
+            frozen_below: AtomicUsize::new(0),
         });
         let proxy = Proxy { address, shared: Arc::clone(&shared) };
         std::thread::spawn(move || {
-            for down in listener.incoming().flatten() {
+            for (number, down) in listener.incoming().flatten().enumerate() {
                 let Ok(up) = TcpStream::connect(*shared.master.lock().unwrap()) else { continue };
                 let streams = [down.try_clone().unwrap(), up.try_clone().unwrap()];
                 shared.open.lock().unwrap().extend(streams);
                 let (to_up, to_down) = (up.try_clone().unwrap(), down.try_clone().unwrap());
-                std::thread::spawn(move || copy(down, to_up));
-                let shared = Arc::clone(&shared);
-                std::thread::spawn(move || copy_frames(up, to_down, &shared));
+                let (upwards, downwards) = (Arc::clone(&shared), Arc::clone(&shared));
+                std::thread::spawn(move || copy(number, down, to_up, &upwards));
+                std::thread::spawn(move || copy_frames(number, up, to_down, &downwards));
             }
         });
         proxy
@@ -105,6 +111,12 @@ impl Proxy {
         }
     }
 
+    /// Lets nothing through on the present connections, without closing them.
+    fn freeze(&self) {
+        let open = self.shared.open.lock().unwrap().len() / 2;
+        self.shared.frozen_below.store(open, Ordering::Relaxed);
+    }
+
     fn swallow_acks(&self, swallows: bool) {
         self.shared.swallows_acks.store(swallows, Ordering::Relaxed);
     }
@@ -114,9 +126,12 @@ impl Proxy {
     }
 }
 
-fn copy(mut from: TcpStream, mut to: TcpStream) {
+fn copy(number: usize, mut from: TcpStream, mut to: TcpStream, shared: &ProxyShared) {
     let mut buffer = [0; 16 << 10];
     while let Ok(count) = from.read(&mut buffer) {
+        if number < shared.frozen_below.load(Ordering::Relaxed) && count > 0 {
+            continue;
+        }
         if count == 0 || to.write_all(&buffer[..count]).is_err() {
             break;
         }
@@ -125,9 +140,12 @@ fn copy(mut from: TcpStream, mut to: TcpStream) {
     let _ = from.shutdown(Shutdown::Both);
 }
 
-fn copy_frames(from: TcpStream, mut to: TcpStream, shared: &ProxyShared) {
+fn copy_frames(number: usize, from: TcpStream, mut to: TcpStream, shared: &ProxyShared) {
     let mut frames = FrameReader::new();
     while let Some(Frame { kind, body }) = receive(&mut frames, &from) {
+        if number < shared.frozen_below.load(Ordering::Relaxed) {
+            continue;
+        }
         if kind == FrameKind::Ack && shared.swallows_acks.load(Ordering::Relaxed) {
             continue;
         }
@@ -292,6 +310,99 @@ fn swallowed_acknowledgements_cause_no_duplicates() {
 }
 
 #[test]
+fn a_connection_that_falls_silent_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = master(dir.path()).start().unwrap();
+    let proxy = Proxy::to(master.local_addr());
+    let (guard, monitor) = worker(proxy.address);
+    info!(logger: guard.logger(), "event 0");
+    guard.flush().unwrap();
+    proxy.freeze();
+    info!(logger: guard.logger(), "event 1");
+    guard.flush().unwrap();
+    assert_eq!(monitor.stats().connections, 2);
+    assert_eq!(guard.shutdown(AMPLE).left(), 0);
+    master.shutdown(AMPLE);
+    assert_eq!(lines(&dir.path().join("all.log")), numbered(2));
+}
+
+/// Takes nothing while its gate is closed.
+struct Gated {
+    open: Arc<AtomicBool>,
+    taken: Arc<Mutex<Vec<String>>>,
+    settled: Position,
+}
+
+impl Open for Gated {
+    fn open(self: Box<Self>, _: &Place<'_>) -> Result<Opened, OpenError> {
+        Ok(Opened::Events(self))
+    }
+}
+
+impl Appender for Gated {
+    fn append(&mut self, batch: &Batch<'_>) -> Result<(), AppendError> {
+        if !self.open.load(Ordering::Relaxed) {
+            let source = std::io::Error::other("the gate is closed");
+            return Err(AppendError::Unavailable { source });
+        }
+        let mut taken = self.taken.lock().unwrap();
+        batch.for_each(|event| {
+            let mut message = String::new();
+            event.message(&mut message);
+            taken.push(message);
+        });
+        self.settled = batch.next();
+        Ok(())
+    }
+
+    fn settled(&self) -> Position {
+        self.settled
+    }
+
+    fn flush(&mut self, _: Instant) -> Result<(), AppendError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_full_journal_slows_the_worker_down_and_loses_nothing() {
+    let (open, taken) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::default()));
+    let (gate, kept) = (Arc::clone(&open), Arc::clone(&taken));
+    let master = Master::builder()
+        .listen("127.0.0.1:0")
+        .journal(JournalOptions::memory().max_bytes(16 << 20))
+        .appender("gated", Gated { open: gate, taken: kept, settled: Position::default() })
+        .start()
+        .unwrap();
+    let (guard, monitor) = worker(master.local_addr());
+    let filler = "x".repeat(10_000);
+    for n in 0..3000 {
+        info!(logger: guard.logger(), "{n} {filler}");
+    }
+    wait_until("back-pressure", || master.stats().journal_full > 0);
+    assert!(monitor.stats().delivered < 3000);
+    // Who comes meanwhile is welcomed.
+    Raw::welcomed(&master, 7, 1, 0);
+    open.store(true, Ordering::Relaxed);
+    assert_eq!(guard.shutdown(AMPLE).left(), 0);
+    assert_eq!(master.shutdown(AMPLE).delivered(), 3000);
+    let taken = taken.lock().unwrap();
+    let numbers: Vec<_> = taken.iter().map(|line| line.split(' ').next().unwrap()).collect();
+    assert!(numbers.iter().enumerate().all(|(at, number)| at.to_string() == **number));
+    assert_eq!(numbers.len(), 3000);
+}
+
+#[test]
+fn a_worker_with_nothing_to_ship_ends_without_a_master() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (guard, monitor) = worker(nobody);
+    wait_until("a failure", || monitor.stats().errors > 0);
+    let (ended, wait) = std::sync::mpsc::channel();
+    std::thread::spawn(move || ended.send(guard.shutdown(Duration::from_secs(3600))));
+    assert_eq!(wait.recv_timeout(AMPLE).map(|report| report.left()), Ok(0));
+}
+
+#[test]
 fn a_master_goes_on_at_its_mark_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let first = master(dir.path()).start().unwrap();
@@ -312,6 +423,59 @@ fn a_master_goes_on_at_its_mark_after_a_restart() {
     let report = second.shutdown(AMPLE);
     assert_eq!((report.delivered(), report.left(), report.stats.missing_blocks), (1000, 0, 0));
     assert_eq!(lines(&dir.path().join("all.log")), numbered(2000));
+}
+
+/// Not a test of its own: the master that [`a_master_may_be_killed_at_any_time`] kills.
+#[test]
+fn the_victim() {
+    let Some(dir) = std::env::var_os("ROLLWAY_VICTIM_DIR") else { return };
+    let dir = Path::new(&dir);
+    let master = master(dir).start().unwrap();
+    std::fs::write(dir.join("address.new"), master.local_addr().to_string()).unwrap();
+    std::fs::rename(dir.join("address.new"), dir.join("address")).unwrap();
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn a_master_may_be_killed_at_any_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = dir.path().join("address");
+    let start = || {
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "the_victim"])
+            .env("ROLLWAY_VICTIM_DIR", dir.path())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_until("a master", || address.exists());
+        let found = std::fs::read_to_string(&address).unwrap().parse::<SocketAddr>().unwrap();
+        std::fs::remove_file(&address).unwrap();
+        (child, found)
+    };
+    let (mut child, found) = start();
+    let proxy = Proxy::to(found);
+    let (guard, monitor) = worker(proxy.address);
+    for n in 0..30_000 {
+        info!(logger: guard.logger(), "event {n}");
+        if n % 5000 == 2500 {
+            let before = monitor.stats().delivered;
+            wait_until("progress", || monitor.stats().delivered > before);
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let (next, found) = start();
+            child = next;
+            proxy.lead_to(found);
+        }
+    }
+    guard.flush().unwrap();
+    assert_eq!(guard.shutdown(AMPLE).left(), 0);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // The last one ends in order, and its file is complete.
+    assert_eq!(master(dir.path()).start().unwrap().shutdown(AMPLE).left(), 0);
+    assert_eq!(lines(&dir.path().join("all.log")), numbered(30_000));
 }
 
 #[test]

@@ -292,7 +292,7 @@ impl BlockAppender for Shipping {
     fn run(&mut self, outlet: &mut dyn OutletSide) {
         let journal = outlet.journal().clone();
         let mut reader = journal.reader(journal.start_position());
-        while !(outlet.is_stopping() && (self.settled == journal.end() || is_late(outlet))) {
+        while !outlet.is_stopping() || !is_late(outlet) && self.left(&mut reader) > 0 {
             self.monitor.lock().state = ForwarderState::Connecting;
             match self.connection(outlet, &mut reader) {
                 Ok(()) => break,
@@ -603,7 +603,7 @@ impl Shipping {
         self.retry = (self.retry * 2).min(RETRY_MAX);
     }
 
-    /// Blocks that are not acknowledged.
+    /// Blocks behind what is settled.
     fn left(&self, reader: &mut Reader) -> u64 {
         let source = self.sender.source;
         let mut left = 0;

@@ -5,6 +5,7 @@ use std::path::Path;
 use rkyv::util::AlignedVec;
 
 use super::*;
+use crate::block::BlockKind;
 use crate::block::build::{self, ChunkSource, EventsHead};
 use crate::block::define::Definitions;
 use crate::capture;
@@ -229,4 +230,52 @@ fn damage_costs_its_block_and_is_reported_with_its_place() {
         }
     }
     assert_eq!((read, damaged > 0), (9, true));
+}
+
+#[test]
+fn raw_blocks_come_with_their_definitions_and_what_is_not_wanted_is_passed_over() {
+    for dir in [None, Some(tempfile::tempdir().unwrap())] {
+        let (journal, mut writer) = match &dir {
+            None => Journal::in_memory(JournalOptions::memory()).unwrap(),
+            Some(dir) => open(dir.path()),
+        };
+        let mut source = Source::new();
+        let positions: Vec<_> =
+            (0..5).map(|n| source.append(&mut writer, n, 10).unwrap()).collect();
+        let mut reader = journal.reader(journal.start_position());
+        let mut kinds = Vec::new();
+        while let Some(block) = reader.next_raw(|_, header| header.sequence != 2).unwrap() {
+            assert_eq!(block.bytes.len(), block.header.bytes());
+            assert_eq!(crate::block::BlockHeader::decode(block.bytes), Ok(block.header));
+            kinds.push((block.header.kind, block.header.sequence));
+            if let Some(at) = block.header.sequence.checked_sub(1) {
+                assert_eq!(block.position, positions[at as usize]);
+            }
+        }
+        let expected = [
+            (BlockKind::Segment, 0),
+            (BlockKind::Define, 0),
+            (BlockKind::Events, 1),
+            (BlockKind::Events, 3),
+            (BlockKind::Events, 4),
+            (BlockKind::Events, 5),
+        ];
+        assert_eq!(kinds, expected);
+        assert_eq!(reader.position(), journal.end());
+    }
+}
+
+#[test]
+fn a_wait_ends_when_what_it_waits_for_was_changed_before_the_wake() {
+    let (journal, _writer) = Journal::in_memory(JournalOptions::memory()).unwrap();
+    let changed = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (waker, change) = (journal.clone(), std::sync::Arc::clone(&changed));
+    let thread = std::thread::spawn(move || {
+        change.store(true, std::sync::atomic::Ordering::Relaxed);
+        waker.wake();
+    });
+    let changed = || changed.load(std::sync::atomic::Ordering::Relaxed);
+    journal.wait_until(Duration::from_secs(3600), |_, _| changed());
+    assert!(changed());
+    thread.join().unwrap();
 }
