@@ -20,7 +20,7 @@ use rollway::layout::Pattern;
 use rollway::master::{AckLevel, Limits, Master, MasterBuilder, MasterError, Reason};
 use rollway::net::handshake::decode_ack;
 use rollway::net::{Farewell, Frame, FrameKind, FrameReader, Hello, Welcome, frame};
-use rollway::{Guard, info};
+use rollway::{Durability, Guard, info};
 
 /// Long enough for anything that happens at all.
 const AMPLE: Duration = Duration::from_secs(60);
@@ -601,6 +601,25 @@ fn an_acknowledgement_says_what_it_means() {
     assert_eq!(Raw::welcomed(&in_memory, 7, 1, 0).1.level, AckLevel::Memory);
     let error = Master::builder().listen("127.0.0.1:0").ack_level(AckLevel::Synced).start();
     assert!(matches!(error, Err(MasterError::Level { level: AckLevel::Synced })));
+}
+
+#[test]
+fn a_flush_to_the_disk_waits_for_a_master_that_syncs() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = master(dir.path()).ack_level(AckLevel::Synced).start().unwrap();
+    let (guard, _) = worker(master.local_addr());
+    info!(logger: guard.logger(), "event 0");
+    guard.flush_to(Durability::L2).unwrap();
+    assert_eq!(master.stats().events, 1);
+
+    let committing = Master::builder().listen("127.0.0.1:0").start().unwrap();
+    let guard = rollway::builder()
+        .flush_timeout(Duration::from_millis(300))
+        .appender("master", Forwarder::new(committing.local_addr().to_string()))
+        .start()
+        .unwrap();
+    info!(logger: guard.logger(), "event 0");
+    assert!(guard.flush_to(Durability::L2).is_err(), "nobody promises that");
 }
 
 #[test]

@@ -521,7 +521,15 @@ impl Shipping {
         }
         self.settled = settled;
         outlet.settle(settled, news.unwrap_or(0));
-        self.monitor.lock().settled = settled;
+        let weak_acks = {
+            let mut stats = self.monitor.lock();
+            stats.settled = settled;
+            stats.weak_acks
+        };
+        // After a weak acknowledgement nobody can prove it of what lies before.
+        if link.level == AckLevel::Synced && weak_acks == 0 {
+            outlet.synced(settled);
+        }
         if self.stored.elapsed() >= STORE_EVERY {
             self.store();
         }

@@ -74,6 +74,9 @@ pub trait OutletSide {
     /// Publishes that everything before `position` has arrived, with `events` more than before.
     fn settle(&mut self, position: Position, events: u64);
 
+    /// Publishes that everything before `position` survives a power failure at the destination (L2).
+    fn synced(&mut self, position: Position);
+
     /// Counts a failure, writes it on the self-log and shows it in the statistics until the next
     /// [`OutletSide::settle`] or [`OutletSide::recovered`].
     fn failed(&mut self, reason: &str);

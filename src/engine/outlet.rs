@@ -224,6 +224,11 @@ impl OutletSide for Side {
         }
     }
 
+    fn synced(&mut self, position: Position) {
+        self.shared.state().synced = position;
+        self.shared.changed.notify_all();
+    }
+
     fn failed(&mut self, reason: &str) {
         selflog::warn(&format!("appender `{}`: {reason}", self.shared.name));
         let mut state = self.shared.state();
