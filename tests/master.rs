@@ -589,6 +589,25 @@ fn an_owner_may_ship_older_runs() {
 }
 
 #[test]
+fn a_master_forgets_the_oldest_runs_of_workers_that_are_gone() {
+    const RUNS: u64 = 65_536;
+    let master = Master::builder().listen("127.0.0.1:0").start().unwrap();
+    let (mut raw, _) = Raw::welcomed(&master, 7, RUNS + 1, 0);
+    for from in (1..=RUNS).step_by(1024) {
+        raw.send(&blocks(&(from..from + 1024).map(|epoch| block(7, epoch, 1)).collect::<Vec<_>>()));
+    }
+    wait_until("the arrival", || master.stats().blocks == RUNS);
+    let (_, farewell) = Raw::hello(&master, 8, 1, 0).farewell();
+    assert_eq!(farewell.reason, Reason::Limits, "all runs belong to a connected worker");
+    drop(raw);
+    wait_until("an end", || master.stats().connections == 0);
+    Raw::welcomed(&master, 8, 1, 0);
+    assert_eq!(master.stats().forgotten_runs, RUNS / 8);
+    let (_, welcome) = Raw::welcomed(&master, 7, RUNS + 1, 0);
+    assert_eq!((welcome.marks.len(), welcome.marks.last()), (4096, Some(&(RUNS, 1))));
+}
+
+#[test]
 fn an_acknowledgement_says_what_it_means() {
     let dir = tempfile::tempdir().unwrap();
     let synced = master(dir.path()).ack_level(AckLevel::Synced).start().unwrap();

@@ -14,8 +14,11 @@ use crate::event::{ContextInfo, SourceInfo, ThreadInfo};
 
 /// A define block is closed when its content passes this many bytes.
 const BLOCK_BYTES: usize = 256 << 10;
-/// Threads and contexts kept of one run. Beyond it the one not defined for longest is forgotten.
-const MAX_TRANSIENT: usize = 65_536;
+/// Sites, threads, and contexts kept of one run, each. Beyond it those not defined for longest are
+/// forgotten.
+const MAX_KEPT: usize = 65_536;
+/// How many are forgotten together: looking for them visits all.
+const FORGOTTEN: usize = MAX_KEPT / 8;
 
 /// What an entry takes beside its content.
 const ENTRY_BYTES: usize = 64;
@@ -196,9 +199,10 @@ fn set<T: PartialEq>(items: &mut HashMap<u32, Item<T>>, revision: &mut u64, id: 
         Some(item) if item.value == value => item.seen = seen,
         _ => {
             items.insert(id, Item { revision: seen, seen, value });
-            if items.len() > MAX_TRANSIENT + 16 {
-                let oldest = items.iter().min_by_key(|(_, item)| item.seen).map(|(id, _)| *id);
-                oldest.map(|id| items.remove(&id));
+            if items.len() > MAX_KEPT + FORGOTTEN {
+                let mut seen: Vec<u64> = items.values().map(|item| item.seen).collect();
+                let (_, oldest_kept, _) = seen.select_nth_unstable(FORGOTTEN + 1);
+                items.retain(|_, item| item.seen >= *oldest_kept);
             }
         }
     }
@@ -213,4 +217,26 @@ fn newer<T>(items: &HashMap<u32, Item<T>>, revision: u64) -> impl Iterator<Item 
         .collect();
     newer.sort_unstable_by_key(|(id, _)| *id);
     newer.into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_too_many_threads_those_not_defined_for_longest_are_forgotten() {
+        let mut definitions = Definitions::new(SourceInfo::default());
+        let thread = |id: u32| ThreadInfo { os_id: u64::from(id), name: "worker".into() };
+        let last = (MAX_KEPT + FORGOTTEN) as u32;
+        for id in 0..last {
+            definitions.set_thread(id, thread(id));
+        }
+        assert_eq!(definitions.threads.len(), MAX_KEPT + FORGOTTEN);
+        // Said again: not one of the oldest any more.
+        definitions.set_thread(0, thread(0));
+        definitions.set_thread(last, thread(last));
+        assert_eq!(definitions.threads.len(), MAX_KEPT);
+        assert!(definitions.threads.contains_key(&0) && definitions.threads.contains_key(&last));
+        assert!(!definitions.threads.contains_key(&1));
+    }
 }

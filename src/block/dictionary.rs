@@ -22,6 +22,8 @@ pub struct SourceDictionary {
     pub(super) sites: HashMap<u32, SiteInfo>,
     pub(super) threads: HashMap<u32, ThreadInfo>,
     pub(super) contexts: HashMap<u32, ContextInfo>,
+    /// Whether the present segment has said something about it.
+    is_current: bool,
 }
 
 impl Dictionary {
@@ -38,6 +40,7 @@ impl Dictionary {
         let body = open(body)?;
         let known = self.sources.entry((header.source, header.epoch)).or_default();
         (known.info.source, known.info.epoch) = (header.source, header.epoch);
+        known.is_current = true;
         for source in body.sources.iter() {
             known.info.pid = source.pid.to_native();
             known.info.service = source.service.as_str().into();
@@ -60,8 +63,9 @@ impl Dictionary {
     }
 
     /// Forgets what every segment says anew: threads and contexts. Sites, which never change
-    /// within a run, are kept.
+    /// within a run, are kept for the next segment, unless the last one did not mention the run.
     pub fn begin_segment(&mut self) {
+        self.sources.retain(|_, known| std::mem::take(&mut known.is_current));
         for known in self.sources.values_mut() {
             known.threads.clear();
             known.contexts.clear();
@@ -101,5 +105,35 @@ impl From<&schema::ArchivedContext> for ContextInfo {
                 .map(|pair| (pair.key.as_str().into(), pair.value.as_str().into()))
                 .collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rkyv::util::AlignedVec;
+
+    use super::*;
+    use crate::block::define::Definitions;
+    use crate::block::header::HEADER_BYTES;
+
+    #[test]
+    fn a_run_that_ended_is_forgotten() {
+        let mut dictionary = Dictionary::new();
+        let define = |dictionary: &mut Dictionary, epoch| {
+            let definitions = Definitions::new(SourceInfo { epoch, ..SourceInfo::default() });
+            let written = definitions.write_since(0, &mut AlignedVec::new(), |block| {
+                let header = BlockHeader::decode(block)?;
+                dictionary.define(&header, &block[HEADER_BYTES..])
+            });
+            assert_eq!(written, Ok(()));
+        };
+        define(&mut dictionary, 1);
+        define(&mut dictionary, 2);
+        dictionary.begin_segment();
+        define(&mut dictionary, 2);
+        assert!(dictionary.source(0, 1).is_some(), "the last segment spoke of it");
+        dictionary.begin_segment();
+        assert!(dictionary.source(0, 1).is_none());
+        assert!(dictionary.source(0, 2).is_some());
     }
 }

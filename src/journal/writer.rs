@@ -65,7 +65,8 @@ impl Marks {
         *mark = sequence.max(*mark);
     }
 
-    fn iter(&self) -> impl Iterator<Item = (u128, u64, u64)> {
+    /// All marks as (source, epoch, sequence), in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (u128, u64, u64)> {
         self.marks.iter().map(|((source, epoch), sequence)| (*source, *epoch, *sequence))
     }
 }
@@ -157,10 +158,10 @@ impl JournalWriter {
         self.written.remove(&(source, epoch));
     }
 
-    /// Forgets the marks of those runs of a source that are older than `epoch`, whose blocks can
-    /// never come again.
-    pub fn forget_marks_before(&mut self, source: u128, epoch: u64) {
-        self.marks.marks.retain(|(of, run), _| *of != source || *run >= epoch);
+    /// Forgets the marks of the runs, given by source and epoch, that `forget` says so of: those
+    /// whose blocks can never come again.
+    pub fn forget_marks(&mut self, mut forget: impl FnMut(u128, u64) -> bool) {
+        self.marks.marks.retain(|(source, epoch), _| !forget(*source, *epoch));
     }
 
     /// Writes the definitions since revision `written`; in a segment that has no room for them and

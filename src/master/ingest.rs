@@ -7,7 +7,7 @@
 //! 3. Frames of a connection that does not own its source are dropped: definitions and blocks of a
 //!    run come from one connection at a time.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,8 @@ const RETRY: Duration = Duration::from_millis(20);
 const SYNC_RETRY: Duration = Duration::from_secs(1);
 /// Runs that a master has marks of.
 const MAX_RUNS: usize = 65_536;
+/// Runs that are forgotten together when there is no room for another one.
+const FORGOTTEN_RUNS: usize = MAX_RUNS / 8;
 /// Sources whose owners a master remembers.
 const MAX_SOURCES: usize = 65_536;
 /// Runs of one connection whose definitions are kept at a time.
@@ -170,12 +172,8 @@ impl Ingest {
             );
             return Err(Farewell::new(Reason::Fenced, words));
         }
-        self.writer.forget_marks_before(source, hello.oldest_epoch);
-        let marks = self.writer.marks();
-        if marks.get(source, hello.epoch) == 0 && marks.len() >= MAX_RUNS {
-            let words = format!("this master knows {MAX_RUNS} runs and takes no further one");
-            return Err(Farewell::new(Reason::Limits, words));
-        }
+        self.writer.forget_marks(|of, epoch| of == source && epoch < hello.oldest_epoch);
+        self.make_room_for_run(source, hello.epoch)?;
         if self.owners.len() >= MAX_SOURCES && !self.owners.contains_key(&source) {
             self.owners.retain(|_, owner| owner.connection.is_some());
         }
@@ -199,6 +197,30 @@ impl Ingest {
             self.counters.refused(Reason::Superseded);
             let words = "a newer connection of the same source took over";
             before.bye(Farewell::new(Reason::Superseded, words));
+        }
+        Ok(())
+    }
+
+    /// Sees to it that a run can have a mark, if need be by forgetting the oldest runs whose workers
+    /// are not connected.
+    fn make_room_for_run(&mut self, source: u128, epoch: u64) -> Result<(), Farewell> {
+        let marks = self.writer.marks();
+        if marks.len() < MAX_RUNS || marks.get(source, epoch) > 0 {
+            return Ok(());
+        }
+        let owners = &self.owners;
+        let is_gone =
+            |source: &u128| owners.get(source).is_none_or(|owner| owner.connection.is_none());
+        let runs = marks.iter().map(|(source, epoch, _)| (epoch, source));
+        let mut gone: Vec<_> = runs.filter(|(_, source)| is_gone(source)).collect();
+        gone.sort_unstable();
+        gone.truncate(FORGOTTEN_RUNS);
+        count(&self.counters.forgotten_runs, gone.len() as u64);
+        let gone: HashSet<_> = gone.into_iter().collect();
+        self.writer.forget_marks(|source, epoch| gone.contains(&(epoch, source)));
+        if gone.is_empty() {
+            let words = format!("this master knows {MAX_RUNS} runs and takes no further one");
+            return Err(Farewell::new(Reason::Limits, words));
         }
         Ok(())
     }
@@ -346,10 +368,8 @@ impl Ingest {
         if sequence == 0 {
             return Err(damaged("an events block without a sequence"));
         }
+        self.make_room_for_run(source, epoch).map_err(Fault::Refused)?;
         let mark = self.writer.marks().get(source, epoch);
-        if mark == 0 && self.writer.marks().len() >= MAX_RUNS {
-            return Err(limits(format_args!("this master knows {MAX_RUNS} runs")));
-        }
         let waiting = self.unacknowledged.entry(connection.id).or_insert_with(|| Unacknowledged {
             connection: Arc::clone(connection),
             source,

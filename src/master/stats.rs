@@ -31,6 +31,9 @@ pub struct MasterStats {
     pub duplicates: u64,
     /// Blocks that this master never saw, see *gap* in `docs/protocol.md`.
     pub missing_blocks: u64,
+    /// Runs whose marks were forgotten because there were too many, the oldest first. Their blocks
+    /// would be stored again.
+    pub forgotten_runs: u64,
     /// Frames of a connection that a newer one had replaced. Their blocks come again on that one.
     pub superseded_frames: u64,
     /// Tries to store a block that failed because the journal was full.
@@ -56,6 +59,7 @@ pub(super) struct Counters {
     pub(super) bytes: AtomicU64,
     pub(super) duplicates: AtomicU64,
     pub(super) missing_blocks: AtomicU64,
+    pub(super) forgotten_runs: AtomicU64,
     pub(super) superseded_frames: AtomicU64,
     pub(super) journal_full: AtomicU64,
     pub(super) journal_errors: AtomicU64,
@@ -102,6 +106,7 @@ impl Counters {
             bytes: get(&self.bytes),
             duplicates: get(&self.duplicates),
             missing_blocks: get(&self.missing_blocks),
+            forgotten_runs: get(&self.forgotten_runs),
             superseded_frames: get(&self.superseded_frames),
             journal_full: get(&self.journal_full),
             journal_errors: get(&self.journal_errors),
