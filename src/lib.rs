@@ -11,6 +11,8 @@ pub mod appender;
 pub mod block;
 #[doc(hidden)]
 pub mod capture;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod clock;
 pub(crate) mod context;
 #[cfg(not(loom))]

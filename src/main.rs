@@ -1,3 +1,7 @@
 //! The `rollway` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rollway::cli::main()
+}

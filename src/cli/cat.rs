@@ -1,0 +1,102 @@
+//! `rollway cat`: journals as text.
+
+use std::io::Write;
+use std::path::Path;
+
+use super::args::CatArgs;
+use super::exit::{Exit, Failure};
+use super::index::JournalIndex;
+use super::merge::{Filter, Loss, Merge};
+use crate::layout::{Json, Layout, Pattern};
+
+/// Text is written in pieces of about this size.
+const OUTPUT_BYTES: usize = 256 << 10;
+/// What was lost is told one by one up to this number, then counted.
+const LOSSES_TOLD_MAX: u64 = 100;
+
+pub(super) fn run(
+    args: &CatArgs,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<Exit, Failure> {
+    let journals = args.paths.iter().map(|path| index(path)).collect::<Result<Vec<_>, _>>()?;
+    let layout: Box<dyn Layout> = if args.json {
+        Box::new(Json::full())
+    } else {
+        Box::new(args.pattern.clone().unwrap_or_else(Pattern::simple))
+    };
+    let filter = Filter {
+        since_ns: args.since.map(|moment| moment.utc_ns),
+        until_ns: args.until.map(|moment| moment.utc_ns),
+        level: args.level,
+        categories: args.category.clone(),
+    };
+
+    let mut teller = Teller { err, told: 0 };
+    let mut losses = Vec::new();
+    let mut merge = Merge::new(&journals, &filter, layout, &mut losses);
+    let mut text = String::with_capacity(2 * OUTPUT_BYTES);
+    let mut is_first = true;
+    loop {
+        let more = merge.next(&mut text, &mut losses);
+        // The first lines at once: somebody may be waiting for them.
+        if text.len() >= OUTPUT_BYTES || (is_first && !text.is_empty()) || !more {
+            out.write_all(text.as_bytes()).map_err(Failure::of_output)?;
+            is_first &= text.is_empty();
+            text.clear();
+        }
+        teller.tell(&mut losses);
+        if !more {
+            break;
+        }
+    }
+    out.flush().map_err(Failure::of_output)?;
+    match teller.end() {
+        0 => Ok(Exit::Ok),
+        _ if merge.totals.readable == 0 => Ok(Exit::Damaged),
+        _ => Ok(Exit::Loss),
+    }
+}
+
+fn index(path: &Path) -> Result<JournalIndex, Failure> {
+    let shown = path.display();
+    if !path.exists() {
+        return Err(Failure::new(Exit::NoInput, format!("{shown}: no such file or directory")));
+    }
+    let index = JournalIndex::of(path).map_err(|error| {
+        Failure::caused(Exit::Io, format!("{shown}: it cannot be read"), &error)
+    })?;
+    if index.segments.is_empty() {
+        let message = format!(
+            "{shown}: it holds no journal: name a journal directory, with files such as segment-0000000000000001.rwj in it"
+        );
+        return Err(Failure::new(Exit::NoInput, message));
+    }
+    Ok(index)
+}
+
+/// Writes what was lost on standard error.
+struct Teller<'a> {
+    err: &'a mut dyn Write,
+    told: u64,
+}
+
+impl Teller<'_> {
+    fn tell(&mut self, losses: &mut Vec<Loss>) {
+        for loss in losses.drain(..) {
+            self.told += 1;
+            if self.told <= LOSSES_TOLD_MAX {
+                // Without a standard error there is nobody to tell; the exit code still does.
+                let _ = writeln!(self.err, "rollway: {loss}");
+            }
+        }
+    }
+
+    /// How many losses there were.
+    fn end(self) -> u64 {
+        if let Some(more) = self.told.checked_sub(LOSSES_TOLD_MAX).filter(|more| *more > 0) {
+            let _ = writeln!(self.err, "rollway: and {more} more places like these");
+        }
+        self.told
+    }
+}

@@ -1,0 +1,172 @@
+//! Where the blocks of each run lie in a journal that somebody else may own.
+//!
+//! A quick walk from header to header finds the blocks without reading them; they are checked when
+//! they are read. Where the headers do not lead from one to the next, the segment is searched for
+//! blocks instead, and each stretch between them is reported.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::block::header::{BlockError, BlockHeader, BlockKind, HEADER_BYTES};
+use crate::journal::{Damage, ScannedBlocks, segment_paths};
+
+/// Segments that are held open, so that an owner who removes them takes nothing from us.
+const OPEN_SEGMENTS_MAX: usize = 512;
+/// Bytes read at once while walking over headers.
+const WINDOW_BYTES: usize = 8 << 10;
+
+/// The blocks of one journal.
+#[derive(Default)]
+pub(super) struct JournalIndex {
+    pub(super) segments: Vec<SegmentFile>,
+    /// In the order in which they begin.
+    pub(super) runs: Vec<Run>,
+    pub(super) damage: Vec<Damage>,
+}
+
+/// A segment of a journal.
+pub(super) struct SegmentFile {
+    pub(super) path: PathBuf,
+    /// `None` beyond [`OPEN_SEGMENTS_MAX`]: opened for each read.
+    file: Option<File>,
+}
+
+/// The define and events blocks of one (source, epoch), in the order of the journal.
+pub(super) struct Run {
+    pub(super) blocks: Vec<BlockPlace>,
+}
+
+/// Where a block lies.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BlockPlace {
+    pub(super) offset: u64,
+    /// Index into [`JournalIndex::segments`].
+    pub(super) segment: u32,
+    /// Header and archive.
+    pub(super) bytes: u32,
+}
+
+/// What a walk over one segment found.
+type Blocks = Vec<(BlockHeader, u64)>;
+
+impl JournalIndex {
+    /// Indexes a journal directory, or a single segment file. A path without any segment yields an
+    /// index without segments.
+    pub(super) fn of(path: &Path) -> io::Result<JournalIndex> {
+        let paths = if path.is_dir() {
+            segment_paths(path)?.into_iter().map(|(_, path)| path).collect()
+        } else {
+            vec![path.to_owned()]
+        };
+        let mut index = JournalIndex::default();
+        let mut runs = HashMap::new();
+        for path in paths {
+            match index.add_segment(&path, &mut runs) {
+                // Its owner has just recycled it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                result => result?,
+            }
+        }
+        Ok(index)
+    }
+
+    fn add_segment(
+        &mut self,
+        path: &Path,
+        runs: &mut HashMap<(u128, u64), usize>,
+    ) -> io::Result<()> {
+        let file = File::open(path)?;
+        let blocks = match walk(&file)? {
+            Some(blocks) => blocks,
+            None => search(path, &mut self.damage)?,
+        };
+        let segment = self.segments.len() as u32;
+        let file = (self.segments.len() < OPEN_SEGMENTS_MAX).then_some(file);
+        self.segments.push(SegmentFile { path: path.to_owned(), file });
+        for (header, offset) in blocks {
+            if matches!(header.kind, BlockKind::Define | BlockKind::Events) {
+                let run = *runs.entry((header.source, header.epoch)).or_insert_with(|| {
+                    self.runs.push(Run { blocks: Vec::new() });
+                    self.runs.len() - 1
+                });
+                let bytes = header.bytes() as u32;
+                self.runs[run].blocks.push(BlockPlace { offset, segment, bytes });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl SegmentFile {
+    /// Reads into the whole of `buffer`, unless the file ends before. Returns the bytes read.
+    pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        match &self.file {
+            Some(file) => read_full(file, buffer, offset),
+            None => read_full(&File::open(&self.path)?, buffer, offset),
+        }
+    }
+}
+
+/// The blocks by their headers alone; `None` where a header is not where it should be.
+fn walk(file: &File) -> io::Result<Option<Blocks>> {
+    let mut blocks = Blocks::new();
+    let mut sequences = HashMap::new();
+    let mut generation = None;
+    let (mut window, mut window_at, mut window_len) = (vec![0; WINDOW_BYTES], 0, 0);
+    let mut offset = 0;
+    loop {
+        if offset + HEADER_BYTES as u64 > window_at + window_len as u64 {
+            window_len = read_full(file, &mut window, offset)?;
+            window_at = offset;
+        }
+        let from = (offset - window_at) as usize;
+        let front = window.get(from..window_len).unwrap_or(&[]);
+        let header = match BlockHeader::decode(front) {
+            Ok(header) => header,
+            Err(BlockError::Empty) => return Ok(Some(blocks)),
+            Err(BlockError::Short) if front.is_empty() => return Ok(Some(blocks)),
+            Err(_) => return Ok(None),
+        };
+        // One journal, one generation a segment, no gap in a run: else a header is not to be
+        // believed.
+        let run = (header.source, header.epoch);
+        let is_next = header.kind != BlockKind::Events
+            || sequences
+                .insert(run, header.sequence)
+                .is_none_or(|last: u64| last.checked_add(1) == Some(header.sequence));
+        if *generation.get_or_insert(header.generation) != header.generation || !is_next {
+            return Ok(None);
+        }
+        blocks.push((header, offset));
+        offset += header.padded_bytes() as u64;
+    }
+}
+
+/// The blocks of a segment whose headers cannot be followed.
+fn search(path: &Path, damage: &mut Vec<Damage>) -> io::Result<Blocks> {
+    let mut found = Blocks::new();
+    let mut blocks = ScannedBlocks::open(path)?;
+    while let Some(block) = blocks.next() {
+        match block {
+            Ok(block) => found.push((block.header, block.position.offset)),
+            Err(stretch) => damage.push(stretch),
+        }
+    }
+    Ok(found)
+}
+
+fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut read = 0;
+    while read < buffer.len() {
+        match file.read_at(&mut buffer[read..], offset + read as u64) {
+            Ok(0) => break,
+            Ok(count) => read += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
+}
