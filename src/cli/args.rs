@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use super::when::{Moment, parse_moment};
 use crate::layout::Pattern;
-use crate::level::LevelFilter;
+use crate::level::{Level, LevelFilter};
+use crate::net::host_and_port;
 
 /// Keeps, ships and reads the logs of services that use the rollway library.
 #[derive(Parser, Debug)]
@@ -19,6 +20,7 @@ pub(super) struct Arguments {
 #[derive(Subcommand, Debug)]
 pub(super) enum Command {
     Cat(CatArgs),
+    Send(SendArgs),
 }
 
 /// Print journals as text or JSON, merged by time.
@@ -56,6 +58,49 @@ pub(super) struct CatArgs {
     /// Show this category and those below it, such as `shop::till` or `shop.till`. May be repeated.
     #[arg(long, value_name = "PREFIX")]
     pub(super) category: Vec<String>,
+}
+
+/// Send standard input to a master, one event a line.
+///
+/// Waits for a master that is not there. Ends when the master has acknowledged everything.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  journalctl -f | rollway send --to logs.example:5000 --category journal
+  rollway send --to localhost --level warn --journal /var/lib/batch < batch.log
+
+Exit codes: 0 all arrived, or waits in the journal; 2 wrong arguments; 74 something did not arrive.")]
+pub(super) struct SendArgs {
+    /// The master, as HOST:PORT; the port is 5000 where it is left out.
+    #[arg(long, value_name = "HOST:PORT", default_value = "localhost:5000", value_parser = parse_address)]
+    pub(super) to: String,
+    /// The category of the events.
+    #[arg(long, default_value = "stdin")]
+    pub(super) category: String,
+    /// The level of the events: trace, debug, info, warn, error or fatal.
+    #[arg(long, default_value = "info")]
+    pub(super) level: Level,
+    /// Keep events here until the master has them; what an earlier run left goes first.
+    #[arg(long, value_name = "DIR")]
+    pub(super) journal: Option<PathBuf>,
+    /// The name of the service in the events.
+    #[arg(long, value_name = "NAME", default_value = "rollway-send")]
+    pub(super) service: String,
+    /// Give up when the master takes nothing for this many seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds)]
+    pub(super) timeout: f64,
+    /// Print a report as a JSON object when all is done.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+fn parse_address(text: &str) -> Result<String, &'static str> {
+    host_and_port(text).map(|_| text.to_owned())
+}
+
+fn parse_seconds(text: &str) -> Result<f64, &'static str> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=1e9).contains(seconds));
+    seconds.ok_or("use a number of seconds such as 30 or 0.5")
 }
 
 fn parse_pattern(text: &str) -> Result<Pattern, String> {

@@ -7,7 +7,9 @@ mod args;
 mod cat;
 mod exit;
 mod index;
+mod lines;
 mod merge;
+mod send;
 mod when;
 
 use std::ffi::OsString;
@@ -56,6 +58,7 @@ where
     };
     let result = match &arguments.command {
         Command::Cat(args) => cat::run(args, out, err),
+        Command::Send(args) => send::run(args, out, err),
     };
     match result {
         Ok(exit) => exit,
