@@ -11,9 +11,11 @@ pub mod appender;
 pub mod block;
 #[doc(hidden)]
 pub mod capture;
-#[cfg(feature = "cli")]
+#[cfg(all(feature = "cli", not(loom)))]
 pub mod cli;
 pub mod clock;
+#[cfg(all(feature = "cli", not(loom)))]
+pub mod config;
 pub(crate) mod context;
 #[cfg(not(loom))]
 mod engine;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::when::{Moment, parse_moment};
+use crate::config::Destination;
 use crate::layout::Pattern;
 use crate::level::{Level, LevelFilter};
 use crate::net::host_and_port;
@@ -21,6 +22,7 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     Cat(CatArgs),
     Send(SendArgs),
+    Master(MasterArgs),
 }
 
 /// Print journals as text or JSON, merged by time.
@@ -92,6 +94,53 @@ pub(super) struct SendArgs {
     /// Print a report as a JSON object when all is done.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// Receive the events of many processes and hand them to an appender.
+///
+/// Runs until SIGINT or SIGTERM, then delivers what it has and reports. A second signal ends it at
+/// once.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  rollway master
+  rollway master --listen 0.0.0.0:5000 --appender file:/var/log/all.log --journal /var/lib/rollway
+  rollway master --config /etc/rollway.toml
+
+There is neither encryption nor a proof of identity: listen where you trust the network.
+
+Exit codes: 0 all well; 2 wrong arguments; 66 no such configuration; 74 cannot listen, read or write;
+78 the configuration is wrong.")]
+pub(super) struct MasterArgs {
+    /// The address to listen on, HOST:PORT; with port 0 the system chooses [default: localhost:5000].
+    #[arg(long, value_name = "HOST:PORT", value_parser = parse_address)]
+    pub(super) listen: Option<String>,
+    /// Where events go: `file:PATH`, or `console:` for standard output [default: console:].
+    #[arg(long, value_name = "APPENDER", value_parser = parse_appender)]
+    pub(super) appender: Option<Destination>,
+    /// Write lines of this pattern [default: `%d %-5p %c - %m%k%n`].
+    #[arg(long, value_parser = parse_pattern)]
+    pub(super) pattern: Option<Pattern>,
+    /// Keep received events here until they are delivered, whatever happens to this process.
+    #[arg(long, value_name = "DIR")]
+    pub(super) journal: Option<PathBuf>,
+    /// Read a configuration file; flags go before it.
+    #[arg(long, value_name = "FILE.toml")]
+    pub(super) config: Option<PathBuf>,
+    /// How many seconds the end may take.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
+    pub(super) drain: f64,
+    /// Print `{\"listening\": …}` on standard output once the port is open, and the report at the end.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+fn parse_appender(text: &str) -> Result<Destination, &'static str> {
+    match text.split_once(':') {
+        Some(("file", path)) if !path.is_empty() => Ok(Destination::File(path.into())),
+        Some(("console", "")) => Ok(Destination::Stdout),
+        _ => Err("use file:PATH, such as file:/var/log/all.log, or console:"),
+    }
 }
 
 fn parse_address(text: &str) -> Result<String, &'static str> {

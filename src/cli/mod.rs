@@ -8,6 +8,7 @@ mod cat;
 mod exit;
 mod index;
 mod lines;
+mod master;
 mod merge;
 mod send;
 mod when;
@@ -59,6 +60,7 @@ where
     let result = match &arguments.command {
         Command::Cat(args) => cat::run(args, out, err),
         Command::Send(args) => send::run(args, out, err),
+        Command::Master(args) => master::run(args, out, err),
     };
     match result {
         Ok(exit) => exit,

@@ -1,0 +1,179 @@
+//! `rollway master`: the receiving side as a process.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::args::MasterArgs;
+use super::exit::{Exit, Failure};
+use crate::appender::{Open, OpenError, Opened, Place};
+use crate::config::{AppenderPlan, Config, Destination, LayoutPlan};
+use crate::journal::JournalOptions;
+use crate::layout::Pattern;
+use crate::master::{Master, MasterError, MasterReport};
+
+/// The name of an appender that the command line gives.
+const APPENDER: &str = "appender";
+
+pub(super) fn run(
+    args: &MasterArgs,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<Exit, Failure> {
+    let config = match &args.config {
+        Some(path) => read_config(path)?.master,
+        None => Config::default().master,
+    };
+    let mut builder = Master::builder();
+    if let Some(listen) = args.listen.as_ref().or(config.listen.as_ref()) {
+        builder = builder.listen(listen);
+    }
+    let journal = args.journal.as_ref().or(config.journal.as_ref());
+    if let Some(dir) = journal {
+        builder = builder.journal(JournalOptions::directory(dir));
+    }
+    let mut appender = match (&args.appender, config.appender) {
+        (Some(destination), _) => on_command_line(destination.clone()),
+        (None, Some(plan)) => plan,
+        (None, None) => on_command_line(Destination::Stdout),
+    };
+    if let Some(pattern) = &args.pattern {
+        appender.layout = LayoutPlan::Pattern(pattern.clone());
+    }
+    let name = appender.name.clone();
+    builder = builder.appender(name, Planned(appender.into_appender()));
+
+    // Before anybody can know that we are here.
+    let signals = Signals::listen()
+        .map_err(|error| Failure::caused(Exit::Io, "cannot wait for signals", &error))?;
+    let master = builder.start().map_err(|error| failure_of_start(&error))?;
+    let address = master.local_addr();
+    if args.json {
+        let listening = json!({ "listening": address.to_string() });
+        writeln!(out, "{listening}").and_then(|()| out.flush()).map_err(Failure::of_output)?;
+    }
+    // Without a standard error there is nobody to tell.
+    let _ = writeln!(err, "rollway: listening on {address}");
+
+    signals.wait();
+    let report = master.shutdown(Duration::from_secs_f64(args.drain));
+    tell(args, journal.is_some(), &report, out, err)
+}
+
+fn tell(
+    args: &MasterArgs,
+    has_journal: bool,
+    report: &MasterReport,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<Exit, Failure> {
+    let (stats, delivered, left) = (&report.stats, report.delivered(), report.left());
+    if args.json {
+        let object = json!({
+            "received": stats.events, "delivered": delivered, "left": left,
+            "connections": stats.accepted, "duplicate_blocks": stats.duplicates,
+            "missing_blocks": stats.missing_blocks,
+        });
+        writeln!(out, "{object}").and_then(|()| out.flush()).map_err(Failure::of_output)?;
+    }
+    let connections = stats.accepted;
+    let summary = format!(
+        "{} events received on {connections} connections, {delivered} delivered, {left} left",
+        stats.events
+    );
+    let _ = writeln!(err, "rollway: {summary}");
+    if left == 0 {
+        return Ok(Exit::Ok);
+    }
+    for appender in &report.appenders {
+        let why = appender.failing.as_deref().unwrap_or("the time was over");
+        let _ =
+            writeln!(err, "rollway: appender `{}`: {} left: {why}", appender.name, appender.left);
+    }
+    if has_journal {
+        let _ = writeln!(err, "rollway: the next start with this journal delivers them");
+        return Ok(Exit::Ok);
+    }
+    Err(Failure::new(Exit::Io, "they are lost: give --journal DIR to keep them"))
+}
+
+fn on_command_line(destination: Destination) -> AppenderPlan {
+    let layout = LayoutPlan::Pattern(Pattern::simple());
+    AppenderPlan { name: APPENDER.to_owned(), destination, layout }
+}
+
+fn read_config(path: &Path) -> Result<Config, Failure> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let exit = match error.kind() {
+            io::ErrorKind::NotFound => Exit::NoInput,
+            io::ErrorKind::InvalidData => Exit::Config,
+            _ => Exit::Io,
+        };
+        Failure::caused(exit, format!("{shown}: the configuration cannot be read"), &error)
+    })?;
+    Config::parse(&text).map_err(|error| Failure::caused(Exit::Config, shown.to_string(), &error))
+}
+
+fn failure_of_start(error: &MasterError) -> Failure {
+    let exit = match error {
+        MasterError::Address { .. } | MasterError::Level { .. } => Exit::Usage,
+        _ => Exit::Io,
+    };
+    Failure::caused(exit, "cannot start", error)
+}
+
+/// An appender that was chosen at run time.
+struct Planned(Box<dyn Open>);
+
+impl Open for Planned {
+    fn open(self: Box<Self>, place: &Place<'_>) -> Result<Opened, OpenError> {
+        self.0.open(place)
+    }
+
+    fn is_mandatory(&self) -> bool {
+        self.0.is_mandatory()
+    }
+}
+
+/// SIGINT and SIGTERM. The first ends the wait, the second the process.
+struct Signals {
+    first: Receiver<()>,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Signals> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let (mut interrupt, mut terminate) = {
+            let _inside = runtime.enter();
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+        };
+        let (sender, first) = mpsc::channel();
+        std::thread::Builder::new().name("rollway-signals".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                either(&mut interrupt, &mut terminate).await;
+                // Who waits for it may have ended by itself.
+                let _ = sender.send(());
+                either(&mut interrupt, &mut terminate).await;
+                std::process::exit(Exit::Loss.code().into());
+            })
+        })?;
+        Ok(Signals { first })
+    }
+
+    fn wait(&self) {
+        // The thread does not end before it has sent.
+        let _ = self.first.recv();
+    }
+}
+
+async fn either(interrupt: &mut Signal, terminate: &mut Signal) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}

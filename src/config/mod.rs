@@ -1,0 +1,312 @@
+//! A configuration file, from TOML to a checked plan. Opens nothing.
+//!
+//! `docs/configuration.md` lists the keys. A key that is not known is an error: what is misspelt must
+//! not be passed over.
+
+mod reading;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::appender::{Console, File, Open};
+use crate::layout::{Json, Layout, Pattern};
+use reading::{Source, Table};
+
+/// What a configuration file asks for.
+#[derive(Debug, Default)]
+pub struct Config {
+    /// The section `[master]`.
+    pub master: MasterPlan,
+}
+
+/// The section `[master]`: what is not in the file is `None`.
+#[derive(Debug, Default)]
+pub struct MasterPlan {
+    /// The address to listen on.
+    pub listen: Option<String>,
+    /// The directory of its journal.
+    pub journal: Option<PathBuf>,
+    /// Where events go.
+    pub appender: Option<AppenderPlan>,
+}
+
+/// A section `[appenders.NAME]`.
+#[derive(Clone, Debug)]
+pub struct AppenderPlan {
+    /// Its name: that of the section.
+    pub name: String,
+    /// Where events go.
+    pub destination: Destination,
+    /// How they look.
+    pub layout: LayoutPlan,
+}
+
+/// Where an appender writes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Destination {
+    /// A text file, appended to.
+    File(PathBuf),
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// How events become text.
+#[derive(Clone, Debug)]
+pub enum LayoutPlan {
+    /// Lines of a pattern.
+    Pattern(Pattern),
+    /// Lines of JSON.
+    Json(Json),
+}
+
+/// What is wrong with a configuration, and where.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConfigError {
+    /// The line, counted from 1.
+    pub line: usize,
+    /// The character in the line, counted from 1.
+    pub column: usize,
+    /// What is wrong, and the remedy.
+    pub problem: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}: {}", self.line, self.column, self.problem)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads the text of a configuration file and checks all of it.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first place that is wrong.
+    ///
+    /// # Examples
+    /// ```
+    /// use rollway::config::Config;
+    ///
+    /// let config = Config::parse(
+    ///     r#"
+    ///     [master]
+    ///     listen = "localhost:5000"
+    ///     appender = "all"
+    ///
+    ///     [appenders.all]
+    ///     type = "file"
+    ///     path = "/var/log/all.log"
+    ///     layout = { type = "pattern", pattern = "%d %-5p %c - %m%n" }
+    ///     "#,
+    /// )?;
+    /// assert_eq!(config.master.listen.as_deref(), Some("localhost:5000"));
+    ///
+    /// let error = Config::parse("[master]\nlisen = 'localhost'").unwrap_err();
+    /// assert_eq!((error.line, error.column), (2, 1));
+    /// # Ok::<(), rollway::config::ConfigError>(())
+    /// ```
+    pub fn parse(text: &str) -> Result<Config, ConfigError> {
+        let source = Source::new(text);
+        let document = source.parse()?;
+        let root = Table::root(&source, &document);
+        root.allow(&["master", "appenders"])?;
+
+        let mut appenders = Vec::new();
+        if let Some(sections) = root.table("appenders")? {
+            for (name, section) in sections.tables()? {
+                appenders.push(appender(name, &section)?);
+            }
+        }
+        let Some(section) = root.table("master")? else { return Ok(Config::default()) };
+        section.allow(&["listen", "appender", "journal"])?;
+        let named = section.text("appender")?.map(|(name, place)| {
+            let found = appenders.iter().find(|appender: &&AppenderPlan| appender.name == name);
+            found.cloned().ok_or_else(|| {
+                let known: Vec<_> = appenders.iter().map(|found| found.name.as_str()).collect();
+                let hint = reading::nearest(name, &known);
+                let hint =
+                    hint.map(|hint| format!(" (did you mean `{hint}`?)")).unwrap_or_default();
+                let what = format!("there is no section [appenders.{name}]{hint}");
+                source.error(place, what)
+            })
+        });
+        let master = MasterPlan {
+            listen: section.text("listen")?.map(|(listen, _)| listen.to_owned()),
+            journal: section.text("journal")?.map(|(dir, _)| PathBuf::from(dir)),
+            appender: named.transpose()?,
+        };
+        Ok(Config { master })
+    }
+}
+
+fn appender(name: &str, section: &Table<'_>) -> Result<AppenderPlan, ConfigError> {
+    let destination = match section.choice("type", &["file", "console"])? {
+        "file" => {
+            section.allow(&["type", "path", "layout"])?;
+            let (path, _) = section.required_text("path")?;
+            Destination::File(PathBuf::from(path))
+        }
+        _ => {
+            section.allow(&["type", "stream", "layout"])?;
+            match section.optional_choice("stream", &["stdout", "stderr"])? {
+                Some("stderr") => Destination::Stderr,
+                _ => Destination::Stdout,
+            }
+        }
+    };
+    let layout = match section.table("layout")? {
+        Some(section) => layout(&section)?,
+        None => LayoutPlan::Pattern(Pattern::simple()),
+    };
+    Ok(AppenderPlan { name: name.to_owned(), destination, layout })
+}
+
+fn layout(section: &Table<'_>) -> Result<LayoutPlan, ConfigError> {
+    match section.choice("type", &["pattern", "json"])? {
+        "pattern" => {
+            section.allow(&["type", "pattern"])?;
+            let (pattern, place) = section.required_text("pattern")?;
+            Pattern::parse(pattern)
+                .map(LayoutPlan::Pattern)
+                .map_err(|error| section.error_inside(place, pattern, error.column, &error.problem))
+        }
+        _ => {
+            section.allow(&["type"])?;
+            Ok(LayoutPlan::Json(Json::new()))
+        }
+    }
+}
+
+impl AppenderPlan {
+    /// The appender, not opened yet.
+    pub fn into_appender(self) -> Box<dyn Open> {
+        let layout: Box<dyn Layout> = match self.layout {
+            LayoutPlan::Pattern(pattern) => Box::new(pattern),
+            LayoutPlan::Json(json) => Box::new(json),
+        };
+        match self.destination {
+            Destination::File(path) => Box::new(File::new(path).boxed_layout(layout)),
+            Destination::Stdout => Box::new(Console::stdout().boxed_layout(layout)),
+            Destination::Stderr => Box::new(Console::stderr().boxed_layout(layout)),
+        }
+    }
+}
+
+/// Compiles the examples of the page.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/configuration.md")]
+struct Page;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        Config::parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_whole_file_becomes_a_plan() {
+        let config = Config::parse(
+            r#"
+            [master]
+            listen = "localhost:0"
+            journal = "/var/lib/rollway"
+            appender = "all"
+
+            [appenders.all]
+            type = "file"
+            path = "all.log"
+            layout = { type = "pattern", pattern = "%c|%m%n" }
+
+            [appenders.screen]
+            type = "console"
+            stream = "stderr"
+            layout = { type = "json" }
+            "#,
+        );
+        let master = config.unwrap().master;
+        assert_eq!(master.listen.as_deref(), Some("localhost:0"));
+        assert_eq!(master.journal, Some(PathBuf::from("/var/lib/rollway")));
+        let appender = master.appender.unwrap();
+        assert_eq!(
+            (&*appender.name, appender.destination),
+            ("all", Destination::File("all.log".into()))
+        );
+        assert!(matches!(appender.layout, LayoutPlan::Pattern(_)));
+    }
+
+    #[test]
+    fn an_empty_file_asks_for_nothing() {
+        let master = Config::parse("# nothing\n").unwrap().master;
+        assert!(master.listen.is_none() && master.journal.is_none() && master.appender.is_none());
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_place_and_the_nearest_known_one() {
+        assert_eq!(
+            error("[master]\nlisten = ':1'\n  journall = 'x'"),
+            "line 3, column 3: unknown key `journall` (did you mean `journal`?); known are `listen`, `appender`, `journal`"
+        );
+        assert!(
+            error("[mastre]")
+                .starts_with("line 1, column 2: unknown key `mastre` (did you mean `master`?)")
+        );
+        let file = "[appenders.a]\ntype = 'file'\npath = 'x'\n";
+        assert!(
+            error(&format!("{file}pth = 'y'"))
+                .starts_with("line 4, column 1: unknown key `pth` (did you mean `path`?)")
+        );
+        assert!(error(&format!("{file}stream = 'stdout'")).contains("unknown key `stream`"));
+        let wrong = error(&format!("{file}layout = {{ type = 'json', zzzzzz = 1 }}"));
+        assert_eq!(wrong, "line 4, column 27: unknown key `zzzzzz`; known are `type`");
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_its_place() {
+        assert_eq!(
+            error("[master]\nlisten = 5000"),
+            "line 2, column 10: `listen` is a string, such as \"…\""
+        );
+        assert_eq!(error("master = 1"), "line 1, column 10: `master` is a table");
+        assert_eq!(
+            error("[appenders.a]\ntype = 'fiel'"),
+            "line 2, column 8: unknown type `fiel` (did you mean `file`?); known are `file`, `console`"
+        );
+        assert_eq!(
+            error("[appenders.a]\npath = 'x'"),
+            "line 1, column 12: `type` is missing: one of `file`, `console`"
+        );
+        assert_eq!(error("[appenders.a]\ntype = 'file'"), "line 1, column 12: `path` is missing");
+        assert_eq!(
+            error("[master]\nappender = 'al'\n[appenders.all]\ntype = 'console'"),
+            "line 2, column 12: there is no section [appenders.al] (did you mean `all`?)"
+        );
+    }
+
+    #[test]
+    fn a_wrong_pattern_is_named_with_its_place_in_the_file() {
+        let layout = |pattern| {
+            format!(
+                "[appenders.a]\ntype = 'console'\nlayout = {{ type = 'pattern', pattern = {pattern} }}"
+            )
+        };
+        let found = Config::parse(&layout("'%d %q%n'")).unwrap_err();
+        assert_eq!((found.line, found.column), (3, 45));
+        // Behind an escape columns of the pattern are not those of the file.
+        let found = Config::parse(&layout(r#""\t%d %q%n""#)).unwrap_err();
+        assert_eq!((found.line, found.column), (3, 40));
+        assert!(found.problem.contains("column 6 of the pattern"), "{found}");
+    }
+
+    #[test]
+    fn what_is_no_toml_is_named_with_its_place() {
+        let error = Config::parse("[master]\nlisten = ").unwrap_err();
+        assert_eq!(error.line, 2, "{error}");
+        let error = Config::parse("[master]\nlisten = ':1'\nlisten = ':2'").unwrap_err();
+        assert_eq!(error.line, 3, "{error}");
+    }
+}
