@@ -38,7 +38,12 @@ fn log_call(c: &mut Criterion) {
             b.iter_custom(|iterations| batches(iterations, || (0..CALLS).for_each(&mut call)));
         });
     };
-    bench("clock", Box::new(|_| drop(black_box(rollway::clock::ticks()))));
+    bench(
+        "clock",
+        Box::new(|_| {
+            black_box(rollway::clock::ticks());
+        }),
+    );
     bench("disabled", Box::new(|n| rollway::debug!("order {}", black_box(n))));
     bench("int2", Box::new(|n| info!("order {} qty {}", black_box(n as i32), black_box(7_i32))));
     bench(
