@@ -20,8 +20,6 @@ use crate::ring::{Producer, Refresh, local};
 use crate::site::{Definition, Site};
 use crate::value::Encoder;
 
-/// No record is longer, whatever the options say.
-pub(super) const RECORD_BYTES_LIMIT: usize = record::MAX_BYTES;
 /// Records up to this length take the hot path.
 const HOT_MAX_BYTES: usize = 64 << 10;
 /// A scratch that grew beyond this is not kept.

@@ -22,7 +22,7 @@ use crate::context;
 use crate::event::{ContextInfo, ThreadInfo};
 use crate::journal::{JournalError, JournalWriter};
 use crate::level::Level;
-use crate::record;
+use crate::record::{self, Records};
 use crate::recover::{ContextFiles, ProcessFile};
 use crate::ring::{self, Consumer};
 use crate::site::{self, Definition, Names};
@@ -329,31 +329,22 @@ impl Writer {
 
     /// One block out of everything the rings hold.
     fn pass(&mut self) -> Pass {
-        let chunk_bytes_max =
-            (BLOCK_BYTES_MAX / (self.rings.len() + 2)).max(super::call::RECORD_BYTES_LIMIT);
-        let mut all = self.overflow.bytes.len() < BLOCK_BYTES;
-        let mut left_bytes = BLOCK_BYTES_MAX;
+        let (shares, whole) = self.shares();
+        let all = whole && self.overflow.bytes.len() < BLOCK_BYTES;
         let mut taken = Vec::with_capacity(self.rings.len());
         let mut chunks = Vec::with_capacity(self.rings.len() + 2);
         chunks.extend(self.own.chunk(OWN_RING));
         chunks.extend(self.overflow.chunk(OVERFLOW_RING));
-        for (at, ring) in self.rings.iter_mut().enumerate() {
+        for (at, (ring, len)) in self.rings.iter_mut().zip(shares).enumerate() {
             let (id, thread, context) = (ring.id(), ring.thread, ring.context);
             let passed_changes = ring.changes;
             let pending = ring.consumer.pending();
             // After the tail: a change that lies before it was counted before.
             let changes = ring.shared.counters()[super::call::CONTEXT_CHANGES];
-            let (runs, whole) = cut(pending.runs, chunk_bytes_max);
-            let len = runs[0].len() + runs[1].len();
+            let runs = front(pending.runs, len);
             if len == 0 {
                 continue;
             }
-            if len > left_bytes {
-                all = false;
-                continue;
-            }
-            all &= whole;
-            left_bytes -= len;
             let (from, to) = (pending.from, pending.from + len as u64);
             let chunk = ChunkSource { ring: id, thread, context, from, to, runs };
             let mut contexts = Vec::new();
@@ -399,6 +390,44 @@ impl Writer {
         self.release(taken);
         self.succeeded(record_bytes);
         if all { Pass::All } else { Pass::Some }
+    }
+
+    /// How many bytes of each ring the next block takes, and whether that is everything.
+    ///
+    /// When the rings hold more than fits, each gets the same room, and the block ends before the
+    /// earliest record that finds none: blocks follow one another in time, and no ring waits for
+    /// another to be empty.
+    fn shares(&mut self) -> (Vec<usize>, bool) {
+        let rings = self.rings.iter_mut();
+        let waiting: Vec<usize> = rings
+            .map(|ring| {
+                let pending = ring.consumer.pending();
+                (pending.to - pending.from) as usize
+            })
+            .collect();
+        if waiting.iter().sum::<usize>() <= BLOCK_BYTES_MAX {
+            return (waiting, true);
+        }
+        let room = BLOCK_BYTES_MAX / waiting.iter().filter(|bytes| **bytes > 0).count().max(1);
+        let mut fit = |room, horizon| -> Vec<(usize, Option<u64>)> {
+            let rings = self.rings.iter_mut().zip(&waiting);
+            rings
+                .map(|(ring, bytes)| {
+                    fitting(front(ring.consumer.pending().runs, *bytes), room, horizon)
+                })
+                .collect()
+        };
+        let first_left = |fits: &[(usize, Option<u64>)]| fits.iter().filter_map(|fit| fit.1).min();
+        let horizon = first_left(&fit(room, u64::MAX)).unwrap_or(u64::MAX);
+        let mut fits = fit(room, horizon);
+        if fits.iter().all(|(bytes, _)| *bytes == 0) {
+            // The oldest record is longer than the room of one ring: the block is for it alone.
+            let oldest = fits.iter().position(|(_, left)| *left == Some(horizon)).unwrap_or(0);
+            let runs = self.rings[oldest].consumer.pending().runs;
+            let run = if runs[0].is_empty() { runs[1] } else { runs[0] };
+            fits[oldest].0 = record::border(run, 1);
+        }
+        (fits.into_iter().map(|(bytes, _)| bytes).collect(), false)
     }
 
     /// Moves the heads behind what the journal has.
@@ -565,21 +594,33 @@ fn split_at_contexts<'a>(
     contexts
 }
 
-/// The front of two runs up to `limit` bytes, at a record's border; and whether that is all.
-fn cut(runs: [&[u8]; 2], limit: usize) -> ([&[u8]; 2], bool) {
+/// The first `len` bytes of two runs.
+fn front(runs: [&[u8]; 2], len: usize) -> [&[u8]; 2] {
     let [first, second] = runs;
-    let taken = record::border(first, limit);
-    if taken < first.len() {
-        return ([&first[..taken], &[]], false);
+    let (first, more) = first.split_at(len.min(first.len()));
+    if more.is_empty() { [first, &second[..len - first.len()]] } else { [first, &[]] }
+}
+
+/// How many bytes of the records in `runs` end within `bytes_max` and are older than `horizon`; and
+/// the ticks of the first one that stays.
+fn fitting(runs: [&[u8]; 2], bytes_max: usize, horizon: u64) -> (usize, Option<u64>) {
+    let (mut run_begin, mut last) = (0, None);
+    for run in runs {
+        // Damage goes along with what lies before it: it is the reader's to report.
+        for record in Records::new(run).map_while(Result::ok) {
+            let begin = run_begin + record.offset;
+            match last {
+                Some((last_begin, ticks)) if begin > bytes_max => return (last_begin, Some(ticks)),
+                _ if record.ticks >= horizon => return (begin, Some(record.ticks)),
+                _ => last = Some((begin, record.ticks)),
+            }
+        }
+        run_begin += run.len();
     }
-    if taken >= limit {
-        return ([first, &[]], second.is_empty());
+    match last {
+        Some((begin, ticks)) if run_begin > bytes_max => (begin, Some(ticks)),
+        _ => (run_begin, None),
     }
-    let more = record::border(second, limit - taken);
-    if taken > 0 && taken + more > limit {
-        return ([first, &[]], false);
-    }
-    ([first, &second[..more]], more == second.len())
 }
 
 /// Leaves the rings alone for a moment: some 200 ns at least.
