@@ -730,6 +730,20 @@ fn bytes_of_other_protocols_are_answered_with_the_reason() {
 }
 
 #[test]
+fn who_says_nothing_is_told_so_and_let_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = master(dir.path()).start().unwrap();
+    let mut silent = Raw::connect(&master);
+    let (mut idle, _) = Raw::welcomed(&master, 7, 1, 0);
+    for raw in [&mut silent, &mut idle] {
+        let (kind, farewell) = raw.farewell();
+        assert_eq!((kind, farewell.reason), (FrameKind::Refuse, Reason::Late));
+    }
+    wait_until("an end", || master.stats().connections == 0);
+    assert_eq!(refused(&master, Reason::Late), 2);
+}
+
+#[test]
 fn another_version_is_refused_in_words() {
     let dir = tempfile::tempdir().unwrap();
     let master = master(dir.path()).start().unwrap();

@@ -279,3 +279,39 @@ fn a_wait_ends_when_what_it_waits_for_was_changed_before_the_wake() {
     assert!(changed());
     thread.join().unwrap();
 }
+
+#[test]
+fn the_definitions_of_many_sources_stay_a_small_part() {
+    let options = JournalOptions {
+        segment_bytes: 64 << 20,
+        max_bytes: 128 << 20,
+        ..JournalOptions::memory()
+    };
+    let (journal, mut writer) = Journal::in_memory(options).unwrap();
+    let site = Definition { template: &"x".repeat(50_000), ..SITE }.to_bytes();
+    let definitions: Vec<_> = (0..200)
+        .map(|epoch| {
+            let mut definitions =
+                Definitions::new(SourceInfo { source: 7, epoch, ..SourceInfo::default() });
+            definitions.set_site(SITE_ID, &site);
+            definitions
+        })
+        .collect();
+    let anchor = Anchor { ticks: 0, utc_ns: 0 };
+    let timeline = Timeline { before: anchor, after: anchor, nanos_per_tick: 1.0 };
+    let mut buffer = AlignedVec::new();
+    for sequence in 1..=10 {
+        for epoch in 0..200 {
+            let head = EventsHead { source: 7, epoch, sequence, timeline };
+            build::events(&mut buffer, &head, &[]);
+            writer.append_events(&mut buffer, &definitions[epoch as usize]).unwrap();
+        }
+    }
+    let mut reader = journal.reader(journal.start_position());
+    let mut defined = 0;
+    while let Some(block) = reader.next_raw(|_, header| header.kind == BlockKind::Define).unwrap() {
+        defined += block.bytes.len();
+    }
+    let once: usize = definitions.iter().map(Definitions::bytes).sum();
+    assert!((once..2 * once).contains(&defined), "{defined} bytes, once is {once}");
+}

@@ -19,6 +19,8 @@ use crate::sys::append::{AppendBuffer, AppendWriter};
 /// Definitions are said anew after this many bytes, so that damage to one block of them costs
 /// little.
 const RESTATE_BYTES: u64 = 4 << 20;
+/// But not before this many times their own size: with many sources they would fill the journal.
+const RESTATE_FACTOR: u64 = 8;
 
 /// The greatest stored sequence of each (source, epoch): what a master acknowledges.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,7 +82,10 @@ pub struct JournalWriter {
     offset: u64,
     /// The revision of its definitions that this segment has, by (source, epoch).
     written: HashMap<(u128, u64), u64>,
-    restate_at: u64,
+    /// Where definitions were last said anew.
+    restated_at: u64,
+    /// Bytes of define blocks since then.
+    defined_bytes: u64,
     define_buffer: AlignedVec,
     /// Memory segments that readers still hold.
     retired: Vec<AppendWriter>,
@@ -102,7 +107,8 @@ impl JournalWriter {
             generation,
             offset: 0,
             written: HashMap::new(),
-            restate_at: 0,
+            restated_at: 0,
+            defined_bytes: 0,
             define_buffer: AlignedVec::new(),
             retired: Vec::new(),
         }
@@ -138,9 +144,10 @@ impl JournalWriter {
         if self.offset + header.padded_bytes() as u64 > self.segment_bytes() {
             self.begin_segment()?;
         }
-        if self.offset >= self.restate_at {
+        let distance = RESTATE_BYTES.max(RESTATE_FACTOR * self.defined_bytes);
+        if self.offset >= self.restated_at + distance {
             self.written.clear();
-            self.restate_at = self.offset + RESTATE_BYTES;
+            (self.restated_at, self.defined_bytes) = (self.offset, 0);
         }
         let written = self.written.get(&key).copied().unwrap_or(0);
         if written < definitions.revision() {
@@ -192,6 +199,7 @@ impl JournalWriter {
         if self.offset + header.padded_bytes() as u64 > self.segment_bytes() {
             self.begin_segment()?;
         }
+        self.defined_bytes += header.padded_bytes() as u64;
         self.append(block, &header).map(|_| ())
     }
 
@@ -270,7 +278,7 @@ impl JournalWriter {
         self.generation = generation;
         self.offset = 0;
         self.written.clear();
-        self.restate_at = RESTATE_BYTES;
+        (self.restated_at, self.defined_bytes) = (0, 0);
         {
             let mut state = self.journal.state();
             state.segments.push_back(Arc::new(segment));
