@@ -478,6 +478,74 @@ fn a_master_may_be_killed_at_any_time() {
     assert_eq!(lines(&dir.path().join("all.log")), numbered(30_000));
 }
 
+/// Not a test of its own: the worker that [`a_worker_may_be_killed_at_any_time`] kills. It logs for
+/// ever, and says in `ledger` how many of its log calls have returned.
+#[test]
+fn the_other_victim() {
+    let Some(dir) = std::env::var_os("ROLLWAY_WORKER_DIR") else { return };
+    let dir = Path::new(&dir);
+    let variable = |name| std::env::var(name).unwrap();
+    let (run, master) = (variable("ROLLWAY_WORKER_RUN"), variable("ROLLWAY_WORKER_MASTER"));
+    let guard = rollway::builder()
+        .journal_dir(dir.join("journal"))
+        .rings_dir(dir.join("rings"))
+        .appender("master", Forwarder::new(master))
+        .start()
+        .unwrap();
+    let ledger = std::fs::File::create(dir.join("ledger")).unwrap();
+    for n in 0_u64.. {
+        info!(logger: guard.logger(), "run {} event {}", run.as_str(), n);
+        std::os::unix::fs::FileExt::write_all_at(&ledger, &(n + 1).to_le_bytes(), 0).unwrap();
+        if n % 1000 == 0 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+#[test]
+fn a_worker_may_be_killed_at_any_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = master(dir.path()).start().unwrap();
+    let mut logged = Vec::new();
+    for run in 0..4 {
+        let before = master.stats().events;
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "the_other_victim"])
+            .env("ROLLWAY_WORKER_DIR", dir.path())
+            .env("ROLLWAY_WORKER_RUN", run.to_string())
+            .env("ROLLWAY_WORKER_MASTER", master.local_addr().to_string())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_until("progress", || master.stats().events > before + 5000);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let ledger = std::fs::read(dir.path().join("ledger")).unwrap();
+        logged.push(u64::from_le_bytes(ledger.try_into().unwrap()));
+    }
+    let guard = rollway::builder()
+        .journal_dir(dir.path().join("journal"))
+        .rings_dir(dir.path().join("rings"))
+        .appender("master", Forwarder::new(master.local_addr().to_string()))
+        .start()
+        .unwrap();
+    assert_eq!(guard.shutdown(AMPLE).left(), 0);
+    assert_eq!(master.shutdown(AMPLE).left(), 0);
+    let found = lines(&dir.path().join("all.log"));
+    let mut rest = &found[..];
+    for (run, logged) in logged.iter().enumerate() {
+        let prefix = format!("run {run} ");
+        let count = rest.iter().take_while(|line| line.starts_with(&prefix)).count();
+        let expected = (0..count).map(|n| format!("run {run} event {n}"));
+        assert!(rest[..count].iter().cloned().eq(expected), "run {run}: each once, in order");
+        // One call may have returned without the ledger knowing.
+        let returned = *logged as usize;
+        assert!((returned..=returned + 1).contains(&count), "run {run}: {count} of {returned}");
+        rest = &rest[count..];
+    }
+    assert!(rest.is_empty(), "{} lines more", rest.len());
+}
+
 #[test]
 fn a_worker_without_a_master_ends_in_time_and_its_next_run_delivers() {
     let dir = tempfile::tempdir().unwrap();
