@@ -23,6 +23,9 @@ pub(super) enum Command {
     Cat(CatArgs),
     Send(SendArgs),
     Master(MasterArgs),
+    Demo(DemoArgs),
+    #[command(hide = true)]
+    DemoWorker(DemoWorkerArgs),
 }
 
 /// Print journals as text or JSON, merged by time.
@@ -133,6 +136,55 @@ pub(super) struct MasterArgs {
     /// Print `{\"listening\": …}` on standard output once the port is open, and the report at the end.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// Show on this machine that nothing is lost and nothing comes twice.
+///
+/// Starts a master and three workers of two threads each. Measures paced log calls, logs events at
+/// full speed, kills one worker half way and starts it again, and compares the master's file with
+/// the workers' own ledgers.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  rollway demo
+  rollway demo --events 300000 --json
+
+Exit codes: 0 nothing lost, nothing doubled; 1 otherwise; 74 it could not be carried out.")]
+pub(super) struct DemoArgs {
+    /// Events at full speed, of all workers together.
+    #[arg(long, value_name = "N", default_value = "3000000",
+        value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub(super) events: u64,
+    /// Print the result as one JSON object.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// What `rollway demo` tells its workers.
+#[derive(Args, Debug)]
+pub(super) struct DemoWorkerArgs {
+    #[arg(long)]
+    pub(super) to: String,
+    #[arg(long)]
+    pub(super) dir: PathBuf,
+    #[arg(long)]
+    pub(super) ledgers: PathBuf,
+    #[arg(long)]
+    pub(super) worker: usize,
+    #[arg(long)]
+    pub(super) run: usize,
+    /// The first event of each thread.
+    #[arg(long)]
+    pub(super) from: Vec<u64>,
+    /// The event behind the last one of each thread.
+    #[arg(long)]
+    pub(super) until: Vec<u64>,
+    /// Begin with the measured phase.
+    #[arg(long)]
+    pub(super) paced: bool,
+    /// Never end: it is going to be killed.
+    #[arg(long)]
+    pub(super) victim: bool,
 }
 
 fn parse_appender(text: &str) -> Result<Destination, &'static str> {

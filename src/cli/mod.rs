@@ -5,6 +5,9 @@
 
 mod args;
 mod cat;
+mod demo;
+mod demo_ledger;
+mod demo_worker;
 mod exit;
 mod index;
 mod lines;
@@ -61,6 +64,8 @@ where
         Command::Cat(args) => cat::run(args, out, err),
         Command::Send(args) => send::run(args, out, err),
         Command::Master(args) => master::run(args, out, err),
+        Command::Demo(args) => demo::run(args, out, err),
+        Command::DemoWorker(args) => demo_worker::run(args, out),
     };
     match result {
         Ok(exit) => exit,
