@@ -125,6 +125,22 @@ fn ten_mebibytes_are_cut_with_a_marker_and_counted() {
 }
 
 #[test]
+fn the_longest_record_is_the_same_for_every_call() {
+    let _watchdog = watchdog();
+    let (collector, collected) = Collector::new();
+    let guard =
+        rollway::builder().record_bytes_max(4096).appender("memory", collector).start().unwrap();
+    let text = "x".repeat(10_000);
+    for _ in 0..3 {
+        rollway::info!(logger: guard.logger(), "{text}");
+    }
+    assert_eq!(guard.stats().dropped.cut(), 3);
+    let messages = end(guard, &collected);
+    assert!(messages.iter().all(|message| message.len() <= 4096), "{:?}", messages[1].len());
+    assert_eq!(messages.len(), 3);
+}
+
+#[test]
 fn an_event_that_fits_no_record_is_counted() {
     let _watchdog = watchdog();
     let (collector, collected) = Collector::new();

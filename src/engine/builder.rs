@@ -16,7 +16,7 @@ use super::shutdown::Running;
 use super::writer::Writer;
 use super::{
     Durability, ENGINES, Guard, Limits, Logger, OverflowPolicy, PROCESS, PROCESS_NUMBER, Progress,
-    Shared, WaitStrategy, hooks, selflog,
+    Shared, WaitStrategy, call, hooks, selflog,
 };
 use crate::appender::{Console, Open, OpenError, Place};
 use crate::block::define::Definitions;
@@ -247,7 +247,8 @@ impl Builder {
             return invalid("ring_memory_bytes", self.ring_memory_bytes, "at least ring_bytes");
         }
         let record_limit = (self.ring_bytes / 4).min(crate::record::MAX_BYTES);
-        if !(256..=record_limit.max(64 << 10)).contains(&self.record_bytes_max) {
+        if !(call::ALWAYS_FITS_BYTES..=record_limit.max(64 << 10)).contains(&self.record_bytes_max)
+        {
             let remedy = "256 bytes to 1 MiB, and at most a quarter of ring_bytes";
             return invalid("record_bytes_max", self.record_bytes_max, remedy);
         }
@@ -359,6 +360,7 @@ impl Builder {
         if as_process_logger {
             site::set_define_hook(hooks::define);
             *PROCESS.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shared));
+            call::set_process_record_bytes_max(shared.limits.record_bytes_max);
             PROCESS_NUMBER.store(shared.number, Ordering::SeqCst);
             for id in site::FIRST_SITE_ID..site::next_id() {
                 shared.define_site(id);

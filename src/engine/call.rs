@@ -6,7 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::time::{Duration, Instant};
 
 use super::drops::Reason;
@@ -22,6 +22,8 @@ use crate::value::Encoder;
 
 /// Records up to this length take the hot path.
 const HOT_MAX_BYTES: usize = 64 << 10;
+/// The smallest limit of a record that can be configured.
+pub(super) const ALWAYS_FITS_BYTES: usize = 256;
 /// A scratch that grew beyond this is not kept.
 const SCRATCH_MAX_BYTES: usize = 256 << 10;
 /// Where a record has its ticks.
@@ -49,6 +51,20 @@ struct Other {
 
 /// The counter in a ring that counts its changes of context.
 pub(super) const CONTEXT_CHANGES: usize = 0;
+
+/// The longest record of the process's logger.
+static PROCESS_RECORD_BYTES_MAX: AtomicUsize = AtomicUsize::new(HOT_MAX_BYTES);
+
+#[inline(always)]
+fn process_record_bytes_max() -> usize {
+    // Relaxed: a number that nothing else depends on.
+    PROCESS_RECORD_BYTES_MAX.load(Ordering::Relaxed)
+}
+
+/// Sets the longest record of the process's logger.
+pub(super) fn set_process_record_bytes_max(bytes: usize) {
+    PROCESS_RECORD_BYTES_MAX.store(bytes, Ordering::Relaxed);
+}
 
 /// Marks the calling thread as rollway's own.
 pub(crate) fn enter_own_thread() {
@@ -86,7 +102,9 @@ pub(crate) fn emit<V: Values>(call: Call<'_>, mut values: V) {
         return emit_rendered(None, call, &mut values);
     }
     let ticks = clock::ticks();
-    let put = |producer: &mut Producer| put(producer, &call, ticks, &values, &[]);
+    let put = |producer: &mut Producer| {
+        put(producer, &call, ticks, &values, &[], process_record_bytes_max)
+    };
     if !local::with(put) {
         emit_cold(None, call, &values, &[]);
     }
@@ -117,11 +135,16 @@ fn emit_rendered<V: Values>(engine: Option<&Arc<Shared>>, call: Call<'_>, values
 #[inline]
 fn emit_ready<V: Values>(engine: Option<&Arc<Shared>>, call: Call<'_>, values: &V, scratch: &[u8]) {
     let ticks = clock::ticks();
-    let put = |producer: &mut Producer| put(producer, &call, ticks, values, scratch);
     let done = match engine {
-        None => local::with(put),
+        None => local::with(|producer| {
+            put(producer, &call, ticks, values, scratch, process_record_bytes_max)
+        }),
         Some(engine) if call.site_id().is_some_and(|id| engine.knows_site(id)) => {
-            with_other(engine, |other| put(&mut other.producer)).unwrap_or(false)
+            let limit = || engine.limits.record_bytes_max;
+            with_other(engine, |other| {
+                put(&mut other.producer, &call, ticks, values, scratch, limit)
+            })
+            .unwrap_or(false)
         }
         Some(_) => false,
     };
@@ -138,11 +161,12 @@ fn put<V: Values>(
     ticks: u64,
     values: &V,
     scratch: &[u8],
+    record_bytes_max: impl Fn() -> usize,
 ) -> bool {
     let Some(id) = call.site_id() else { return false };
     let body = V::KINDS.listed_bytes() + values.encoded_len(scratch, HOT_MAX_BYTES);
     let len = record::padded_len(body);
-    if len > HOT_MAX_BYTES {
+    if len > ALWAYS_FITS_BYTES && (len > HOT_MAX_BYTES || len > record_bytes_max()) {
         return false;
     }
     let Some(slot) = producer.reserve(len) else { return false };
@@ -177,7 +201,7 @@ fn put_again<V: Values>(engine: &Shared, call: &Call<'_>, values: &V, scratch: &
             Refresh::CrossedHalf => engine.wake_sleeping_writer(),
             _ => return false,
         }
-        put(producer, call, clock::ticks(), values, scratch)
+        put(producer, call, clock::ticks(), values, scratch, || engine.limits.record_bytes_max)
     });
     done.unwrap_or(false)
 }
