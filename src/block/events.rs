@@ -107,6 +107,17 @@ impl<'a> EventsBlock<'a> {
         Ok(count)
     }
 
+    /// Whether `dictionary` has every context that the block's chunks name. Events whose context it
+    /// lacks are shown without one.
+    pub fn has_contexts(&self, dictionary: &Dictionary) -> bool {
+        let known = dictionary.source(self.header.source, self.header.epoch);
+        let is_known = |id| known.is_some_and(|known| known.contexts.contains_key(&id));
+        self.body.chunks.iter().all(|chunk| match chunk.context.to_native() {
+            0 => true,
+            id => is_known(id),
+        })
+    }
+
     /// The events in order of time, with what `dictionary` knows about them.
     pub fn events(&self, dictionary: &'a Dictionary) -> Events<'a> {
         let known = dictionary.source(self.header.source, self.header.epoch);

@@ -10,10 +10,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Barrier, mpsc};
 use std::time::{Duration, Instant};
 
+use rollway::info;
+
 use super::args::DemoWorkerArgs;
 use super::exit::{Exit, Failure};
 use super::send::failure_of_start;
 use crate::appender::Forwarder;
+use crate::engine::{builder, prepare_thread};
 use crate::sys::words::SharedWords;
 
 /// Threads of a worker.
@@ -53,7 +56,7 @@ pub(super) fn run(args: &DemoWorkerArgs, out: &mut dyn Write) -> Result<Exit, Fa
     let ledger =
         SharedWords::create(Some(&ledger_path(&args.ledgers, args.worker, args.run)), LEDGER_WORDS);
     let ledger = Arc::new(ledger.map_err(failed("cannot make the ledger"))?);
-    let guard = crate::builder()
+    let guard = builder()
         .service(format!("demo-worker-{}", args.worker))
         .journal_dir(args.dir.join(format!("worker-{}", args.worker)))
         .appender("master", Forwarder::new(&*args.to))
@@ -123,7 +126,7 @@ struct Thread {
 impl Thread {
     /// Logs a few events every [`PACE`] and returns what the batches took, in nanoseconds.
     fn pace(&self) -> Vec<u32> {
-        crate::prepare_thread();
+        prepare_thread();
         let (worker, run, thread) = (self.worker, self.run, self.number);
         let returned = self.ledger.word(thread);
         let mut times = Vec::with_capacity(BATCHES as usize);
@@ -134,7 +137,7 @@ impl Thread {
             std::thread::sleep(next.saturating_duration_since(Instant::now()));
             let begin = Instant::now();
             for _ in 0..CALLS_PER_BATCH {
-                crate::info!("worker {worker} run {run} thread {thread} paced {event}");
+                info!("worker {worker} run {run} thread {thread} paced {event}");
                 event += 1;
             }
             times.push(u32::try_from(begin.elapsed().as_nanos()).unwrap_or(u32::MAX));
@@ -149,7 +152,7 @@ impl Thread {
         let (worker, run, thread) = (self.worker, self.run, self.number);
         let returned = self.ledger.word(THREADS + thread);
         for event in self.from..self.until {
-            crate::info!("worker {worker} run {run} thread {thread} event {event}");
+            info!("worker {worker} run {run} thread {thread} event {event}");
             // Relaxed: as above. A kill in front of it leaves one event more than the ledger has.
             returned.store(event + 1, Ordering::Relaxed);
         }

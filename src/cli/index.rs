@@ -1,8 +1,8 @@
 //! Where the blocks of each run lie in a journal that somebody else may own.
 //!
-//! A quick walk from header to header finds the blocks without reading them; they are checked when
-//! they are read. Where the headers do not lead from one to the next, the segment is searched for
-//! blocks instead, and each stretch between them is reported.
+//! A quick walk from header to header finds the events without reading them; they are checked when
+//! they are read. Where the headers do not lead from one to the next, or a definition is damaged, the
+//! segment is searched for blocks instead, and each stretch between them is reported.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::block::header::{BlockError, BlockHeader, BlockKind, HEADER_BYTES};
+use crate::block::header::{self, BlockError, BlockHeader, BlockKind, HEADER_BYTES};
 use crate::journal::{Damage, ScannedBlocks, segment_paths};
 
 /// Segments that are held open, so that an owner who removes them takes nothing from us.
@@ -126,8 +126,9 @@ fn walk(file: &File) -> io::Result<Option<Blocks>> {
         let front = window.get(from..window_len).unwrap_or(&[]);
         let header = match BlockHeader::decode(front) {
             Ok(header) => header,
-            Err(BlockError::Empty) => return Ok(Some(blocks)),
-            Err(BlockError::Short) if front.is_empty() => return Ok(Some(blocks)),
+            // A length that is wrong may lead beyond the blocks that follow, to the end.
+            Err(BlockError::Empty) => return ends_well(file, blocks),
+            Err(BlockError::Short) if front.is_empty() => return ends_well(file, blocks),
             Err(_) => return Ok(None),
         };
         // One journal, one generation a segment, no gap in a run: else a header is not to be
@@ -137,12 +138,30 @@ fn walk(file: &File) -> io::Result<Option<Blocks>> {
             || sequences
                 .insert(run, header.sequence)
                 .is_none_or(|last: u64| last.checked_add(1) == Some(header.sequence));
-        if *generation.get_or_insert(header.generation) != header.generation || !is_next {
+        // Events are checked when they are read. What is missing of the rest could make them wrong.
+        let is_events = header.kind == BlockKind::Events;
+        if *generation.get_or_insert(header.generation) != header.generation
+            || !is_next
+            || !(is_events || is_whole(file, &header, offset)?)
+        {
             return Ok(None);
         }
         blocks.push((header, offset));
         offset += header.padded_bytes() as u64;
     }
+}
+
+fn ends_well(file: &File, blocks: Blocks) -> io::Result<Option<Blocks>> {
+    match blocks.last() {
+        Some((header, offset)) if !is_whole(file, header, *offset)? => Ok(None),
+        _ => Ok(Some(blocks)),
+    }
+}
+
+fn is_whole(file: &File, header: &BlockHeader, offset: u64) -> io::Result<bool> {
+    let mut block = vec![0; header.bytes()];
+    let read = read_full(file, &mut block, offset)?;
+    Ok(header::verify(&block[..read]).is_ok())
 }
 
 /// The blocks of a segment whose headers cannot be followed.

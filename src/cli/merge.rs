@@ -254,7 +254,18 @@ impl<'a> Merge<'a> {
             }
         };
         if skip == 0 {
+            if run.sequence.is_some_and(|last| header.sequence <= last) {
+                let what = "its number in its run was there before";
+                losses.push(run.damage(place, BlockError::Malformed { what }));
+                return None;
+            }
             losses.extend(run.gap(place, header.sequence));
+        }
+        if run.is_damaged && !block.has_contexts(&run.dictionary) {
+            let (segment, offset, bytes) = (run.segment_name(place), place.offset, place.bytes);
+            let (events, what) = (block.count(), "a context of theirs is not defined");
+            losses.push(Loss::Events { segment, offset, bytes, events, what });
+            return None;
         }
         let (mut text, mut lines) = (String::new(), Vec::new());
         let (mut left_out, mut why) = (0, "");

@@ -10,8 +10,9 @@ use super::args::SendArgs;
 use super::exit::{Exit, Failure};
 use super::lines::Lines;
 use crate::appender::Forwarder;
+use crate::capture::Argument;
+use crate::engine::builder;
 use crate::engine::call::Call;
-use crate::macros::__private::display;
 use crate::site::{Definition, Names, Site};
 use crate::{Guard, InitError, Level, LevelFilter, Logger, ShutdownReport};
 
@@ -43,7 +44,7 @@ pub(super) fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<Exit, Failure> {
-    let mut builder = crate::builder()
+    let mut engine = builder()
         .service(&*args.service)
         .level(LevelFilter::ALL)
         .ring_bytes(RING_BYTES)
@@ -52,9 +53,9 @@ pub(super) fn run(
         .flush_timeout(LOOK)
         .appender(APPENDER, Forwarder::new(&*args.to));
     if let Some(dir) = &args.journal {
-        builder = builder.journal_dir(dir);
+        engine = engine.journal_dir(dir);
     }
-    let guard = builder.start().map_err(|error| failure_of_start(&error))?;
+    let guard = engine.start().map_err(|error| failure_of_start(&error))?;
 
     let logger = guard.logger().clone();
     let site = site_of(&args.category, args.level);
@@ -87,7 +88,10 @@ fn read(logger: &Logger, site: &'static Site) -> Input {
     loop {
         match lines.next() {
             Ok(Some(line)) => {
-                logger.emit(Call { site, level, target: None }, (display(line).capture(), ()));
+                logger.emit(
+                    Call { site, level, target: None },
+                    (Argument::new(line, line).capture(), ()),
+                );
                 input.events += 1;
             }
             Ok(None) => break,
