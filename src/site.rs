@@ -32,6 +32,9 @@ pub struct Site {
     state: AtomicU32,
     /// The id, 0 while it has none. Written once.
     id: AtomicU32,
+    /// The id that the registry has for it, 0 while it is not entered. Written once; becomes `id`
+    /// when the site is in the table of the process's engine.
+    drawn: AtomicU32,
     definition: Definition<'static>,
 }
 
@@ -152,7 +155,8 @@ impl<'a> Definition<'a> {
 impl Site {
     /// A site that no call has used yet.
     pub const fn new(definition: Definition<'static>) -> Site {
-        Site { state: AtomicU32::new(UNSEEN), id: AtomicU32::new(0), definition }
+        let (state, id, drawn) = (AtomicU32::new(UNSEEN), AtomicU32::new(0), AtomicU32::new(0));
+        Site { state, id, drawn, definition }
     }
 
     /// What the site says about its events.
@@ -234,29 +238,40 @@ static REGISTRY: [OnceLock<&'static Site>; MAX_SITES as usize] =
 /// Slots drawn so far; passes [`MAX_SITES`] when the registry is full.
 static DRAWN: AtomicU32 = AtomicU32::new(0);
 
-/// Enters a site in the registry and publishes its id; `None` when the registry is full.
+/// Enters a site in the registry and publishes its id; `None` when the registry or the table of the
+/// process's engine is full.
 ///
-/// Lock-free. Of two threads that register one site, the later leaves its slot as a second,
-/// unused name of the same site.
+/// Lock-free. Of two threads that enter one site, the later leaves its slot as a second, unused
+/// name of the same site.
 #[cold]
 fn register(site: &'static Site) -> Option<u32> {
-    if site.id.load(Ordering::Acquire) == 0 && DRAWN.load(Ordering::Relaxed) < MAX_SITES {
+    let drawn = enter(site)?;
+    if site.id.load(Ordering::Acquire) == 0 && define(drawn) {
+        // Release: whoever reads the id finds the slot filled and the site in the table.
+        site.id.store(drawn, Ordering::Release);
+    }
+    match site.id.load(Ordering::Acquire) {
+        0 => None,
+        id => Some(id),
+    }
+}
+
+/// The id that the registry has for a site, which is entered if need be.
+fn enter(site: &'static Site) -> Option<u32> {
+    if site.drawn.load(Ordering::Acquire) == 0 && DRAWN.load(Ordering::Relaxed) < MAX_SITES {
         let drawn = DRAWN.fetch_add(1, Ordering::Relaxed);
         if let Some(slot) = REGISTRY.get(drawn as usize) {
             // The slot was drawn by this thread alone: it is empty.
             let _ = slot.set(site);
             fence(Ordering::SeqCst);
             let id = FIRST_SITE_ID + drawn;
-            if define(id) {
-                // Release: whoever reads the id finds the slot filled and the site in the tables.
-                // Failure: another id is as good.
-                let _ = site.id.compare_exchange(0, id, Ordering::Release, Ordering::Relaxed);
-            }
+            // Release: whoever reads it finds the slot filled. Failure: another id is as good.
+            let _ = site.drawn.compare_exchange(0, id, Ordering::Release, Ordering::Relaxed);
         }
     }
-    match site.id.load(Ordering::Acquire) {
+    match site.drawn.load(Ordering::Acquire) {
         0 => None,
-        id => Some(id),
+        drawn => Some(drawn),
     }
 }
 

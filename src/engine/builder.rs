@@ -3,20 +3,20 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_queue::ArrayQueue;
 
-use super::drops::DropCounters;
+use super::drops::{DropCounters, Dropped};
 use super::home::{self, Home};
 use super::outlet::Outlet;
 use super::shutdown::Running;
 use super::writer::Writer;
 use super::{
     Durability, ENGINES, Guard, Limits, Logger, OverflowPolicy, PROCESS, PROCESS_NUMBER, Progress,
-    Shared, WaitStrategy, call, hooks, selflog,
+    Shared, TIMEOUT_MAX, WaitStrategy, call, hooks, selflog,
 };
 use crate::appender::{Console, Open, OpenError, Place};
 use crate::block::define::Definitions;
@@ -306,7 +306,7 @@ impl Builder {
                 overflow: self.overflow,
                 wait: self.wait,
                 linger: self.linger,
-                flush_timeout: self.flush_timeout,
+                flush_timeout: self.flush_timeout.min(TIMEOUT_MAX),
                 pin: self.pin,
             },
             level: AtomicU8::new(self.level.lowest_number()),
@@ -315,6 +315,7 @@ impl Builder {
             drops,
             pool: ArrayQueue::new(rings_max),
             rings_created: AtomicU64::new(0),
+            last_ring: AtomicU32::new(0),
             registrations: ArrayQueue::new(rings_max),
             overflow: ArrayQueue::new(OVERFLOW_RECORDS),
             closed: AtomicBool::new(false),
@@ -351,7 +352,13 @@ impl Builder {
                 .map_err(resource("the thread of an appender"))?;
             shared.outlets().push(Arc::new(outlet));
         }
-        let writer = Writer::new(Arc::clone(&shared), past.writer, definitions, process_file);
+        let writer = Writer::new(
+            Arc::clone(&shared),
+            past.writer,
+            definitions,
+            process_file,
+            past.dropped_before,
+        );
         let running = Running::start(&shared, writer).map_err(resource("the writer thread"))?;
         past.sweep.as_deref().inspect(|base| {
             recover::sweep(base, past.source, rings_dir.as_deref());
@@ -362,9 +369,7 @@ impl Builder {
             *PROCESS.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shared));
             call::set_process_record_bytes_max(shared.limits.record_bytes_max);
             PROCESS_NUMBER.store(shared.number, Ordering::SeqCst);
-            for id in site::FIRST_SITE_ID..site::next_id() {
-                shared.define_site(id);
-            }
+            shared.define_known_sites().map_err(resource("the table of call sites"))?;
             site::set_process_level(self.level);
         }
         Ok(Guard { logger, running: Some(running) })
@@ -385,6 +390,8 @@ struct Past {
     begin: Position,
     /// Where to look for rings that earlier runs left.
     sweep: Option<PathBuf>,
+    /// What a killed predecessor dropped and could not tell.
+    dropped_before: Dropped,
 }
 
 impl Past {
@@ -395,7 +402,8 @@ impl Past {
                 Journal::in_memory(builder.journal.clone()).map_err(InitError::Journal)?;
             let begin = journal.start_position();
             let (source, epoch) = (random_source(), now_ns as u64);
-            return Ok(Past { home: Home::on_heap(), writer, source, epoch, begin, sweep: None });
+            let (home, dropped_before) = (Home::on_heap(), Dropped::default());
+            return Ok(Past { home, writer, source, epoch, begin, sweep: None, dropped_before });
         };
 
         let unusable = |source| InitError::Directory { path: dir.clone(), source };
@@ -417,17 +425,20 @@ impl Past {
             Journal::in_directory(builder.journal.clone(), scan).map_err(InitError::Journal)?;
         let begin = journal.end();
         let boot_id = u128::from_be_bytes(sys::file::boot_id());
+        let mut dropped_before = Dropped::default();
         if let Some(manifest) = &manifest {
             let ring_end = |ring| ring_ends.get(&ring).copied().unwrap_or(0);
             match recover::drain(&mut writer, manifest, boot_id, ring_end) {
                 Ok(recovered) => {
+                    dropped_before = Dropped::unreported(&recovered.drops);
                     for reason in &recovered.unreadable {
                         selflog::warn(&format!("a ring was left behind: {reason}"));
                     }
                 }
-                Err(error @ recover::RecoverError::Rebooted { .. }) => {
-                    selflog::warn(&error.to_string());
-                }
+                Err(
+                    error @ (recover::RecoverError::Rebooted { .. }
+                    | recover::RecoverError::Gone { .. }),
+                ) => selflog::warn(&error.to_string()),
                 Err(error) => return Err(InitError::Recover(error)),
             }
         }
@@ -447,7 +458,7 @@ impl Past {
             }
         };
         Manifest { source, epoch, boot_id, rings }.write(dir).map_err(unusable)?;
-        Ok(Past { home, writer, source, epoch, begin, sweep: Some(base) })
+        Ok(Past { home, writer, source, epoch, begin, sweep: Some(base), dropped_before })
     }
 }
 

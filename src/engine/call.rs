@@ -24,6 +24,8 @@ use crate::value::Encoder;
 const HOT_MAX_BYTES: usize = 64 << 10;
 /// The smallest limit of a record that can be configured.
 pub(super) const ALWAYS_FITS_BYTES: usize = 256;
+/// A target that is chosen at run time is cut to this length, at a character's border.
+const TARGET_BYTES_MAX: usize = 1024;
 /// A scratch that grew beyond this is not kept.
 const SCRATCH_MAX_BYTES: usize = 256 << 10;
 /// Where a record has its ticks.
@@ -91,7 +93,9 @@ impl Call<'_> {
 
     fn definition(&self) -> Definition<'_> {
         let site = self.site.definition();
-        Definition { level: self.level, target: self.target.unwrap_or(site.target), ..*site }
+        let target =
+            self.target.map(|target| &target[..target.floor_char_boundary(TARGET_BYTES_MAX)]);
+        Definition { level: self.level, target: target.unwrap_or(site.target), ..*site }
     }
 }
 
@@ -228,7 +232,7 @@ fn emit_cold<V: Values>(engine: Option<&Arc<Shared>>, call: Call<'_>, values: &V
     let definition = call.definition();
     let definition_bytes = if id.is_none() { definition.encoded_len() } else { 0 };
     let fixed_bytes = V::KINDS.listed_bytes() + definition_bytes;
-    let limit = engine.limits.record_bytes_max + definition_bytes;
+    let limit = (engine.limits.record_bytes_max + definition_bytes).min(record::MAX_BYTES);
     let Some(run_max) = limit
         .checked_sub(record::padded_len(fixed_bytes))
         .and_then(|free_bytes| capture::run_max_within(values, scratch, free_bytes))

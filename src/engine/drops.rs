@@ -46,7 +46,8 @@ impl Reason {
     }
 }
 
-/// Counters that outlive the process where its rings do.
+/// Counters that outlive the process where its rings do: what was dropped, and how much of it the
+/// log has been told.
 #[derive(Debug)]
 pub(crate) struct DropCounters {
     words: SharedWords,
@@ -55,13 +56,21 @@ pub(crate) struct DropCounters {
 impl DropCounters {
     /// New counters, in a file at `path` or in memory.
     pub(crate) fn create(path: Option<&Path>) -> io::Result<DropCounters> {
-        Ok(DropCounters { words: SharedWords::create(path, Reason::ALL.len())? })
+        Ok(DropCounters { words: SharedWords::create(path, 2 * Reason::ALL.len())? })
     }
 
     /// Counts one event. Wait-free.
     pub(crate) fn count(&self, reason: Reason) {
         // Relaxed: a number that nothing else depends on.
         self.words.word(reason as usize).fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The log has been told of these.
+    pub(crate) fn set_reported(&self, reported: &Dropped) {
+        for (reason, count) in Reason::ALL.into_iter().zip(reported.counts) {
+            let word = self.words.word(Reason::ALL.len() + reason as usize);
+            word.store(count, Ordering::Relaxed);
+        }
     }
 
     /// The counts so far.
@@ -78,6 +87,16 @@ pub struct Dropped {
 }
 
 impl Dropped {
+    /// What a dead process counted in these words and did not tell any more.
+    pub(crate) fn unreported(words: &[u64]) -> Dropped {
+        let (counts, reported) = words.split_at(words.len().min(Reason::ALL.len()));
+        let mut dropped = Dropped::default();
+        for (left, (count, told)) in dropped.counts.iter_mut().zip(counts.iter().zip(reported)) {
+            *left = count.saturating_sub(*told);
+        }
+        dropped
+    }
+
     /// All dropped events. Cut ones are not among them.
     pub fn total(&self) -> u64 {
         self.reasons().map(|(_, count)| count).sum()

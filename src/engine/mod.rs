@@ -11,7 +11,8 @@ mod shutdown;
 mod writer;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -221,7 +222,9 @@ impl Guard {
                 std::mem::forget(running);
                 ShutdownReport::default()
             }
-            Some(running) => running.shutdown(&self.logger.shared, Instant::now() + timeout),
+            Some(running) => {
+                running.shutdown(&self.logger.shared, Instant::now() + timeout.min(TIMEOUT_MAX))
+            }
             None => ShutdownReport::default(),
         }
     }
@@ -310,8 +313,10 @@ pub(crate) struct Shared {
     drops: DropCounters,
     /// Rings that wait for a thread.
     pool: ArrayQueue<Ring>,
-    /// Rings that were created.
+    /// Rings that there are.
     rings_created: AtomicU64,
+    /// The last number given to a ring. No number is given twice: it names the ring's file.
+    last_ring: AtomicU32,
     /// Rings that got a thread and are not known to the writer yet.
     registrations: ArrayQueue<Consumer>,
     /// Records of calls that have no ring.
@@ -337,6 +342,9 @@ struct Progress {
     rings: usize,
     error: Option<String>,
 }
+
+/// Longer timeouts are taken for this one.
+pub(crate) const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// The engine behind the process's logger.
 static PROCESS: RwLock<Option<Arc<Shared>>> = RwLock::new(None);
@@ -393,11 +401,36 @@ impl Shared {
     /// Enters a site in the table beside the rings. `false` when the table is full.
     fn define_site(&self, id: u32) -> bool {
         let Some(slot) = id.checked_sub(site::FIRST_SITE_ID) else { return false };
+        // The table of a forked child is its parent's, who gives the same ids to other sites.
+        if self.is_forked() {
+            return false;
+        }
         if self.sites.get(slot).is_some() {
             return true;
         }
         let Some(site) = site::find(id) else { return false };
-        self.sites.define(slot, &site.definition().to_bytes())
+        let defined = self.sites.define(slot, &site.definition().to_bytes());
+        if !defined {
+            // The writer grows the table.
+            self.wake_sleeping_writer();
+        }
+        defined
+    }
+
+    /// Enters every site that has an id in the table, which grows as it must.
+    fn define_known_sites(&self) -> io::Result<()> {
+        for id in site::FIRST_SITE_ID..site::next_id() {
+            if site::find(id).is_some() && !self.define_site(id) {
+                self.sites.grow_ahead()?;
+                if !self.define_site(id) {
+                    return Err(io::Error::new(
+                        io::ErrorKind::StorageFull,
+                        "no room is left for it",
+                    ));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn is_process_logger(&self) -> bool {
@@ -443,7 +476,8 @@ impl Shared {
             self.rings_created.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        match self.home.create_ring(created as u32 + 1, self.limits.ring_bytes) {
+        let id = self.last_ring.fetch_add(1, Ordering::Relaxed) + 1;
+        match self.home.create_ring(id, self.limits.ring_bytes) {
             Ok(ring) => Some(ring),
             Err(_) => {
                 self.rings_created.fetch_sub(1, Ordering::Relaxed);
@@ -475,6 +509,10 @@ impl Shared {
     /// Waits until everything in the rings is in the journal. `poll` does the writer's work where
     /// that falls to the caller, and says whether it did something.
     fn flush_rings(&self, deadline: Instant, poll: impl Fn() -> bool) -> Result<(), FlushError> {
+        if self.is_forked() {
+            let reason = "lives in the parent process; start a logger in the child".to_owned();
+            return Err(FlushError { waiting_for: "the writer".to_owned(), reason });
+        }
         let ticket = self.flushes.fetch_add(1, Ordering::AcqRel) + 1;
         while poll() {}
         let mut progress = self.progress();

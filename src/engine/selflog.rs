@@ -4,10 +4,13 @@
 //! next line.
 
 use std::error::Error;
-use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+/// A longer line is cut. What poll(2) calls writable takes this much without waiting.
+const LINE_BYTES_MAX: usize = 3500;
 /// Lines that may come at once.
 const BURST: u32 = 10;
 /// One more line may come after this time.
@@ -24,12 +27,25 @@ static BUCKET: Mutex<Bucket> = Mutex::new(Bucket { lines: BURST, refilled: None,
 /// Writes one line, unless there were too many. Never called from a log call.
 pub(crate) fn warn(message: &str) {
     let Some(held_back) = admit(Instant::now()) else { return };
-    let mut stderr = std::io::stderr().lock();
-    // Nobody is left to tell when stderr fails.
-    let _ = match held_back {
-        0 => writeln!(stderr, "rollway: {message}"),
-        lines => writeln!(stderr, "rollway: {message} ({lines} lines were held back)"),
-    };
+    let mut line = format!("rollway: {message}");
+    line.truncate(line.floor_char_boundary(LINE_BYTES_MAX));
+    if held_back > 0 {
+        line.push_str(&format!(" ({held_back} lines were held back)"));
+    }
+    line.push('\n');
+    write_now(line.as_bytes());
+}
+
+/// Writes to stderr if it takes a whole line right now. Past the standard library's lock, which a
+/// console appender may hold while nobody reads the other end.
+fn write_now(line: &[u8]) {
+    let stderr = rustix::stdio::stderr();
+    let mut ready = [PollFd::new(&stderr, PollFlags::OUT)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    if rustix::event::poll(&mut ready, Some(&at_once)).is_ok_and(|ready| ready > 0) {
+        // Nobody is left to tell when stderr fails.
+        let _ = rustix::io::write(stderr, line);
+    }
 }
 
 /// Whether a line may come now, and how many were held back before it.

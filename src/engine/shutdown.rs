@@ -24,8 +24,9 @@ pub struct ShutdownReport {
     pub appenders: Vec<AppenderReport>,
     /// Dropped and cut events, by reason.
     pub dropped: Dropped,
-    /// Bytes of records that stayed in the rings because the journal did not take them. With a
-    /// journal directory the next start delivers them.
+    /// Bytes of records that stayed in the rings because the journal did not take them; `u64::MAX`
+    /// where the writer thread panicked and nobody knows. With a journal directory the next start
+    /// delivers them.
     pub left_in_rings_bytes: u64,
 }
 
@@ -122,12 +123,21 @@ impl Running {
             }
         });
         let appenders = appenders.collect();
-        let left_in_rings_bytes = writer.map_or(0, |mut writer| writer.left_bytes());
-        if left_in_rings_bytes == 0
-            && let Err(error) = shared.home.leave()
-        {
-            selflog::warn(&format!("the rings could not be removed: {error}"));
-        }
+        let left_in_rings_bytes = match writer {
+            Some(mut writer) => {
+                let left_bytes = writer.left_bytes();
+                if left_bytes == 0
+                    && let Err(error) = shared.home.leave()
+                {
+                    selflog::warn(&format!("the rings could not be removed: {error}"));
+                }
+                left_bytes
+            }
+            None => {
+                selflog::warn("the writer thread panicked: the rings stay for the next start");
+                u64::MAX
+            }
+        };
         ShutdownReport { appenders, dropped: shared.drops.counts(), left_in_rings_bytes }
     }
 }

@@ -16,6 +16,7 @@ use super::drops::Dropped;
 use super::{Shared, WaitStrategy, selflog};
 use crate::block::build::{self, ChunkSource, EventsHead};
 use crate::block::define::Definitions;
+use crate::block::header::MAX_BLOCK_BYTES;
 use crate::capture;
 use crate::clock::{Anchor, Rate, Timeline};
 use crate::context;
@@ -31,6 +32,8 @@ use crate::site::{self, Definition, Names};
 const BLOCK_BYTES: usize = 64 << 10;
 /// All chunks of one block together take at most this much.
 const BLOCK_BYTES_MAX: usize = 3 << 20;
+/// Numbers of contexts beyond it are recovery's.
+const CONTEXTS_MAX: u32 = (1 << 31) - 1;
 /// Ring number of what the writer says itself.
 const OWN_RING: u32 = 0;
 /// Ring number of the overflow ring. Threads' rings have numbers from 1 up.
@@ -53,9 +56,16 @@ const RETRY_MIN: Duration = Duration::from_millis(1);
 const RETRY_MAX: Duration = Duration::from_millis(200);
 
 /// What the writer says in the log itself.
-static DROPPED: Definition<'static> = Definition {
-    level: Level::WARN,
+static DROPPED: Definition<'static> = Definition { line: line!(), ..DROPPED_BY };
+/// What it says for a predecessor that was killed.
+static DROPPED_BEFORE: Definition<'static> = Definition {
+    template: "{} events were dropped by the process before this one: {}",
     line: line!(),
+    ..DROPPED_BY
+};
+const DROPPED_BY: Definition<'static> = Definition {
+    level: Level::WARN,
+    line: 0,
     column: 0,
     target: "rollway",
     module: module_path!(),
@@ -71,8 +81,8 @@ pub(super) struct Writer {
     rings: Vec<RingState>,
     threads: u32,
     contexts: u32,
-    /// Changes of context that were passed in rings, by ring; kept when a ring changes its thread.
-    context_changes: HashMap<u32, u64>,
+    /// What is known of the contexts of rings that have no thread right now.
+    resting: HashMap<u32, RingContexts>,
     sites: KnownSites,
     sequence: u64,
     rate: Rate,
@@ -84,6 +94,10 @@ pub(super) struct Writer {
     reported: Dropped,
     reported_at: Instant,
     buffer: AlignedVec,
+    /// The flush under way.
+    flush: Option<Flush>,
+    /// Records taken from the overflow ring so far.
+    overflow_taken: u64,
     /// Since when records wait in the rings.
     waiting_since: Option<Instant>,
     retry: Duration,
@@ -96,9 +110,24 @@ struct RingState {
     thread: u32,
     /// The context in force at the head; 0 is the empty one.
     context: u32,
+    contexts: RingContexts,
+}
+
+/// What outlasts the thread that has a ring.
+struct RingContexts {
     /// Changes of context that were passed, of the ring's counter.
     changes: u64,
+    /// The context in force at the head, for whoever finds the ring after the process's death.
     files: Option<ContextFiles>,
+}
+
+/// A flush: done when the heads of the rings have passed what their threads had logged before.
+struct Flush {
+    ticket: u64,
+    /// Tails of the rings when it was seen, by ring.
+    tails: Vec<(u32, u64)>,
+    /// Records that must have been taken from the overflow ring.
+    overflow_taken: u64,
 }
 
 impl RingState {
@@ -113,8 +142,8 @@ struct Taken {
     ring: usize,
     /// Where its head moves.
     to: u64,
-    /// The context in force there, and the ones that led to it.
-    contexts: Vec<u32>,
+    /// The contexts that the chunk brings, the one in force at its end last.
+    contexts: Vec<(u32, ContextInfo)>,
 }
 
 /// Records that are not in a thread's ring, in the form of one.
@@ -183,6 +212,7 @@ impl Writer {
         journal: JournalWriter,
         mut definitions: Definitions,
         process_file: Option<ProcessFile>,
+        dropped_before: Dropped,
     ) -> Writer {
         definitions.set_thread(OWN_THREAD, ThreadInfo { os_id: 0, name: "rollway".into() });
         let sites = KnownSites { next_id: site::FIRST_SITE_ID, missing: Vec::new() };
@@ -194,7 +224,9 @@ impl Writer {
             rings: Vec::new(),
             threads: OWN_THREAD,
             contexts: 0,
-            context_changes: HashMap::new(),
+            resting: HashMap::new(),
+            flush: None,
+            overflow_taken: 0,
             sites,
             sequence: 0,
             rate: Rate::measure(),
@@ -211,6 +243,9 @@ impl Writer {
             retry_at: None,
         };
         writer.store_anchor(now);
+        if dropped_before.total() > 0 {
+            writer.say_dropped(&DROPPED_BEFORE, &dropped_before);
+        }
         writer
     }
 
@@ -248,9 +283,12 @@ impl Writer {
     /// Moves what is ripe to the journal. `false` when there was nothing to do.
     pub(super) fn step(&mut self) -> bool {
         // Acquire: pairs with the AcqRel of the flush; what its caller logged is in the rings.
-        let flush = self.shared.flushes.load(Ordering::Acquire);
-        let flush_wanted = self.shared.progress().flushed < flush;
+        let ticket = self.shared.flushes.load(Ordering::Acquire);
+        let flush_wanted = self.shared.progress().flushed < ticket;
         self.adopt();
+        if flush_wanted && self.flush.is_none() {
+            self.flush = Some(self.begin_flush(ticket));
+        }
         let waiting_bytes: usize =
             self.rings.iter().map(|ring| ring.consumer.used_bytes()).sum::<usize>()
                 + self.shared.overflow.len() * record::HEADER_BYTES
@@ -264,28 +302,50 @@ impl Writer {
             self.waiting_since = None;
         } else {
             let since = *self.waiting_since.get_or_insert(now);
-            let ripe = waiting_bytes >= BLOCK_BYTES || since + self.shared.limits.linger <= now;
+            let waited = now.saturating_duration_since(since);
+            let ripe = waiting_bytes >= BLOCK_BYTES || waited >= self.shared.limits.linger;
             if !ripe && !flush_wanted {
                 return false;
             }
         }
         self.report_drops(now);
-        if waiting_bytes == 0 && !flush_wanted && self.own.bytes.is_empty() {
-            self.housekeep(now);
-            return false;
+        let pass = if waiting_bytes == 0 && !flush_wanted && self.own.bytes.is_empty() {
+            Pass::Nothing
+        } else {
+            self.pass()
+        };
+        if matches!(pass, Pass::Nothing | Pass::All) {
+            self.waiting_since = None;
         }
-        match self.pass() {
-            Pass::Some => true,
-            Pass::Nothing | Pass::All => {
-                self.waiting_since = None;
-                if flush_wanted {
-                    self.shared.progress().flushed = flush;
-                    self.shared.progressed.notify_all();
-                }
-                self.housekeep(now);
-                true
-            }
-            Pass::Refused => false,
+        if pass != Pass::Refused {
+            self.end_flush();
+            self.housekeep(now);
+        }
+        matches!(pass, Pass::All | Pass::Some)
+    }
+
+    fn begin_flush(&self, ticket: u64) -> Flush {
+        let tail = |ring: &RingState| {
+            (ring.id(), ring.consumer.head() + ring.consumer.used_bytes() as u64)
+        };
+        let overflow_taken = self.overflow_taken + self.shared.overflow.len() as u64;
+        Flush { ticket, tails: self.rings.iter().map(tail).collect(), overflow_taken }
+    }
+
+    /// Tells those who wait for the flush, once everything is in the journal that was logged before
+    /// it. What is logged meanwhile does not hold it up.
+    fn end_flush(&mut self) {
+        let Some(flush) = &self.flush else { return };
+        let passed = |ring: &RingState| {
+            let tail = flush.tails.iter().find(|(id, _)| *id == ring.id());
+            tail.is_none_or(|(_, tail)| ring.consumer.head() >= *tail)
+        };
+        let overflow_passed =
+            self.overflow_taken >= flush.overflow_taken && self.overflow.bytes.is_empty();
+        if overflow_passed && self.rings.iter().all(passed) {
+            self.shared.progress().flushed = flush.ticket;
+            self.shared.progressed.notify_all();
+            self.flush = None;
         }
     }
 
@@ -303,67 +363,75 @@ impl Writer {
             && let Some(record) = self.shared.overflow.pop()
         {
             self.overflow.bytes.extend_from_slice(&record);
+            self.overflow_taken += 1;
         }
     }
 
     fn adopt_ring(&mut self, consumer: Consumer, thread: u32) {
         let shared = Arc::clone(consumer.shared());
-        let id = shared.id();
-        let mut ring = RingState {
-            thread,
-            context: 0,
-            changes: self.context_changes.get(&id).copied().unwrap_or(0),
-            files: self.shared.home.rings_dir().map(|dir| ContextFiles::new(dir, id)),
-            consumer,
-            shared,
-        };
-        // The thread before may have left a context that is not this one's.
-        if ring.changes > 0
-            && let Some(files) = &mut ring.files
-            && let Err(error) = files.store(ring.consumer.head(), &ContextInfo::default())
-        {
-            selflog::warn(&format!("the context beside ring {id}: {error}"));
-        }
-        self.rings.push(ring);
+        let contexts = self.resting.remove(&shared.id()).unwrap_or_else(|| RingContexts {
+            changes: 0,
+            files: self.shared.home.rings_dir().map(|dir| ContextFiles::new(dir, shared.id())),
+        });
+        self.rings.push(RingState { consumer, shared, thread, context: 0, contexts });
     }
 
-    /// One block out of everything the rings hold.
+    /// One block out of everything the rings hold, or of as much as one block takes.
     fn pass(&mut self) -> Pass {
-        let (shares, whole) = self.shares();
-        let all = whole && self.overflow.bytes.len() < BLOCK_BYTES;
+        let apart = self.own.bytes.len() + self.overflow.bytes.len();
+        let mut room = BLOCK_BYTES_MAX.saturating_sub(apart).max(BLOCK_BYTES);
+        loop {
+            let (shares, whole) = self.shares(room);
+            let all = whole && self.overflow.bytes.len() < BLOCK_BYTES;
+            let Some((taken, record_bytes, after)) = self.build(&shares) else {
+                return if all { Pass::Nothing } else { Pass::Some };
+            };
+            if self.buffer.len() > MAX_BLOCK_BYTES && room > 1 {
+                // Many changes of context make many chunks, and those take room as well.
+                room /= 2;
+                continue;
+            }
+            return match self.append(taken, record_bytes, after) {
+                Ok(()) if all => Pass::All,
+                Ok(()) => Pass::Some,
+                Err(error) => {
+                    self.refused(&error);
+                    Pass::Refused
+                }
+            };
+        }
+    }
+
+    /// Builds a block of the first bytes of each ring, `shares` of them. `None` without a record.
+    fn build(&mut self, shares: &[usize]) -> Option<(Vec<Taken>, u64, Anchor)> {
         let mut taken = Vec::with_capacity(self.rings.len());
         let mut chunks = Vec::with_capacity(self.rings.len() + 2);
+        let mut last_context = self.contexts;
+        let live: Vec<u32> = self.rings.iter().map(|ring| ring.context).collect();
         chunks.extend(self.own.chunk(OWN_RING));
         chunks.extend(self.overflow.chunk(OVERFLOW_RING));
         for (at, (ring, len)) in self.rings.iter_mut().zip(shares).enumerate() {
             let (id, thread, context) = (ring.id(), ring.thread, ring.context);
-            let passed_changes = ring.changes;
             let pending = ring.consumer.pending();
             // After the tail: a change that lies before it was counted before.
             let changes = ring.shared.counters()[super::call::CONTEXT_CHANGES];
-            let runs = front(pending.runs, len);
-            if len == 0 {
+            let runs = front(pending.runs, *len);
+            if *len == 0 {
                 continue;
             }
-            let (from, to) = (pending.from, pending.from + len as u64);
+            let (from, to) = (pending.from, pending.from + *len as u64);
             let chunk = ChunkSource { ring: id, thread, context, from, to, runs };
             let mut contexts = Vec::new();
-            if changes == passed_changes {
+            if changes == ring.contexts.changes {
                 chunks.push(chunk);
             } else {
-                for context in split_at_contexts(&chunk, &mut self.contexts, &mut chunks) {
-                    contexts.push(context.0);
-                    let store = |files: &mut ContextFiles| files.store(to, &context.1);
-                    self.definitions.set_context(context.0, context.1.clone());
-                    if let Some(Err(error)) = ring.files.as_mut().map(store) {
-                        selflog::warn(&format!("the context beside ring {id}: {error}"));
-                    }
-                }
+                let number = || next_context(&mut last_context, &live);
+                contexts = split_at_contexts(&chunk, number, &mut chunks);
             }
             taken.push(Taken { ring: at, to, contexts });
         }
         if chunks.is_empty() {
-            return if all { Pass::Nothing } else { Pass::Some };
+            return None;
         }
         // After the rings were read: every site in their records was registered before, and the
         // anchor lies behind their ticks.
@@ -376,20 +444,41 @@ impl Writer {
         let record_bytes: u64 = chunks.iter().map(|chunk| chunk.to - chunk.from).sum();
         let head = EventsHead { source, epoch, sequence, timeline };
         build::events(&mut self.buffer, &head, &chunks);
-        drop(chunks);
+        Some((taken, record_bytes, after))
+    }
 
-        if let Err(error) = self.journal.append_events(&mut self.buffer, &self.definitions) {
-            for context in taken.iter().flat_map(|taken| &taken.contexts) {
-                self.definitions.remove_context(*context);
+    /// Appends the block that was built, and moves the heads behind it.
+    fn append(
+        &mut self,
+        taken: Vec<Taken>,
+        record_bytes: u64,
+        after: Anchor,
+    ) -> Result<(), JournalError> {
+        for Taken { ring, to, contexts } in &taken {
+            for (number, context) in contexts {
+                self.definitions.set_context(*number, context.clone());
             }
-            self.refused(&error);
-            return Pass::Refused;
+            // Ahead of the block: whoever finds the ring knows the context behind it, and by the
+            // other file the one before.
+            let files = self.rings[*ring].contexts.files.as_mut();
+            if let (Some(files), Some((_, context))) = (files, contexts.last())
+                && let Err(error) = files.store(*to, context)
+            {
+                selflog::warn(&format!("the context beside a ring: {error}"));
+            }
         }
-        self.sequence = sequence;
+        let appended = self.journal.append_events(&mut self.buffer, &self.definitions);
+        if appended.is_err() {
+            for (number, _) in taken.iter().flat_map(|taken| &taken.contexts) {
+                self.definitions.remove_context(*number);
+            }
+        }
+        appended?;
+        self.sequence += 1;
         self.before = after;
         self.release(taken);
         self.succeeded(record_bytes);
-        if all { Pass::All } else { Pass::Some }
+        Ok(())
     }
 
     /// How many bytes of each ring the next block takes, and whether that is everything.
@@ -397,7 +486,7 @@ impl Writer {
     /// When the rings hold more than fits, each gets the same room, and the block ends before the
     /// earliest record that finds none: blocks follow one another in time, and no ring waits for
     /// another to be empty.
-    fn shares(&mut self) -> (Vec<usize>, bool) {
+    fn shares(&mut self, room: usize) -> (Vec<usize>, bool) {
         let rings = self.rings.iter_mut();
         let waiting: Vec<usize> = rings
             .map(|ring| {
@@ -405,10 +494,10 @@ impl Writer {
                 (pending.to - pending.from) as usize
             })
             .collect();
-        if waiting.iter().sum::<usize>() <= BLOCK_BYTES_MAX {
+        if waiting.iter().sum::<usize>() <= room {
             return (waiting, true);
         }
-        let room = BLOCK_BYTES_MAX / waiting.iter().filter(|bytes| **bytes > 0).count().max(1);
+        let room = room / waiting.iter().filter(|bytes| **bytes > 0).count().max(1);
         let mut fit = |room, horizon| -> Vec<(usize, Option<u64>)> {
             let rings = self.rings.iter_mut().zip(&waiting);
             rings
@@ -432,15 +521,22 @@ impl Writer {
 
     /// Moves the heads behind what the journal has.
     fn release(&mut self, taken: Vec<Taken>) {
-        self.own.clear();
+        if !self.own.bytes.is_empty() {
+            self.shared.drops.set_reported(&self.reported);
+            self.own.clear();
+        }
         self.overflow.clear();
         for Taken { ring, to, contexts } in taken {
             let ring = &mut self.rings[ring];
             ring.consumer.release(to);
-            ring.changes += contexts.len() as u64;
-            for context in contexts {
-                self.definitions.remove_context(ring.context);
-                ring.context = context;
+            ring.contexts.changes += contexts.len() as u64;
+            if !contexts.is_empty() {
+                ring.contexts.files.as_mut().map(ContextFiles::turn);
+            }
+            for (number, _) in contexts {
+                let before = std::mem::replace(&mut ring.context, number);
+                self.definitions.remove_context(before);
+                self.contexts = number;
             }
         }
     }
@@ -476,9 +572,20 @@ impl Writer {
             let consumer = &mut self.rings[at].consumer;
             if consumer.is_retired() && consumer.pending().from == consumer.pending().to {
                 let ring = self.rings.swap_remove(at);
-                self.context_changes.insert(ring.id(), ring.changes);
                 self.definitions.remove_thread(ring.thread);
                 self.definitions.remove_context(ring.context);
+                let (id, head) = (ring.id(), ring.consumer.head());
+                let mut contexts = ring.contexts;
+                // The next thread does not begin with the context of this one.
+                if ring.context != 0
+                    && let Some(files) = &mut contexts.files
+                {
+                    match files.store(head, &ContextInfo::default()) {
+                        Ok(()) => files.turn(),
+                        Err(error) => selflog::warn(&format!("the context beside a ring: {error}")),
+                    }
+                }
+                self.resting.insert(id, contexts);
                 self.shared.give_back(ring.consumer);
                 self.shared.progress().rings = self.rings.len();
             } else {
@@ -490,10 +597,10 @@ impl Writer {
         {
             let _ = self.shared.pool.push(ring);
         }
+        // Without room new call sites stand in their records.
+        let _ = self.shared.sites.grow_ahead();
         if self.anchored + ANCHOR_EVERY <= now {
             self.store_anchor(now);
-            // Without room the next new call sites stand in their records.
-            let _ = self.shared.sites.grow_ahead();
         }
     }
 
@@ -514,14 +621,19 @@ impl Writer {
         if dropped.total() == 0 || now < self.reported_at + REPORT_EVERY {
             return;
         }
+        self.say_dropped(&DROPPED, &dropped);
+        (self.reported, self.reported_at) = (counts, now);
+    }
+
+    /// Puts a line about dropped events into the log.
+    fn say_dropped(&mut self, definition: &Definition<'_>, dropped: &Dropped) {
         let reasons = dropped.to_string();
         let values = (dropped.total(), (&*reasons, ()));
         let ticks = crate::clock::ticks();
         let limit = self.shared.limits.record_bytes_max;
         let record =
-            capture::encode_record(&DROPPED, None, Level::WARN, None, ticks, limit, values);
+            capture::encode_record(definition, None, Level::WARN, None, ticks, limit, values);
         self.own.bytes.extend(record.unwrap_or_default());
-        (self.reported, self.reported_at) = (counts, now);
     }
 
     /// Sleeps until somebody wakes the writer, `pause` at the most.
@@ -573,18 +685,27 @@ impl Writer {
     }
 }
 
+/// The next number for a context that no ring has. Never 0, and never one of recovery's.
+fn next_context(last: &mut u32, live: &[u32]) -> u32 {
+    loop {
+        *last = if *last >= CONTEXTS_MAX { 1 } else { *last + 1 };
+        if !live.contains(last) {
+            return *last;
+        }
+    }
+}
+
 /// Cuts a chunk where its thread's context changes, numbers the new contexts, and returns them.
 fn split_at_contexts<'a>(
     chunk: &ChunkSource<'a>,
-    last_number: &mut u32,
+    mut next_number: impl FnMut() -> u32,
     chunks: &mut Vec<ChunkSource<'a>>,
 ) -> Vec<(u32, ContextInfo)> {
     let mut contexts = Vec::new();
     let (mut context, mut from) = (chunk.context, chunk.from);
     for stretch in chunk.runs.into_iter().flat_map(context::stretches) {
         if let Some(info) = stretch.context {
-            *last_number += 1;
-            context = *last_number;
+            context = next_number();
             contexts.push((context, info));
         }
         let to = from + stretch.bytes.len() as u64;

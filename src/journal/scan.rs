@@ -59,12 +59,16 @@ impl Scan {
         };
         let paths = segment_paths(dir).map_err(io("list the segments of", dir))?;
         let mut scan = Scan::default();
-        let mut newest = paths.len().saturating_sub(1);
-        while newest > 0 && !has_head(&paths[newest].1) {
-            newest -= 1;
+        // The head of a segment tells the marks of all before it. The last block of a ring whose
+        // head may not have moved yet is in the newest segment that has events.
+        let mut first = paths.len().saturating_sub(1);
+        while first > 0 && !has(&paths[first].1, BlockKind::Segment) {
+            first -= 1;
         }
-        // One more: the last block of a ring may lie at the end of the segment before.
-        for (_, path) in paths.iter().skip(newest.saturating_sub(1)) {
+        while first > 0 && !paths[first..].iter().any(|(_, path)| has(path, BlockKind::Events)) {
+            first -= 1;
+        }
+        for (_, path) in paths.iter().skip(first) {
             scan.blocks(path).map_err(io("read the segment", path))?;
         }
         for (generation, path) in paths {
@@ -153,13 +157,17 @@ fn generation_of(path: &Path) -> Option<u64> {
     u64::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 16)
 }
 
-/// Whether the file begins with a valid block of kind *segment*.
-fn has_head(path: &Path) -> bool {
-    let head = ScannedBlocks::open(path).ok().and_then(|mut blocks| {
-        let block = blocks.next()?.ok()?;
-        Some(block.header.kind == BlockKind::Segment && block.position.offset == 0)
-    });
-    head.unwrap_or(false)
+/// Whether the file has a valid block of this kind; one of kind *segment* only counts in front.
+fn has(path: &Path, kind: BlockKind) -> bool {
+    let Ok(mut blocks) = ScannedBlocks::open(path) else { return false };
+    while let Some(block) = blocks.next() {
+        match block {
+            Ok(block) if block.header.kind == kind => return true,
+            _ if kind == BlockKind::Segment => return false,
+            _ => {}
+        }
+    }
+    false
 }
 
 /// A checked block of a segment file.

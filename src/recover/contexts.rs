@@ -35,7 +35,8 @@ impl ContextFiles {
         ContextFiles { paths: paths(rings_dir, id), turn: 0 }
     }
 
-    /// Stores the context that is in force from `position` on.
+    /// Stores the context that is in force from `position` on, over what was stored since the last
+    /// [`turn`](Self::turn).
     ///
     /// # Errors
     /// When the file cannot be written; the other one stays as it is.
@@ -48,9 +49,12 @@ impl ContextFiles {
         bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
         let file = sys::file::open_private(&self.paths[self.turn])?;
         std::os::unix::fs::FileExt::write_all_at(&file, &bytes, 0)?;
-        file.set_len(bytes.len() as u64)?;
+        file.set_len(bytes.len() as u64)
+    }
+
+    /// Keeps what was stored last: the next context goes into the other file.
+    pub(crate) fn turn(&mut self) {
         self.turn = 1 - self.turn;
-        Ok(())
     }
 }
 
@@ -94,10 +98,13 @@ mod tests {
         let mut files = ContextFiles::new(dir.path(), 3);
         assert_eq!(context_at(dir.path(), 3, 100), ContextInfo::default());
         files.store(10, &context("first")).unwrap();
+        files.turn();
         files.store(50, &context("a second, longer one")).unwrap();
+        files.turn();
         assert_eq!(context_at(dir.path(), 3, 49), context("first"));
         assert_eq!(context_at(dir.path(), 3, 50), context("a second, longer one"));
         files.store(70, &context("3")).unwrap();
+        files.turn();
         assert_eq!(context_at(dir.path(), 3, 60), context("a second, longer one"));
         assert_eq!(context_at(dir.path(), 3, 70), context("3"));
     }
@@ -107,7 +114,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut files = ContextFiles::new(dir.path(), 1);
         files.store(10, &context("first")).unwrap();
+        files.turn();
         files.store(20, &context("second")).unwrap();
+        files.turn();
         let second = dir.path().join("context-1-1");
         let bytes = std::fs::read(&second).unwrap();
         for len in 0..bytes.len() {

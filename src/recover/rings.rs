@@ -16,7 +16,7 @@ use crate::clock::Timeline;
 use crate::context;
 use crate::event::{ContextInfo, SourceInfo, ThreadInfo};
 use crate::journal::{JournalError, JournalWriter};
-use crate::record;
+use crate::record::{self, Damaged, Records};
 use crate::ring::{self, DeadRing};
 use crate::site::FIRST_SITE_ID;
 use crate::sys::lock::FileLock;
@@ -46,6 +46,8 @@ pub enum RecoverError {
     Alive { rings: PathBuf },
     /// The rings were made by another boot of the machine, and are lost.
     Rebooted { rings: PathBuf },
+    /// The rings' directory is not there any more, though nobody drained it.
+    Gone { rings: PathBuf },
     /// The rings' directory cannot be read.
     Io { path: PathBuf, source: io::Error },
     /// The journal does not take the blocks. Nothing was lost; the next start tries again.
@@ -63,6 +65,9 @@ impl fmt::Display for RecoverError {
                 "the machine was restarted: what was still in the rings {} is lost",
                 rings.display()
             ),
+            RecoverError::Gone { rings } => {
+                write!(f, "the rings {} are gone: what was still in them is lost", rings.display())
+            }
             RecoverError::Io { path, .. } => write!(f, "cannot read {}", path.display()),
             RecoverError::Journal(_) => write!(f, "cannot append recovered events to the journal"),
         }
@@ -97,7 +102,7 @@ pub fn drain(
         return Err(RecoverError::Rebooted { rings: rings_dir.clone() });
     }
     if !rings_dir.exists() {
-        return Ok(Recovered::default());
+        return Err(RecoverError::Gone { rings: rings_dir.clone() });
     }
     let io = |path: &Path| {
         let path = path.to_owned();
@@ -112,39 +117,16 @@ pub fn drain(
     let rings = read_rings(rings_dir, &mut recovered.unreadable).map_err(io(rings_dir))?;
     recovered.drops = words::read_dead(&rings_dir.join("drops")).unwrap_or_default();
     let has_records = |ring: &&DeadRing| ring_end(ring.id) < ring.tail;
-    if rings.values().any(|ring| has_records(&ring)) {
-        let facts = ProcessFile::read_dead(rings_dir).map_err(io(rings_dir))?;
-        let mut definitions = Definitions::new(SourceInfo {
-            source: manifest.source,
-            epoch: manifest.epoch,
-            pid: facts.pid,
-            service: facts.service.into(),
-            host: facts.host.into(),
-        });
-        for (slot, definition) in
-            table::read_dead(&rings_dir.join("sites")).map_err(io(rings_dir))?
-        {
-            definitions.set_site(slot + FIRST_SITE_ID, &definition);
+    let rings: Vec<_> = rings.values().filter(has_records).collect();
+    if !rings.is_empty() {
+        match Blocks::begin(writer, manifest, rings_dir) {
+            Ok(mut blocks) => {
+                recovered.record_bytes =
+                    blocks.append(&rings, ring_end, &mut recovered.unreadable)?;
+            }
+            // Without names and times the records mean nothing; they stay for whoever can mend it.
+            Err(error) => recovered.unreadable.push(error.to_string()),
         }
-        let timeline = Timeline {
-            before: facts.anchor,
-            after: facts.anchor,
-            nanos_per_tick: facts.nanos_per_tick,
-        };
-        let mut blocks = Blocks {
-            head: EventsHead {
-                source: manifest.source,
-                epoch: manifest.epoch,
-                sequence: writer.marks().get(manifest.source, manifest.epoch),
-                timeline,
-            },
-            definitions,
-            writer,
-            buffer: AlignedVec::new(),
-            contexts: FIRST_CONTEXT,
-        };
-        let rings: Vec<_> = rings.values().filter(has_records).collect();
-        recovered.record_bytes = blocks.append(&rings, rings_dir, ring_end)?;
     }
     if recovered.unreadable.is_empty() {
         remove_rings(rings_dir).map_err(io(rings_dir))?;
@@ -154,6 +136,7 @@ pub fn drain(
 
 /// The blocks that recovered records become.
 struct Blocks<'a> {
+    rings_dir: &'a Path,
     /// That of the last block.
     head: EventsHead,
     definitions: Definitions,
@@ -162,14 +145,36 @@ struct Blocks<'a> {
     contexts: u32,
 }
 
-impl Blocks<'_> {
+impl<'a> Blocks<'a> {
+    /// Reads what lies beside the rings: who logged, when, and from where.
+    fn begin(
+        writer: &'a mut JournalWriter,
+        manifest: &Manifest,
+        rings_dir: &'a Path,
+    ) -> io::Result<Blocks<'a>> {
+        let (source, epoch) = (manifest.source, manifest.epoch);
+        let facts = ProcessFile::read_dead(rings_dir)?;
+        let (service, host) = (facts.service.into(), facts.host.into());
+        let info = SourceInfo { source, epoch, pid: facts.pid, service, host };
+        let mut definitions = Definitions::new(info);
+        for (slot, definition) in table::read_dead(&rings_dir.join("sites"))? {
+            definitions.set_site(slot + FIRST_SITE_ID, &definition);
+        }
+        let (before, after) = (facts.anchor, facts.anchor);
+        let timeline = Timeline { before, after, nanos_per_tick: facts.nanos_per_tick };
+        let head =
+            EventsHead { source, epoch, sequence: writer.marks().get(source, epoch), timeline };
+        let (buffer, contexts) = (AlignedVec::new(), FIRST_CONTEXT);
+        Ok(Blocks { rings_dir, head, definitions, writer, buffer, contexts })
+    }
+
     /// Appends what the rings hold beyond the journal, as few blocks as may be, so that readers
-    /// merge the rings by time.
+    /// merge the rings by time. What is damaged stays in its ring, and is told.
     fn append(
         &mut self,
         rings: &[&DeadRing],
-        rings_dir: &Path,
         ring_end: impl Fn(u32) -> u64,
+        unreadable: &mut Vec<String>,
     ) -> Result<u64, RecoverError> {
         let (mut chunks, mut chunk_bytes, mut record_bytes) = (Vec::new(), 0, 0);
         for ring in rings {
@@ -178,8 +183,10 @@ impl Blocks<'_> {
             let (os_id, name) = (u64::from(ring.os_thread_id), ring.thread_name.as_str().into());
             self.definitions.set_thread(thread, ThreadInfo { os_id, name });
             let mut from = ring_end(ring.id).max(ring.head);
-            let mut context = self.context(context_at(rings_dir, ring.id, from));
-            for stretch in context::stretches(ring::bytes_from(ring, from)) {
+            let mut context = self.context(context_at(self.rings_dir, ring.id, from));
+            let (whole, damage) = undamaged(ring::bytes_from(ring, from));
+            unreadable.extend(damage.map(|damage| format!("ring {}: {damage}", ring.id)));
+            for stretch in context::stretches(whole) {
                 if let Some(info) = stretch.context {
                     context = self.context(info);
                 }
@@ -217,9 +224,23 @@ impl Blocks<'_> {
         }
         self.head.sequence += 1;
         build::events(&mut self.buffer, &self.head, chunks);
-        chunks.clear();
         let appended = self.writer.append_events(&mut self.buffer, &self.definitions);
-        appended.map(|_| ()).map_err(RecoverError::Journal)
+        appended.map_err(RecoverError::Journal)?;
+        // As a living writer does: whoever recovers after a crash in here finds the heads behind
+        // all blocks but the last one, which is in the newest segment that has blocks.
+        for ChunkSource { ring, to, .. } in chunks.drain(..) {
+            let path = self.rings_dir.join(format!("ring-{ring}"));
+            ring::move_head(&path, to).map_err(|source| RecoverError::Io { path, source })?;
+        }
+        Ok(())
+    }
+}
+
+/// The records before the first damaged one, and what is wrong with that.
+fn undamaged(bytes: &[u8]) -> (&[u8], Option<Damaged>) {
+    match Records::new(bytes).find_map(Result::err) {
+        Some(damage) => (&bytes[..damage.offset], Some(damage)),
+        None => (bytes, None),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The ring of a dead process, read from its file.
 
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::memory::{
@@ -64,6 +65,16 @@ pub(crate) fn read_dead(path: &Path) -> io::Result<DeadRing> {
         counters: std::array::from_fn(|reason| word_at(&header, COUNTERS_AT + 8 * reason)),
         bytes,
     })
+}
+
+/// Moves the head in the file at `path`, whose process is dead: everything before `head` is in the
+/// journal.
+///
+/// # Errors
+/// The system's.
+pub(crate) fn move_head(path: &Path, head: u64) -> io::Result<()> {
+    let file = crate::sys::file::open_private(path)?;
+    file.write_all_at(&head.to_le_bytes(), HEAD_AT as u64)
 }
 
 /// The bytes of `ring` from `position` on; all of them for a position before the head, none for

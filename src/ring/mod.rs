@@ -62,7 +62,7 @@ use crate::sync::{Arc, AtomicBool, Ordering, full_fence};
 use memory::Memory;
 
 pub(crate) use consumer::Consumer;
-pub(crate) use dead::{DeadRing, bytes_from, read_dead};
+pub(crate) use dead::{DeadRing, bytes_from, move_head, read_dead};
 pub(crate) use memory::COUNTERS;
 pub(crate) use producer::{Producer, Refresh};
 
