@@ -64,7 +64,8 @@ pub enum WaitStrategy {
     Spin,
     /// It sleeps this long between two looks.
     Sleep(Duration),
-    /// There is no writer thread: the host calls [`Guard::poll`].
+    /// There is no writer thread: the host calls [`Guard::poll`]. The thread that polls makes the
+    /// room: where it logs itself, choose an [`OverflowPolicy`] that does not wait for ever.
     Manual,
 }
 
