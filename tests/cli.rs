@@ -1,5 +1,7 @@
 //! `rollway cat`, and what the command says when it is used wrongly.
 
+mod support;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
@@ -9,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rollway::cli::{Exit, run};
+use support::child;
 
 /// What a command printed, and how it ended.
 #[derive(Debug)]
@@ -108,6 +111,35 @@ fn the_journal_of_a_running_process_can_be_read() {
     let ran = ran(["cat", "--pattern", "%m%n", text(dir.path())]);
     assert_eq!((ran.exit, ran.out.lines().count(), &*ran.err), (Exit::Ok, 100, ""));
     drop(guard);
+}
+
+#[test]
+fn what_waits_in_the_rings_of_a_killed_process_is_told_and_shown_after_the_next_start() {
+    const JOURNAL: &str = "ROLLWAY_TEST_JOURNAL";
+    if child::part().is_some() {
+        let guard = rollway::builder()
+            .wait(rollway::WaitStrategy::Manual)
+            .journal_dir(child::variable(JOURNAL))
+            .start()
+            .unwrap();
+        for n in 0..3 {
+            rollway::info!(logger: guard.logger(), "event {n}");
+        }
+        std::process::abort();
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let test = "what_waits_in_the_rings_of_a_killed_process_is_told_and_shown_after_the_next_start";
+    let mut killed = child::command(test, "killed");
+    killed.env(JOURNAL, dir.path()).stderr(Stdio::null()).status().unwrap();
+    let cat = || ran(["cat", "--pattern", "%m%n", text(dir.path())]);
+    let before = cat();
+    assert_eq!((before.exit, &*before.out), (Exit::Ok, ""));
+    assert!(before.err.contains("of a killed process wait in"), "{}", before.err);
+
+    drop(rollway::builder().journal_dir(dir.path()).start().unwrap());
+    let after = cat();
+    let all = "event 0\nevent 1\nevent 2\n";
+    assert_eq!((after.exit, &*after.out, &*after.err), (Exit::Ok, all, ""));
 }
 
 #[test]

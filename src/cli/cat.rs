@@ -7,6 +7,7 @@ use super::args::CatArgs;
 use super::exit::{Exit, Failure};
 use super::index::JournalIndex;
 use super::merge::{Filter, Loss, Merge};
+use super::waiting;
 use crate::layout::{Json, Layout, Pattern};
 
 /// Text is written in pieces of about this size.
@@ -51,6 +52,12 @@ pub(super) fn run(
         }
     }
     out.flush().map_err(Failure::of_output)?;
+    for waiting in args.paths.iter().filter_map(|path| waiting::beside(path)) {
+        let (bytes, rings) = (waiting.bytes, waiting.rings.display());
+        teller.note(&format!(
+            "{bytes} bytes of events of a killed process wait in {rings}; they are shown once its service has started again"
+        ));
+    }
     match teller.end() {
         0 => Ok(Exit::Ok),
         _ if merge.totals.readable == 0 => Ok(Exit::Damaged),
@@ -90,6 +97,11 @@ impl Teller<'_> {
                 let _ = writeln!(self.err, "rollway: {loss}");
             }
         }
+    }
+
+    /// Says what is no loss.
+    fn note(&mut self, what: &str) {
+        let _ = writeln!(self.err, "rollway: {what}");
     }
 
     /// How many losses there were.
