@@ -1,5 +1,8 @@
 //! `rollway demo`, the first command of the README.
 
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -37,5 +40,33 @@ fn the_demo_tells_its_result_to_people_too() {
     assert_eq!(output.status.code(), Some(0), "{err}");
     for word in ["emitted", "delivered", "lost", "duplicated", "events/s", "ns per call", "p99.9"] {
         assert!(out.contains(word), "{word} is missing in {out}");
+    }
+}
+
+#[test]
+fn an_interrupted_demo_leaves_nothing_behind() {
+    let places = tempfile::tempdir().unwrap();
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_rollway"))
+        .args(["demo", "--events", "1000000000"])
+        .env("TMPDIR", places.path())
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = BufReader::new(demo.stderr.take().unwrap());
+    let pid = demo.id();
+    for line in said.lines().map_while(Result::ok) {
+        if line.contains("at full speed") {
+            let demo = rustix::process::Pid::from_child(&demo);
+            rustix::process::kill_process(demo, rustix::process::Signal::INT).unwrap();
+        }
+    }
+    assert_eq!(demo.wait().unwrap().code(), Some(74));
+    let name = format!("rollway-demo-{pid}-");
+    for place in [places.path(), Path::new("/dev/shm")] {
+        for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+            let found = entry.file_name().to_string_lossy().into_owned();
+            assert!(!found.starts_with(&name), "{found} is left in {}", place.display());
+        }
     }
 }

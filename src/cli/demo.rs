@@ -14,6 +14,7 @@ use super::args::DemoArgs;
 use super::demo_ledger::{Author, Balance, Books};
 use super::demo_worker::{self, BATCHES, CALLS_PER_BATCH, THREADS, ledger_path, times_path};
 use super::exit::{Exit, Failure};
+use super::signals::Signals;
 use crate::appender::File;
 use crate::journal::JournalOptions;
 use crate::layout::Pattern;
@@ -38,6 +39,8 @@ pub(super) fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<Exit, Failure> {
+    // An interrupted demo cleans up, too.
+    let signals = Signals::listen().map_err(failed("wait for signals"))?;
     let limit = LIMIT + Duration::from_secs(args.events / EVENTS_PER_SECOND_MIN);
     let dir = TemporaryDir::new(&std::env::temp_dir()).map_err(failed("make a directory"))?;
     let shm = Some(Path::new(SHM)).filter(|shm| shm.is_dir()).unwrap_or(&dir.path);
@@ -59,6 +62,7 @@ pub(super) fn run(
         ledgers: &ledgers.path,
         books: Books::default(),
         deadline: Instant::now() + limit,
+        signals,
         progress: Progress::new(args.events, err),
     };
 
@@ -106,6 +110,7 @@ struct Story<'a> {
     ledgers: &'a Path,
     books: Books,
     deadline: Instant,
+    signals: Signals,
     progress: Progress<'a>,
 }
 
@@ -185,7 +190,13 @@ impl Story<'_> {
 
     fn wait_for_end(&mut self, mut worker: Worker) -> Result<(), Failure> {
         self.wait_for(&worker, "done")?;
-        let status = worker.child.wait().map_err(failed("wait for a worker"))?;
+        let status = loop {
+            match worker.child.try_wait().map_err(failed("wait for a worker"))? {
+                Some(status) => break status,
+                None => self.check_time()?,
+            }
+            std::thread::sleep(LOOK);
+        };
         if !status.success() {
             let number = worker.number;
             return Err(Failure::new(
@@ -250,6 +261,9 @@ impl Story<'_> {
     }
 
     fn check_time(&self) -> Result<(), Failure> {
+        if self.signals.came() {
+            return Err(Failure::new(Exit::Io, "demo: interrupted"));
+        }
         if Instant::now() < self.deadline {
             return Ok(());
         }

@@ -59,6 +59,8 @@ pub(super) fn run(args: &DemoWorkerArgs, out: &mut dyn Write) -> Result<Exit, Fa
     let guard = builder()
         .service(format!("demo-worker-{}", args.worker))
         .journal_dir(args.dir.join(format!("worker-{}", args.worker)))
+        // Not where services have theirs: whatever happens, they go with the demo's own files.
+        .rings_dir(args.ledgers.join("rings"))
         .appender("master", Forwarder::new(&*args.to))
         .init()
         .map_err(|error| failure_of_start(&error))?;

@@ -2,14 +2,13 @@
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::args::MasterArgs;
 use super::exit::{Exit, Failure};
+use super::signals::Signals;
 use crate::appender::{Open, OpenError, Opened, Place};
 use crate::config::{AppenderPlan, Config, Destination, LayoutPlan};
 use crate::journal::JournalOptions;
@@ -137,43 +136,5 @@ impl Open for Planned {
 
     fn is_mandatory(&self) -> bool {
         self.0.is_mandatory()
-    }
-}
-
-/// SIGINT and SIGTERM. The first ends the wait, the second the process.
-struct Signals {
-    first: Receiver<()>,
-}
-
-impl Signals {
-    fn listen() -> io::Result<Signals> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-        let (mut interrupt, mut terminate) = {
-            let _inside = runtime.enter();
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
-        };
-        let (sender, first) = mpsc::channel();
-        std::thread::Builder::new().name("rollway-signals".to_owned()).spawn(move || {
-            runtime.block_on(async {
-                either(&mut interrupt, &mut terminate).await;
-                // Who waits for it may have ended by itself.
-                let _ = sender.send(());
-                either(&mut interrupt, &mut terminate).await;
-                std::process::exit(Exit::Loss.code().into());
-            })
-        })?;
-        Ok(Signals { first })
-    }
-
-    fn wait(&self) {
-        // The thread does not end before it has sent.
-        let _ = self.first.recv();
-    }
-}
-
-async fn either(interrupt: &mut Signal, terminate: &mut Signal) {
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
     }
 }

@@ -14,6 +14,7 @@ mod lines;
 mod master;
 mod merge;
 mod send;
+mod signals;
 mod waiting;
 mod when;
 
