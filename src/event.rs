@@ -42,7 +42,11 @@ impl<'a> Event<'a> {
 
     /// The key-values, in the order of the call.
     pub fn pairs(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + use<'a> {
-        self.named_values().skip(self.site.template.slots())
+        let slots = self.site.template.slots();
+        // Most events have none: then the template's values need not be decoded to pass over them.
+        let none = self.site.names.len() <= slots;
+        let event = if none { Event { values: Values::NONE, ..*self } } else { *self };
+        event.named_values().skip(slots)
     }
 
     fn named_values(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + use<'a> {
