@@ -352,6 +352,7 @@ impl Builder {
                 .map_err(resource("the thread of an appender"))?;
             shared.outlets().push(Arc::new(outlet));
         }
+        journal.keep_to_bound();
         let writer = Writer::new(
             Arc::clone(&shared),
             past.writer,
@@ -364,6 +365,8 @@ impl Builder {
             recover::sweep(base, past.source, rings_dir.as_deref());
         });
         let logger = Logger { shared: Arc::clone(&shared) };
+        // Dropped on an error below, which ends everything that runs.
+        let guard = Guard { logger, running: Some(running) };
         if as_process_logger {
             site::set_define_hook(hooks::define);
             *PROCESS.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shared));
@@ -372,7 +375,7 @@ impl Builder {
             shared.define_known_sites().map_err(resource("the table of call sites"))?;
             site::set_process_level(self.level);
         }
-        Ok(Guard { logger, running: Some(running) })
+        Ok(guard)
     }
 }
 

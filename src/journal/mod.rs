@@ -11,6 +11,7 @@
 //! 3. Each segment is self-contained: it begins with a snapshot of the marks, and define blocks
 //!    precede the first use of what they define.
 //! 4. A segment goes only when every mandatory cursor is past it, and only when the room is needed.
+//!    Until [`Journal::keep_to_bound`] says that all cursors are registered, none goes.
 
 mod cursor;
 mod reader;
@@ -141,6 +142,8 @@ struct State {
     cursors: Vec<Arc<CursorState>>,
     /// No block will come any more.
     closed: bool,
+    /// The oldest segments make room: whoever holds some is registered.
+    is_bounded: bool,
 }
 
 /// How far one appender is, as the journal sees it.
@@ -175,11 +178,15 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Io`] when the first segment cannot be mapped.
     pub fn in_memory(options: JournalOptions) -> Result<(Journal, JournalWriter), JournalError> {
-        Self::start(JournalOptions { dir: None, ..options }, Scan::default())
+        let started = Self::start(JournalOptions { dir: None, ..options }, Scan::default())?;
+        // Without a past there is nothing that somebody could hold before registering.
+        started.0.keep_to_bound();
+        Ok(started)
     }
 
     /// Continues the journal in a directory that was scanned before. A new segment is begun: what a
-    /// dead owner left half written stays behind it.
+    /// dead owner left half written stays behind it. The journal may exceed its bound until
+    /// [`Journal::keep_to_bound`] is called.
     ///
     /// The caller holds the directory's lock.
     ///
@@ -234,6 +241,12 @@ impl Journal {
         let cursor = Arc::new(CursorState { name, mandatory, settled });
         self.state().cursors.push(Arc::clone(&cursor));
         Cursor { state: cursor }
+    }
+
+    /// Lets the oldest segments make room from now on. To be called once every appender that may hold
+    /// some of them is registered.
+    pub fn keep_to_bound(&self) {
+        self.state().is_bounded = true;
     }
 
     /// A reader that stands at `position`, or at the oldest block if that is later.

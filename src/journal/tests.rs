@@ -130,6 +130,33 @@ fn a_mandatory_cursor_holds_its_segment_and_the_journal_gets_full() {
 }
 
 #[test]
+fn a_start_removes_nothing_before_the_appenders_are_registered() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = JournalOptions::directory(dir.path()).max_bytes(32 << 20);
+    let reopen = || {
+        let scan = Scan::of_directory(dir.path()).unwrap();
+        Journal::in_directory(options.clone(), scan).unwrap()
+    };
+    let mut source = Source::new();
+    let full = |result| matches!(result, Err(JournalError::Full { .. }));
+    for _ in 0..3 {
+        let (journal, mut writer) = reopen();
+        assert_eq!(journal.start_position().generation, 1);
+        let _cursor = journal.register("slow", true, journal.start_position());
+        journal.keep_to_bound();
+        while !full(source.append(&mut writer, source.sequence, FILLER).map(|_| ())) {}
+    }
+    let (journal, mut writer) = reopen();
+    assert_eq!(numbers(&journal, Position::default()), (0..source.sequence).collect::<Vec<_>>());
+    // Once nobody holds them, the bound is kept again.
+    journal.keep_to_bound();
+    for _ in 0..200 {
+        source.append(&mut writer, source.sequence, FILLER).unwrap();
+    }
+    assert!(journal.bytes() <= 32 << 20, "{}", journal.bytes());
+}
+
+#[test]
 fn an_optional_reader_is_overtaken_and_the_loss_is_counted() {
     let options = JournalOptions::memory().max_bytes(32 << 20);
     let (journal, mut writer) = Journal::in_memory(options).unwrap();
@@ -167,6 +194,7 @@ fn each_segment_alone_says_everything_about_its_events() {
     let dir = tempfile::tempdir().unwrap();
     let options = JournalOptions::directory(dir.path()).max_bytes(64 << 20);
     let (journal, mut writer) = Journal::in_directory(options, Scan::default()).unwrap();
+    journal.keep_to_bound();
     let mut source = Source::new();
     for number in 0..600 {
         source.append(&mut writer, number, FILLER).unwrap();

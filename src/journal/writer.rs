@@ -319,10 +319,13 @@ impl JournalWriter {
         Ok((Target::Memory(writer), Segment::in_memory(generation, reader)))
     }
 
-    /// Removes the oldest segments until one more fits.
+    /// Removes the oldest segments until one more fits; none before all cursors are registered.
     fn make_room(&mut self) -> Result<(), JournalError> {
         let options = &self.journal.shared.options;
         let mut state = self.journal.state();
+        if !state.is_bounded {
+            return Ok(());
+        }
         state.cursors.retain(|cursor| lock(&cursor.settled).generation != u64::MAX);
         while (state.segments.len() as u64 + 1) * options.segment_bytes > options.max_bytes {
             if let Some(holder) = state.holder() {

@@ -417,6 +417,7 @@ fn open_outlets(
             .map_err(|source| MasterError::Resources { what: "an appender's thread", source })?;
         outlets.push(outlet);
     }
+    journal.keep_to_bound();
     Ok(outlets)
 }
 
