@@ -1,9 +1,11 @@
 //! One appender and the thread that runs it.
 //!
-//! An outlet reads the journal at its appender's pace. What the appender does not take is offered
-//! again, from its settled position on, after a pause that grows from 50 ms to 5 s.
+//! An outlet reads the journal at its appender's pace. What the appender does not take, or the
+//! operating system does not let us read, is tried again, from the appender's settled position on,
+//! after a pause that grows from 50 ms to 5 s.
 
 use std::cell::Cell;
+use std::error::Error;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::appender::{AppendError, Appender, Batch, Counts, Opened, OutletSide};
 use crate::engine::selflog;
-use crate::journal::{Cursor, Journal, Position, Reader};
+use crate::journal::{Cursor, Journal, Position, ReadError, Reader};
 
 /// The first pause after a failure, doubled with each further one.
 const RETRY_MIN: Duration = Duration::from_millis(50);
@@ -297,7 +299,7 @@ impl Run {
                 Ok(Progress::Damaged) => self.side.shared.state().damaged += 1,
                 Ok(Progress::AtEnd) if self.side.is_stopping() => break,
                 Ok(Progress::AtEnd) => self.idle(),
-                Err(error) => self.failed(&error),
+                Err(error) => self.failed(&*error),
             }
             if self.past_deadline() {
                 break;
@@ -311,11 +313,12 @@ impl Run {
     }
 
     /// Hands one block to the appender.
-    fn step(&mut self) -> Result<Progress, AppendError> {
+    fn step(&mut self) -> Result<Progress, Box<dyn Error>> {
         let block = match self.reader.next() {
             Ok(Some(block)) => block,
             Ok(None) => return Ok(Progress::AtEnd),
-            Err(error) => {
+            Err(error @ ReadError::Io { .. }) => return Err(error.into()),
+            Err(error @ ReadError::Damaged { .. }) => {
                 let name = &self.side.shared.name;
                 selflog::warn(&format!("appender `{name}` passes over {}", selflog::chain(&error)));
                 return Ok(Progress::Damaged);
@@ -331,7 +334,7 @@ impl Run {
                 self.side.shared.state().oversized += block.events.count();
                 Ok(Progress::Appended(Counts::default()))
             }
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -380,7 +383,7 @@ impl Run {
     }
 
     /// Counts the failure, pauses, and goes back to the settled position.
-    fn failed(&mut self, error: &AppendError) {
+    fn failed(&mut self, error: &dyn Error) {
         self.side.failed(&selflog::chain(error));
         self.side.pause(self.retry);
         self.retry = (self.retry * 2).min(RETRY_MAX);
@@ -400,5 +403,76 @@ impl Drop for Ended {
     fn drop(&mut self) {
         self.0.state().ended = true;
         self.0.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::shutdown::events_behind;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// Takes everything.
+    struct Taking {
+        settled: Position,
+    }
+
+    impl Appender for Taking {
+        fn append(&mut self, batch: &Batch<'_>) -> Result<(), AppendError> {
+            batch.for_each(|_| {});
+            self.settled = batch.next();
+            Ok(())
+        }
+
+        fn settled(&self) -> Position {
+            self.settled
+        }
+
+        fn flush(&mut self, _deadline: Instant) -> Result<(), AppendError> {
+            Ok(())
+        }
+    }
+
+    fn spawn(journal: &Journal) -> Outlet {
+        let settled = journal.start_position();
+        let appender = Opened::Events(Box::new(Taking { settled }));
+        Outlet::spawn(journal, "taking", true, appender).unwrap()
+    }
+
+    fn wait_until(reached: impl Fn() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !reached() {
+            assert!(Instant::now() < deadline, "not within {PATIENCE:?}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_for_a_while_is_delivered_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::with_three_events(dir.path());
+        journal.set_readable(false);
+        let outlet = spawn(&journal);
+        wait_until(|| outlet.stats().failing.is_some_and(|why| why.contains("cannot read")));
+        journal.set_readable(true);
+        assert!(outlet.wait_settled(journal.end(), Instant::now() + PATIENCE));
+        outlet.stop(Instant::now() + PATIENCE);
+        let stats = outlet.join(Instant::now() + PATIENCE);
+        assert_eq!((stats.delivered, stats.damaged, stats.failing), (3, 0, None));
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_read_holds_up_no_shutdown() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::with_three_events(dir.path());
+        assert_eq!(events_behind(&journal, journal.start_position()), 3);
+        journal.set_readable(false);
+        let outlet = spawn(&journal);
+        outlet.stop(Instant::now() + Duration::from_millis(100));
+        let stats = outlet.join(Instant::now() + PATIENCE);
+        assert!(outlet.shared.state().ended);
+        assert_eq!((stats.delivered, stats.settled), (0, journal.start_position()));
+        assert_eq!(events_behind(&journal, stats.settled), 0);
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::drops::Dropped;
 use super::writer::Writer;
 use super::{PROCESS, PROCESS_NUMBER, Shared, WaitStrategy, call, selflog};
-use crate::journal::{Journal, Position};
+use crate::journal::{Journal, Position, ReadError};
 use crate::level::LevelFilter;
 use crate::site;
 
@@ -152,7 +152,8 @@ fn stop_producers(shared: &Shared) {
     shared.level.store(LevelFilter::OFF.lowest_number(), Ordering::Relaxed);
 }
 
-/// Events between a position and the end of the journal.
+/// Events between a position and the end of the journal, or the first place that the operating system
+/// does not let us read.
 pub(crate) fn events_behind(journal: &Journal, position: Position) -> u64 {
     if position >= journal.end() {
         return 0;
@@ -162,8 +163,8 @@ pub(crate) fn events_behind(journal: &Journal, position: Position) -> u64 {
     loop {
         match reader.next() {
             Ok(Some(block)) => events += block.events.count(),
-            Ok(None) => return events,
-            Err(_) => {}
+            Ok(None) | Err(ReadError::Io { .. }) => return events,
+            Err(ReadError::Damaged { .. }) => {}
         }
     }
 }

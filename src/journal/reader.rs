@@ -18,6 +18,8 @@ pub struct Reader {
     journal: Journal,
     segment: Option<Arc<Segment>>,
     position: Position,
+    /// Blocks before it are read for their definitions only.
+    from: Position,
     buffer: AlignedVec,
     dictionary: Dictionary,
     overtaken_segments: u64,
@@ -48,13 +50,14 @@ pub struct RawBlock<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Why a place of the journal could not be read. The reader stands behind it.
+/// Why a place of the journal could not be read.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "field names say it")]
 pub enum ReadError {
-    /// The bytes are not what was written.
+    /// The bytes are not what was written. The reader stands behind them and can go on.
     Damaged { position: Position, source: BlockError },
-    /// The operating system refused.
+    /// The operating system refused. The reader stays where it is and can try again; it may fail
+    /// for ever.
     Io { position: Position, source: std::io::Error },
 }
 
@@ -90,6 +93,7 @@ impl Reader {
             journal,
             segment: None,
             position: Position::default(),
+            from: Position::default(),
             buffer: AlignedVec::new(),
             dictionary: Dictionary::new(),
             overtaken_segments: 0,
@@ -100,7 +104,7 @@ impl Reader {
 
     /// The position of the next block.
     pub fn position(&self) -> Position {
-        self.position
+        self.position.max(self.from)
     }
 
     /// Segments that went before this reader reached them.
@@ -108,50 +112,48 @@ impl Reader {
         self.overtaken_segments
     }
 
-    /// Moves to the block at `position`, or to the first one behind it. The definitions of its
-    /// segment are read again up to there.
+    /// Moves to the block at `position`, or to the first one behind it. Reads nothing yet: the
+    /// definitions of its segment are read again with the next block.
     pub fn seek(&mut self, position: Position) {
         let state = self.journal.state();
         let segment =
             state.segments.iter().find(|segment| segment.generation() >= position.generation);
         self.segment = segment.cloned();
         drop(state);
-        let generation =
-            self.segment.as_ref().map_or(position.generation, |segment| segment.generation());
+        let found = self.segment.as_ref().map(|segment| segment.generation());
+        let is_there = found == Some(position.generation);
+        let generation = found.unwrap_or(position.generation);
         self.position = Position { generation, ..Position::default() };
+        self.from = if is_there { Position { index: 0, ..position } } else { self.position };
         self.dictionary.begin_segment();
-        if generation == position.generation {
-            while self.position < (Position { index: 0, ..position }) {
-                match self.step() {
-                    Ok(Step::Block(header)) => {
-                        // Damage is told to whoever reads on from here.
-                        let _ = self.pass(&header);
-                    }
-                    Ok(Step::Passed) | Err(_) => {}
-                    Ok(Step::End) => break,
-                }
-            }
-        }
     }
 
     /// The next events block, `None` at the end of the journal.
     ///
     /// # Errors
-    /// [`ReadError`] for damage; the reader stands behind it and can go on.
+    /// [`ReadError`], whose variant says where the reader stands.
     #[allow(clippy::should_implement_trait, reason = "a block borrows from the reader")]
     pub fn next(&mut self) -> Result<Option<Block<'_>>, ReadError> {
         let header = loop {
-            match self.step()? {
-                Step::Block(header) if header.kind == BlockKind::Events => break header,
-                Step::Block(header) => self.pass(&header)?,
-                Step::Passed => {}
-                Step::End => return Ok(None),
+            let is_before = self.position < self.from;
+            let passed = match self.step() {
+                Ok(Step::Block(header)) if header.kind == BlockKind::Events && !is_before => {
+                    break header;
+                }
+                Ok(Step::Block(header)) => self.pass(&header),
+                Ok(Step::Passed) => Ok(()),
+                Ok(Step::End) => return Ok(None),
+                Err(error) => Err(error),
+            };
+            match passed {
+                // It was told to whoever came by here.
+                Err(ReadError::Damaged { .. }) if is_before => {}
+                passed => passed?,
             }
         };
         let (position, next) = (self.position, self.behind(&header));
-        self.position = next;
         let Some(segment) = &self.segment else { return Ok(None) };
-        let bytes = read(segment, position, &header, &mut self.buffer)?;
+        let bytes = read(segment, &mut self.position, &header, &mut self.buffer)?;
         let events = EventsBlock::open(header, bytes)
             .map_err(|source| ReadError::Damaged { position, source })?;
         Ok(Some(Block { position, next, events, dictionary: &self.dictionary, bytes }))
@@ -169,16 +171,19 @@ impl Reader {
     ) -> Result<Option<RawBlock<'_>>, ReadError> {
         let header = loop {
             match self.step()? {
-                Step::Block(header) if wanted(self.position, &header) => break header,
+                Step::Block(header)
+                    if self.position >= self.from && wanted(self.position, &header) =>
+                {
+                    break header;
+                }
                 Step::Block(header) => self.position = self.behind(&header),
                 Step::Passed => {}
                 Step::End => return Ok(None),
             }
         };
         let position = self.position;
-        self.position = self.behind(&header);
         let Some(segment) = &self.segment else { return Ok(None) };
-        let bytes = read(segment, position, &header, &mut self.buffer)?;
+        let bytes = read(segment, &mut self.position, &header, &mut self.buffer)?;
         Ok(Some(RawBlock { position, header, bytes }))
     }
 
@@ -214,12 +219,12 @@ impl Reader {
     /// Moves behind the block at the position, and takes it in if it is a define block.
     fn pass(&mut self, header: &BlockHeader) -> Result<(), ReadError> {
         let position = self.position;
-        self.position = self.behind(header);
         let Some(segment) = &self.segment else { return Ok(()) };
         if header.kind != BlockKind::Define {
+            self.position = self.behind(header);
             return Ok(());
         }
-        let bytes = read(segment, position, header, &mut self.buffer)?;
+        let bytes = read(segment, &mut self.position, header, &mut self.buffer)?;
         let body = bytes.get(HEADER_BYTES..).unwrap_or(&[]);
         let defined = self.dictionary.define(header, body);
         defined.map_err(|source| ReadError::Damaged { position, source })
@@ -245,23 +250,27 @@ impl Reader {
             self.overtaken_segments += skipped;
         }
         self.position = Position { generation: next.generation(), ..Position::default() };
+        self.from = self.position;
         self.segment = Some(next);
         self.dictionary.begin_segment();
     }
 }
 
-/// The block at `position`, its checksum compared if it comes from a file.
+/// The block at `position`, its checksum compared if it comes from a file. The position moves behind
+/// it, damaged or not, unless the operating system refused.
 fn read<'a>(
     segment: &'a Segment,
-    position: Position,
+    position: &mut Position,
     header: &BlockHeader,
     buffer: &'a mut AlignedVec,
 ) -> Result<&'a [u8], ReadError> {
+    let at = *position;
     let bytes = segment
-        .read(position.offset, header.bytes(), buffer)
-        .map_err(|source| ReadError::Io { position, source })?;
+        .read(at.offset, header.bytes(), buffer)
+        .map_err(|source| ReadError::Io { position: at, source })?;
+    position.offset += header.padded_bytes() as u64;
     if !segment.is_memory() {
-        header::verify(bytes).map_err(|source| ReadError::Damaged { position, source })?;
+        header::verify(bytes).map_err(|source| ReadError::Damaged { position: at, source })?;
     }
     Ok(bytes)
 }

@@ -96,6 +96,50 @@ fn open(dir: &Path) -> (Journal, JournalWriter) {
 
 const FILLER: usize = 60_000;
 
+impl Journal {
+    /// A journal in `dir` with the events 0 to 2.
+    pub(crate) fn with_three_events(dir: &Path) -> Journal {
+        let (journal, mut writer) = open(dir);
+        let mut source = Source::new();
+        for number in 0..3 {
+            source.append(&mut writer, number, 10).unwrap();
+        }
+        journal
+    }
+
+    /// Lets reads of all segments fail, or succeed again.
+    pub(crate) fn set_readable(&self, readable: bool) {
+        for segment in &mut self.state().segments {
+            let path = self.dir().unwrap().join(writer::segment_name(segment.generation()));
+            // A file that is open for writing refuses reads.
+            let file = std::fs::File::options().read(readable).write(!readable).open(&path);
+            *segment = Arc::new(Segment::in_file(segment.generation(), file.unwrap(), path));
+        }
+    }
+}
+
+#[test]
+fn a_read_that_fails_can_be_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::with_three_events(dir.path());
+    let start = journal.start_position();
+    let mut first = journal.reader(start);
+    let second = first.next().unwrap().unwrap().next;
+    for from in [start, second] {
+        journal.set_readable(false);
+        let mut reader = journal.reader(from);
+        for _ in 0..3 {
+            assert!(matches!(reader.next(), Err(ReadError::Io { .. })));
+            assert!(matches!(reader.next_raw(|_, _| true), Err(ReadError::Io { .. })));
+            assert_eq!(reader.position(), from);
+        }
+        journal.set_readable(true);
+        reader.seek(from);
+        assert_eq!(reader.next().unwrap().unwrap().position.max(second), second);
+    }
+    assert_eq!(numbers(&journal, second), [1, 2]);
+}
+
 #[test]
 fn what_was_appended_is_read_in_order_across_segments() {
     let (journal, mut writer) = Journal::in_memory(JournalOptions::memory()).unwrap();
