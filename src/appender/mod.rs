@@ -34,7 +34,7 @@ pub trait Appender: Send {
     fn append(&mut self, batch: &Batch<'_>) -> Result<(), AppendError>;
 
     /// The journal position up to which the destination has everything. Taken is not delivered:
-    /// the stored cursor, and with it retention, follows this position. Before the first batch it
+    /// the stored cursor follows this position. Before the first batch it
     /// is where the appender wants to go on.
     fn settled(&self) -> Position;
 
@@ -44,8 +44,15 @@ pub trait Appender: Send {
     /// [`AppendError::Unavailable`] when the destination did not take everything.
     fn flush(&mut self, deadline: Instant) -> Result<(), AppendError>;
 
+    /// The position from which on the journal must keep its blocks: [`Appender::settled`], or an
+    /// earlier one where a power failure may take from the destination what has settled.
+    fn keeps_from(&self) -> Position {
+        self.settled()
+    }
+
     /// Returns once everything taken survives a power failure (L2). A destination that cannot
-    /// promise that does what [`Appender::flush`] does.
+    /// promise that does what [`Appender::flush`] does. Called when somebody waits for it; with a
+    /// journal directory also every few seconds while something settles, and at the end.
     ///
     /// # Errors
     /// [`AppendError::Unavailable`] when the destination could not be synced.

@@ -20,8 +20,12 @@ use crate::journal::{Cursor, Journal, Position, ReadError, Reader};
 const RETRY_MIN: Duration = Duration::from_millis(50);
 /// The longest pause between two tries.
 const RETRY_MAX: Duration = Duration::from_secs(5);
-/// How long an idle outlet waits for a block before it looks whether somebody wants it to end.
-const IDLE: Duration = Duration::from_secs(1);
+/// How often an idle outlet looks whether its appender has settled what it took.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long an idle outlet sleeps with nothing to do, if nobody wakes it.
+const IDLE: Duration = Duration::from_secs(3600);
+/// What an appender has settled is synced at least this often, if the journal outlives the process.
+const SYNC_EVERY: Duration = Duration::from_secs(5);
 
 /// A running appender.
 pub(crate) struct Outlet {
@@ -87,9 +91,9 @@ impl Outlet {
         is_mandatory: bool,
         appender: Opened,
     ) -> io::Result<Outlet> {
-        let settled = match &appender {
-            Opened::Events(appender) => appender.settled(),
-            Opened::Blocks(appender) => appender.settled(),
+        let (settled, keeps_from) = match &appender {
+            Opened::Events(appender) => (appender.settled(), appender.keeps_from()),
+            Opened::Blocks(appender) => (appender.settled(), appender.settled()),
         };
         let shared = Arc::new(Shared {
             name: name.to_owned(),
@@ -101,7 +105,7 @@ impl Outlet {
         });
         let mut side = Side {
             shared: Arc::clone(&shared),
-            cursor: journal.register(name, is_mandatory, settled),
+            cursor: journal.register(name, is_mandatory, keeps_from),
             journal: journal.clone(),
         };
         let thread = std::thread::Builder::new()
@@ -162,9 +166,13 @@ impl Outlet {
     /// Asks the thread to deliver everything up to the end of the journal and then to end, at
     /// `deadline` at the latest. Returns at once; [`Outlet::join`] waits.
     pub(crate) fn stop(&self, deadline: Instant) {
-        self.shared.state().deadline = Some(deadline);
-        // Release: pairs with the Acquire in `Side::is_stopping`; the deadline is visible with it.
-        self.shared.stop.store(true, Ordering::Release);
+        {
+            // Under the lock, so that nobody looks at the flag before and sleeps after the wake.
+            let mut state = self.shared.state();
+            state.deadline = Some(deadline);
+            // Release: pairs with the Acquire in `Shared::is_stopping`.
+            self.shared.stop.store(true, Ordering::Release);
+        }
         self.shared.changed.notify_all();
         self.journal.wake();
     }
@@ -186,6 +194,23 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn is_stopping(&self) -> bool {
+        // Acquire: pairs with the Release in `Outlet::stop`; the deadline is visible with it.
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Publishes that everything before `position` has arrived, with `events` more than before.
+    fn settle(&self, position: Position, events: u64) {
+        self.delivered.fetch_add(events, Ordering::Relaxed);
+        let mut state = self.state();
+        state.failing = None;
+        if state.settled != position {
+            state.settled = position;
+            drop(state);
+            self.changed.notify_all();
+        }
+    }
+
     fn wait(&self, deadline: Instant, reached: impl Fn(&State) -> bool) -> bool {
         let mut state = self.state();
         loop {
@@ -199,6 +224,13 @@ impl Shared {
             state =
                 self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+}
+
+impl State {
+    /// Whether somebody waits for a sync that `settled` allows.
+    fn is_sync_wanted(&self, settled: Position) -> bool {
+        settled >= self.sync_wanted && self.sync_wanted > self.synced
     }
 }
 
@@ -216,14 +248,7 @@ impl OutletSide for Side {
 
     fn settle(&mut self, position: Position, events: u64) {
         self.cursor.settle(position);
-        self.shared.delivered.fetch_add(events, Ordering::Relaxed);
-        let mut state = self.shared.state();
-        state.failing = None;
-        if state.settled != position {
-            state.settled = position;
-            drop(state);
-            self.shared.changed.notify_all();
-        }
+        self.shared.settle(position, events);
     }
 
     fn synced(&mut self, position: Position) {
@@ -243,8 +268,7 @@ impl OutletSide for Side {
     }
 
     fn is_stopping(&self) -> bool {
-        // Acquire: pairs with the Release in `Outlet::stop`.
-        self.shared.stop.load(Ordering::Acquire)
+        self.shared.is_stopping()
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -276,6 +300,8 @@ struct Run {
     taken: Position,
     retry: Duration,
     counts: Cell<Counts>,
+    /// What had settled when the last sync was tried, and when that was.
+    sync_tried: (Position, Instant),
 }
 
 /// Whether there was something to do.
@@ -289,27 +315,50 @@ impl Run {
     fn new(side: Side, appender: Box<dyn Appender>) -> Run {
         let taken = appender.settled();
         let reader = side.journal.reader(taken);
-        Run { side, reader, appender, taken, retry: RETRY_MIN, counts: Cell::default() }
+        let sync_tried = (taken, Instant::now());
+        Run { side, reader, appender, taken, retry: RETRY_MIN, counts: Cell::default(), sync_tried }
     }
 
     fn run(&mut self) {
-        loop {
+        self.tell_of_a_gap();
+        let mut is_at_end = false;
+        while !is_at_end && !self.past_deadline() {
             match self.step() {
                 Ok(Progress::Appended(counts)) => self.delivered(counts),
                 Ok(Progress::Damaged) => self.side.shared.state().damaged += 1,
-                Ok(Progress::AtEnd) if self.side.is_stopping() => break,
+                Ok(Progress::AtEnd) if self.side.is_stopping() => is_at_end = true,
                 Ok(Progress::AtEnd) => self.idle(),
                 Err(error) => self.failed(&*error),
             }
-            if self.past_deadline() {
-                break;
+            if self.is_sync_due()
+                && let Err(error) = self.sync()
+            {
+                self.failed(&error);
             }
         }
         let deadline = self.side.deadline().unwrap_or_else(Instant::now);
-        if let Err(error) = self.appender.flush(deadline) {
-            self.failed(&error);
+        let flushed = self.appender.flush(deadline);
+        self.settle(self.appender.settled(), 0);
+        let ended = flushed.and_then(|()| match is_at_end && self.is_unsynced() {
+            true => self.sync(),
+            false => Ok(()),
+        });
+        if let Err(error) = ended {
+            self.side.failed(&selflog::chain(&error));
         }
-        self.side.settle(self.appender.settled(), 0);
+    }
+
+    /// At the start: says and counts that the journal has lost what the appender did not settle.
+    fn tell_of_a_gap(&self) {
+        let gone = self.reader.overtaken_segments();
+        if gone > 0 {
+            let (name, taken) = (&self.side.shared.name, self.taken);
+            selflog::warn(&format!(
+                "appender `{name}`: the journal has no block at {taken} any more; it goes on at the \
+                 oldest one: events are missing or come twice"
+            ));
+            self.side.shared.state().overtaken_segments = gone;
+        }
     }
 
     /// Hands one block to the appender.
@@ -345,27 +394,59 @@ impl Run {
             state.damaged += counts.damaged;
             state.overtaken_segments = self.reader.overtaken_segments();
         }
-        self.side.settle(self.appender.settled(), counts.events);
+        self.settle(self.appender.settled(), counts.events);
     }
 
-    /// At the end of the journal: sync if somebody waits for it, then wait for the next block.
+    /// Publishes what has settled, and lets go of what the appender needs no more.
+    fn settle(&self, position: Position, events: u64) {
+        self.side.shared.settle(position, events);
+        let keeps_from = self.appender.keeps_from();
+        // Between the appender's settled position and `position` lie no events.
+        let is_settled = keeps_from >= self.appender.settled();
+        self.side.cursor.settle(if is_settled { position } else { keeps_from });
+    }
+
+    /// At the end of the journal: waits for a block, the end, or somebody who wants a sync.
     fn idle(&mut self) {
         let settled = self.settle_passed();
-        let wanted = {
-            let state = self.side.shared.state();
-            (state.sync_wanted > state.synced).then_some(state.sync_wanted)
+        let pause = match (settled < self.taken, self.is_unsynced()) {
+            (true, _) => LOOK,
+            (false, true) => SYNC_EVERY,
+            (false, false) => IDLE,
         };
-        if wanted.is_some_and(|wanted| settled >= wanted) {
-            match self.appender.sync(Instant::now() + RETRY_MAX) {
-                Ok(()) => {
-                    self.side.shared.state().synced = settled;
-                    self.side.shared.changed.notify_all();
-                }
-                Err(error) => self.failed(&error),
-            }
-            return;
+        let (position, shared) = (self.reader.position(), &self.side.shared);
+        self.side.journal.wait_until(pause, |end, _| {
+            end > position || shared.is_stopping() || shared.state().is_sync_wanted(settled)
+        });
+    }
+
+    /// Whether somebody waits for a sync, or enough has settled since the last one. A segment is
+    /// enough: the journal may need its room.
+    fn is_sync_due(&self) -> bool {
+        let (tried, at) = self.sync_tried;
+        let (settled, is_wanted) = {
+            let state = self.side.shared.state();
+            (state.settled, state.is_sync_wanted(state.settled))
+        };
+        let is_enough = settled.generation > tried.generation || at.elapsed() >= SYNC_EVERY;
+        is_wanted || is_enough && self.is_unsynced()
+    }
+
+    /// Whether a power failure could take what has settled away from a journal that stays.
+    fn is_unsynced(&self) -> bool {
+        let state = self.side.shared.state();
+        self.side.journal.dir().is_some() && state.settled > state.synced
+    }
+
+    fn sync(&mut self) -> Result<(), AppendError> {
+        let settled = self.side.shared.state().settled;
+        let result = self.appender.sync(Instant::now() + RETRY_MAX);
+        self.sync_tried = (settled, Instant::now());
+        if result.is_ok() {
+            self.side.synced(settled);
+            self.settle(settled, 0);
         }
-        self.side.journal.wait(self.reader.position(), IDLE);
+        result
     }
 
     /// At the end of the journal: what lies behind the last batch holds no events. Once that batch
@@ -377,7 +458,7 @@ impl Run {
             return settled;
         }
         if self.side.shared.state().settled < end {
-            self.side.settle(end, 0);
+            self.settle(end, 0);
         }
         end
     }
@@ -410,6 +491,7 @@ impl Drop for Ended {
 mod tests {
     use super::*;
     use crate::engine::shutdown::events_behind;
+    use crate::journal::JournalOptions;
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -460,6 +542,45 @@ mod tests {
         outlet.stop(Instant::now() + PATIENCE);
         let stats = outlet.join(Instant::now() + PATIENCE);
         assert_eq!((stats.delivered, stats.damaged, stats.failing), (3, 0, None));
+    }
+
+    #[test]
+    fn whoever_wants_a_sync_wakes_an_idle_outlet() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = Journal::with_three_events(dir.path());
+        let (memory, _writer) = Journal::in_memory(JournalOptions::memory()).unwrap();
+        for journal in [directory, memory] {
+            let outlet = spawn(&journal);
+            let end = journal.end();
+            assert!(outlet.wait_settled(end, Instant::now() + PATIENCE));
+            // It is idle by now, or soon.
+            std::thread::sleep(Duration::from_millis(50));
+            assert!(outlet.wait_synced(end, Instant::now() + PATIENCE));
+            outlet.stop(Instant::now() + PATIENCE);
+            outlet.join(Instant::now() + PATIENCE);
+            assert!(outlet.shared.state().ended);
+        }
+    }
+
+    #[test]
+    fn what_has_settled_is_synced_unasked_after_a_while() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::with_three_events(dir.path());
+        let outlet = spawn(&journal);
+        wait_until(|| outlet.shared.state().synced == journal.end());
+    }
+
+    #[test]
+    fn an_orderly_end_syncs_what_has_settled_if_the_journal_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = Journal::with_three_events(dir.path());
+        let (memory, _writer) = Journal::in_memory(JournalOptions::memory()).unwrap();
+        for (journal, synced) in [(&directory, directory.end()), (&memory, Position::default())] {
+            let outlet = spawn(journal);
+            outlet.stop(Instant::now() + PATIENCE);
+            outlet.join(Instant::now() + PATIENCE);
+            assert_eq!(outlet.shared.state().synced, synced);
+        }
     }
 
     #[test]

@@ -249,7 +249,8 @@ impl Journal {
         self.state().is_bounded = true;
     }
 
-    /// A reader that stands at `position`, or at the oldest block if that is later.
+    /// A reader that stands at `position`, or at the oldest block if that is later; segments that lie
+    /// between are counted as overtaken. Generation 0 stands for the oldest block.
     pub fn reader(&self, position: Position) -> Reader {
         Reader::new(self.clone(), position)
     }

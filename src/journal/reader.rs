@@ -99,6 +99,10 @@ impl Reader {
             overtaken_segments: 0,
         };
         reader.seek(position);
+        if position.generation > 0 {
+            let found = reader.position.generation;
+            reader.overtaken_segments = found.saturating_sub(position.generation);
+        }
         reader
     }
 
@@ -107,7 +111,7 @@ impl Reader {
         self.position.max(self.from)
     }
 
-    /// Segments that went before this reader reached them.
+    /// Segments that went before this reader reached their end, that of its first position included.
     pub fn overtaken_segments(&self) -> u64 {
         self.overtaken_segments
     }
