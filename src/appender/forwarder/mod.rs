@@ -1,0 +1,142 @@
+//! Ships the blocks of a journal to a master, see `docs/protocol.md`.
+//!
+//! After each connection it resumes where the master says, even below its own record, so it moves
+//! through the journal by itself. A second thread, which lives as long as a connection, takes the
+//! acknowledgements and watches over the silence of the other side.
+
+mod connection;
+mod feed;
+mod link;
+mod monitor;
+mod resume;
+mod shipping;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+pub use monitor::{ForwarderMonitor, ForwarderState, ForwarderStats};
+
+use super::{Open, OpenError, Opened, Place};
+use crate::event::SourceInfo;
+use crate::journal::CursorFile;
+use crate::net::{DEFAULT_WINDOW_BYTES, HANDSHAKE_LIMIT, host_and_port};
+use shipping::{RETRY_MIN, Shipping};
+
+/// A destination for whole blocks: a master, reached over TCP.
+///
+/// The journal keeps what is not acknowledged. A master that is not there is tried again for ever.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use rollway::appender::Forwarder;
+/// let forwarder = Forwarder::new("logs.example:5000").connect_timeout(Duration::from_secs(2));
+/// let monitor = forwarder.monitor();
+/// // … builder.appender("master", forwarder) …
+/// assert_eq!(monitor.stats().delivered, 0);
+/// ```
+#[derive(Debug)]
+pub struct Forwarder {
+    address: String,
+    connect_timeout: Duration,
+    window_bytes: u64,
+    term: u64,
+    monitor: ForwarderMonitor,
+}
+
+impl Forwarder {
+    /// Ships to the master at `address`: `host:port`, where `localhost` and 5000 stand for what is
+    /// left out.
+    pub fn new(address: impl Into<String>) -> Forwarder {
+        Forwarder {
+            address: address.into(),
+            connect_timeout: HANDSHAKE_LIMIT,
+            window_bytes: DEFAULT_WINDOW_BYTES,
+            term: 0,
+            monitor: ForwarderMonitor::default(),
+        }
+    }
+
+    /// How long a connection may take to come about: 5 s by default.
+    #[must_use]
+    pub fn connect_timeout(self, connect_timeout: Duration) -> Forwarder {
+        Forwarder { connect_timeout, ..self }
+    }
+
+    /// Bytes that may be sent and not acknowledged: 4 MiB by default. One frame may always be under
+    /// way, whatever its size.
+    #[must_use]
+    pub fn window_bytes(self, window_bytes: u64) -> Forwarder {
+        Forwarder { window_bytes, ..self }
+    }
+
+    /// The term of the election that made this process the one to ship: 0 by default. Between two
+    /// that ship the same run, the greater one wins.
+    #[must_use]
+    pub fn term(self, term: u64) -> Forwarder {
+        Forwarder { term, ..self }
+    }
+
+    /// Shows what this forwarder does, once it runs and after its end.
+    pub fn monitor(&self) -> ForwarderMonitor {
+        self.monitor.clone()
+    }
+}
+
+impl Open for Forwarder {
+    fn open(self: Box<Self>, place: &Place<'_>) -> Result<Opened, OpenError> {
+        let master = host_and_port(&self.address).map_err(|what| OpenError {
+            name: place.name.to_owned(),
+            path: None,
+            what,
+            source: None,
+        })?;
+        let file = place.cursor()?;
+        let stored = file.as_ref().and_then(CursorFile::resume).map(|slot| slot.position);
+        let settled = stored.unwrap_or(place.begin);
+        let sender = SourceInfo {
+            source: place.source,
+            epoch: place.epoch,
+            pid: std::process::id(),
+            service: place.service.into(),
+            host: crate::sys::file::host_name().into(),
+        };
+        Ok(Opened::Blocks(Box::new(Shipping {
+            monitor: self.monitor.clone(),
+            forwarder: *self,
+            master,
+            sender,
+            file,
+            stored: Instant::now(),
+            settled,
+            retry: RETRY_MIN,
+            last_sent: Instant::now(),
+        })))
+    }
+}
+
+/// Locks, whoever panicked meanwhile: the data of this module is valid between any two statements.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Position;
+
+    #[test]
+    fn an_address_that_makes_no_sense_is_refused_by_name() {
+        let place = Place {
+            source: 1,
+            epoch: 1,
+            service: "billing",
+            name: "master",
+            journal_dir: None,
+            begin: Position::default(),
+        };
+        let opened = Box::new(Forwarder::new("logs:http")).open(&place);
+        let error = opened.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains("`master`") && error.contains("host:port"), "{error}");
+    }
+}

@@ -1,0 +1,309 @@
+//! A forwarder at work: from one connection to the next.
+//!
+//! Invariants:
+//! 1. What is in flight was sent on the present connection, in the order of the journal.
+//! 2. Settled is the position of the oldest block in flight; with none, that of the next block to
+//!    send. Everything before it is acknowledged.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher};
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::connection::{Broken, is_late, is_timeout, time_left};
+use super::feed::Feed;
+use super::link::{Link, LinkState};
+use super::resume::resume;
+use super::{Forwarder, ForwarderMonitor, ForwarderState, lock};
+use crate::appender::{BlockAppender, OutletSide};
+use crate::event::SourceInfo;
+use crate::journal::{CursorFile, Position, Reader, TextFileMark};
+use crate::net::{AckLevel, Farewell, FrameKind, HEARTBEAT, Reason, frame};
+
+/// The first pause after a failure, doubled with each further one.
+pub(super) const RETRY_MIN: Duration = Duration::from_millis(50);
+/// The longest pause between two attempts.
+const RETRY_MAX: Duration = Duration::from_secs(5);
+/// How often a thread that reads looks whether it should end.
+const LOOK: Duration = Duration::from_secs(1);
+/// The cursor's file is written at most this often, and at the end.
+const STORE_EVERY: Duration = Duration::from_millis(250);
+/// How long the master's answer to a bye, or its reason for closing, is waited for.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// An open forwarder, on its outlet's thread.
+pub(super) struct Shipping {
+    pub(super) forwarder: Forwarder,
+    pub(super) master: (String, u16),
+    pub(super) sender: SourceInfo,
+    pub(super) monitor: ForwarderMonitor,
+    pub(super) file: Option<CursorFile>,
+    /// When the cursor's file was last written.
+    pub(super) stored: Instant,
+    pub(super) settled: Position,
+    pub(super) retry: Duration,
+    pub(super) last_sent: Instant,
+}
+
+impl BlockAppender for Shipping {
+    fn settled(&self) -> Position {
+        self.settled
+    }
+
+    fn run(&mut self, outlet: &mut dyn OutletSide) {
+        let journal = outlet.journal().clone();
+        let mut reader = journal.reader(journal.start_position());
+        while !outlet.is_stopping() || !is_late(outlet) && self.left(&mut reader) > 0 {
+            self.monitor.lock().state = ForwarderState::Connecting;
+            match self.connection(outlet, &mut reader) {
+                Ok(()) => break,
+                Err(broken) => self.failed(outlet, &broken),
+            }
+        }
+        self.store();
+        let left = self.left(&mut reader);
+        let mut stats = self.monitor.lock();
+        (stats.left_blocks, stats.state) = (left, ForwarderState::Ended);
+    }
+}
+
+impl Shipping {
+    /// One connection from its beginning to its end; `Ok` after a mutual bye.
+    fn connection(
+        &mut self,
+        outlet: &mut dyn OutletSide,
+        reader: &mut Reader,
+    ) -> Result<(), Broken> {
+        let journal = outlet.journal().clone();
+        let outline = self.outline(&journal, reader);
+        let stream = self.connect(outlet)?;
+        let welcome = self.greet(outlet, &stream, &outline)?;
+        let marks: HashMap<u64, u64> = welcome.marks.iter().copied().collect();
+        let link = Arc::new(Link {
+            stream,
+            journal,
+            level: welcome.level,
+            monitor: self.monitor.clone(),
+            state: Mutex::new(LinkState { acknowledged: marks.clone(), ..LinkState::default() }),
+        });
+        let listener = Arc::clone(&link);
+        let listener = std::thread::Builder::new()
+            .name("rollway-acks".to_owned())
+            .spawn(move || listener.listen())
+            .map_err(|error| Broken::new(format_args!("cannot start a thread: {error}")))?;
+        {
+            let mut stats = self.monitor.lock();
+            stats.connections += 1;
+            (stats.level, stats.state) = (Some(welcome.level), ForwarderState::Sending);
+        }
+        outlet.recovered();
+        let (begun, before) = (Instant::now(), self.monitor.lock().delivered_blocks);
+        resume(reader, &link.journal, &outline, &marks);
+        let window_bytes = self.forwarder.window_bytes.min(welcome.window_bytes);
+        let mut feed = Feed {
+            reader,
+            marks: &marks,
+            source: self.sender.source,
+            window_bytes,
+            next: Position::default(),
+            frame: Vec::new(),
+            sent: Vec::new(),
+        };
+        feed.next = feed.reader.position();
+        let shipped = self.ship(outlet, &link, &mut feed);
+        link.break_off(Broken::new("it was left"));
+        // It ends with the connection; a panic was reported by the panic hook.
+        let _ = listener.join();
+        self.publish(outlet, &link, feed.next);
+        if self.monitor.lock().delivered_blocks > before || begun.elapsed() > RETRY_MAX {
+            self.retry = RETRY_MIN;
+        }
+        shipped
+    }
+    /// Sends blocks until the connection ends or everything is said.
+    fn ship(
+        &mut self,
+        outlet: &mut dyn OutletSide,
+        link: &Link,
+        feed: &mut Feed<'_>,
+    ) -> Result<(), Broken> {
+        loop {
+            if feed.fill(outlet, &self.monitor) {
+                let (bytes, window_bytes) = (feed.sent_bytes(), feed.window_bytes);
+                self.wait_for_acks(outlet, link, feed.next, |state| {
+                    state.in_flight.is_empty() || state.in_flight_bytes + bytes <= window_bytes
+                })?;
+                {
+                    let mut state = lock(&link.state);
+                    state.in_flight_bytes += bytes;
+                    state.in_flight.extend(&feed.sent);
+                }
+                feed.next = feed.reader.position();
+                self.send(outlet, link, &feed.frame)?;
+                self.publish(outlet, link, feed.next);
+                continue;
+            }
+            feed.next = feed.reader.position();
+            let next = feed.next;
+            self.publish(outlet, link, next);
+            if outlet.is_stopping() {
+                return self.part(outlet, link, next);
+            }
+            let limit = HEARTBEAT.saturating_sub(self.last_sent.elapsed());
+            link.journal.wait_until(limit, |end, _| {
+                end > next || outlet.is_stopping() || lock(&link.state).is_changed()
+            });
+            link.check()?;
+            self.ping(outlet, link)?;
+        }
+    }
+
+    /// Waits for what acknowledgements bring about; keeps the connection alive and the outlet
+    /// informed meanwhile.
+    fn wait_for_acks(
+        &mut self,
+        outlet: &mut dyn OutletSide,
+        link: &Link,
+        next: Position,
+        reached: impl Fn(&LinkState) -> bool,
+    ) -> Result<(), Broken> {
+        loop {
+            self.publish(outlet, link, next);
+            link.check()?;
+            if reached(&lock(&link.state)) {
+                self.monitor.lock().state = ForwarderState::Sending;
+                return Ok(());
+            }
+            self.monitor.lock().state = ForwarderState::AwaitingAcks;
+            self.ping(outlet, link)?;
+            let limit = HEARTBEAT.saturating_sub(self.last_sent.elapsed());
+            let limit = time_left(outlet, limit)?;
+            let was_stopping = outlet.is_stopping();
+            link.journal.wait_until(limit, |_, _| {
+                lock(&link.state).is_changed() || outlet.is_stopping() != was_stopping
+            });
+        }
+    }
+
+    /// Brings the settled position up to date (invariant 2). `next` is the next block to send.
+    fn publish(&mut self, outlet: &mut dyn OutletSide, link: &Link, next: Position) {
+        let (settled, news) = {
+            let mut state = lock(&link.state);
+            let oldest = state.in_flight.front().map(|sent| sent.position);
+            (oldest.unwrap_or(next), state.news.take())
+        };
+        if settled == self.settled && news.is_none() {
+            return;
+        }
+        self.settled = settled;
+        outlet.settle(settled, news.unwrap_or(0));
+        let weak_acks = {
+            let mut stats = self.monitor.lock();
+            stats.settled = settled;
+            stats.weak_acks
+        };
+        // After a weak acknowledgement nobody can prove it of what lies before.
+        if link.level == AckLevel::Synced && weak_acks == 0 {
+            outlet.synced(settled);
+        }
+        if self.stored.elapsed() >= STORE_EVERY {
+            self.store();
+        }
+    }
+
+    /// Writes the cursor's file.
+    fn store(&mut self) {
+        self.stored = Instant::now();
+        if let Some(file) = &self.file
+            && file.store_written(self.settled, TextFileMark::default()).is_err()
+        {
+            // The file only informs: the master's mark decides.
+            self.monitor.lock().errors += 1;
+        }
+    }
+
+    fn ping(&mut self, outlet: &dyn OutletSide, link: &Link) -> Result<(), Broken> {
+        if self.last_sent.elapsed() < HEARTBEAT {
+            return Ok(());
+        }
+        self.send(outlet, link, &frame::header(FrameKind::Ping, &[]))
+    }
+
+    /// Writes a frame. Blocks while the master does not read, until the connection or the outlet
+    /// ends.
+    fn send(&mut self, outlet: &dyn OutletSide, link: &Link, frame: &[u8]) -> Result<(), Broken> {
+        let mut rest = frame;
+        while !rest.is_empty() {
+            match (&link.stream).write(rest) {
+                Ok(count) => rest = &rest[count..],
+                Err(error) if is_timeout(&error) => {
+                    link.check()?;
+                    time_left(outlet, LOOK)?;
+                }
+                Err(error) => {
+                    // A master that closed has said why before.
+                    let is_told = |_, _| lock(&link.state).broken.is_some();
+                    link.journal.wait_until(LAST_WORDS, is_told);
+                    link.check()?;
+                    return Err(Broken::new(format_args!("cannot send: {error}")));
+                }
+            }
+        }
+        self.last_sent = Instant::now();
+        Ok(())
+    }
+
+    /// Waits for the last acknowledgements and takes leave.
+    fn part(
+        &mut self,
+        outlet: &mut dyn OutletSide,
+        link: &Link,
+        next: Position,
+    ) -> Result<(), Broken> {
+        self.wait_for_acks(outlet, link, next, |state| state.in_flight.is_empty())?;
+        let bye = Farewell::new(Reason::Done, "the worker has nothing more to send");
+        self.send(outlet, link, &frame::encode(FrameKind::Bye, &bye.encode()))?;
+        // Everything is acknowledged: whether and how the master answers changes nothing.
+        let limit = time_left(outlet, LAST_WORDS)?;
+        link.journal.wait_until(limit, |_, _| lock(&link.state).broken.is_some());
+        Ok(())
+    }
+
+    /// Counts the failure, tells of it, and pauses.
+    fn failed(&mut self, outlet: &mut dyn OutletSide, broken: &Broken) {
+        let why = broken.why.clone();
+        let (message, state) = match broken.reason {
+            Some(_) => (format!("the master refuses: {why}"), ForwarderState::Refused { why }),
+            None => (why.clone(), ForwarderState::Failing { why }),
+        };
+        {
+            let mut stats = self.monitor.lock();
+            stats.errors += 1;
+            stats.state = state;
+        }
+        outlet.failed(&message);
+        let lasting = broken.reason.is_some_and(Reason::is_lasting);
+        outlet.pause(jittered(if lasting { RETRY_MAX } else { self.retry }));
+        self.retry = (self.retry * 2).min(RETRY_MAX);
+    }
+}
+
+/// Between half and the whole of `pause`, so that many workers do not come back at once.
+fn jittered(pause: Duration) -> Duration {
+    // A fresh hasher is seeded at random.
+    let random = std::hash::RandomState::new().build_hasher().finish();
+    pause / 2 + (pause / 2).mul_f64((random >> 11) as f64 / (1_u64 << 53) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_differ_and_stay_within_their_bounds() {
+        let pauses: Vec<_> = (0..100).map(|_| jittered(RETRY_MAX)).collect();
+        assert!(pauses.iter().all(|pause| (RETRY_MAX / 2..=RETRY_MAX).contains(pause)));
+        assert!(pauses.iter().any(|pause| *pause != pauses[0]));
+    }
+}
