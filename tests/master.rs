@@ -1,8 +1,10 @@
 //! A master and its workers: what is logged in one process arrives in the other, once.
 #![cfg(feature = "master")]
+#![allow(unsafe_code, reason = "a file descriptor of the journal is put out of order")]
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -48,6 +50,17 @@ fn worker(master: SocketAddr) -> (Guard, ForwarderMonitor) {
     (guard, monitor)
 }
 
+/// A worker with a journal in `dir`.
+fn worker_in(dir: &Path, master: SocketAddr) -> (Guard, ForwarderMonitor) {
+    let forwarder = Forwarder::new(master.to_string());
+    let monitor = forwarder.monitor();
+    let builder = rollway::builder()
+        .flush_timeout(AMPLE)
+        .journal_dir(dir.join("journal"))
+        .rings_dir(dir.join("rings"));
+    (builder.appender("master", forwarder).start().unwrap(), monitor)
+}
+
 fn wait_until(what: &str, reached: impl Fn() -> bool) {
     let begun = Instant::now();
     while !reached() {
@@ -75,6 +88,7 @@ struct ProxyShared {
     master: Mutex<SocketAddr>,
     open: Mutex<Vec<TcpStream>>,
     swallows_acks: AtomicBool,
+    holds_welcomes: AtomicBool,
     /// Connections that came before this one are silent for ever.
     frozen_below: AtomicUsize,
 }
@@ -87,6 +101,7 @@ impl Proxy {
             master: Mutex::new(master),
             open: Mutex::default(),
             swallows_acks: AtomicBool::new(false),
+            holds_welcomes: AtomicBool::new(false),
             frozen_below: AtomicUsize::new(0),
         });
         let proxy = Proxy { address, shared: Arc::clone(&shared) };
@@ -121,6 +136,16 @@ impl Proxy {
         self.shared.swallows_acks.store(swallows, Ordering::Relaxed);
     }
 
+    /// Keeps the welcomes of the master to itself until it is told otherwise.
+    fn hold_welcomes(&self, holds: bool) {
+        self.shared.holds_welcomes.store(holds, Ordering::Relaxed);
+    }
+
+    /// Whether somebody has come.
+    fn is_used(&self) -> bool {
+        !self.shared.open.lock().unwrap().is_empty()
+    }
+
     fn lead_to(&self, master: SocketAddr) {
         *self.shared.master.lock().unwrap() = master;
     }
@@ -145,6 +170,9 @@ fn copy_frames(number: usize, from: TcpStream, mut to: TcpStream, shared: &Proxy
     while let Some(Frame { kind, body }) = receive(&mut frames, &from) {
         if number < shared.frozen_below.load(Ordering::Relaxed) {
             continue;
+        }
+        while kind == FrameKind::Welcome && shared.holds_welcomes.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(5));
         }
         if kind == FrameKind::Ack && shared.swallows_acks.load(Ordering::Relaxed) {
             continue;
@@ -585,6 +613,133 @@ fn a_worker_without_a_master_ends_in_time_and_its_next_run_delivers() {
     assert_eq!(run(master.local_addr(), AMPLE), (500, 0));
     assert_eq!(master.shutdown(AMPLE).left(), 0);
     assert_eq!(lines(&dir.path().join("all.log")), numbered(500));
+}
+
+#[test]
+fn what_is_logged_while_a_connection_comes_about_arrives_whatever_its_amount() {
+    let master = Master::builder().listen("127.0.0.1:0").start().unwrap();
+    let proxy = Proxy::to(master.local_addr());
+    proxy.hold_welcomes(true);
+    let (guard, _) = worker(proxy.address);
+    wait_until("a connection", || proxy.is_used());
+    let filler = "x".repeat(10_000);
+    for n in 0..2000 {
+        info!(logger: guard.logger(), "{n} {filler}");
+    }
+    // The segment in which the first events stand is full and another one begun.
+    wait_until("a rotation", || guard.stats().end.generation > 1);
+    proxy.hold_welcomes(false);
+    guard.flush().unwrap();
+    let stats = master.stats();
+    assert_eq!((stats.events, stats.missing_blocks), (2000, 0));
+}
+
+/// Logs into the journal of `dir` for a master that is not there; says how many events are left.
+fn log_for_nobody(dir: &Path, events: usize) -> u64 {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let guard = worker_in(dir, nobody).0;
+    for n in 0..events {
+        info!(logger: guard.logger(), "event {n}");
+    }
+    guard.shutdown(Duration::from_millis(200)).left()
+}
+
+#[test]
+fn what_a_master_does_not_have_is_kept_after_a_reboot_and_without_a_cursor() {
+    let reboot = |cursor: &Path| {
+        let mut bytes = std::fs::read(cursor).unwrap();
+        bytes[64..80].iter_mut().for_each(|byte| *byte ^= 0x55);
+        let checksum = crc32c::crc32c(&bytes[8..128]);
+        bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
+        std::fs::write(cursor, bytes).unwrap();
+    };
+    let forget = |cursor: &Path| std::fs::remove_file(cursor).unwrap();
+    for happens in [&reboot as &dyn Fn(&Path), &forget] {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(log_for_nobody(dir.path(), 500), 500);
+        happens(&dir.path().join("journal/cursors/master.cursor"));
+        assert_eq!(log_for_nobody(dir.path(), 0), 500);
+    }
+}
+
+/// Puts another file behind a file descriptor of this process, and at the end the old one again.
+struct Swapped {
+    descriptor: std::mem::ManuallyDrop<OwnedFd>,
+    before: OwnedFd,
+}
+
+impl Swapped {
+    /// Makes reading the newest segment in `dir` fail.
+    fn unreadable(dir: &Path) -> Swapped {
+        let mut found: Vec<_> = std::fs::read_dir("/proc/self/fd")
+            .unwrap()
+            .flatten()
+            .filter_map(|entry| {
+                let number: RawFd = entry.file_name().to_str()?.parse().ok()?;
+                let path = std::fs::read_link(entry.path()).ok()?;
+                let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}")).ok()?;
+                let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
+                let is_read_only = flags.trim().ends_with(['0', '4']);
+                let name = path.file_name()?.to_str()?.to_owned();
+                let is_wanted =
+                    path.starts_with(dir) && name.starts_with("segment") && is_read_only;
+                is_wanted.then_some((name, number))
+            })
+            .collect();
+        found.sort();
+        let number = found.last().expect("a segment is open").1;
+        // SAFETY: the journal owns it as long as the worker lives, which is longer than `Swapped`;
+        // `ManuallyDrop` keeps it from being closed here.
+        let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
+        let mut descriptor = std::mem::ManuallyDrop::new(descriptor);
+        let before = descriptor.try_clone().unwrap();
+        let write_only = std::fs::File::options().write(true).open("/dev/null").unwrap();
+        rustix::io::dup2(write_only, &mut descriptor).unwrap();
+        Swapped { descriptor, before }
+    }
+}
+
+impl Drop for Swapped {
+    fn drop(&mut self) {
+        rustix::io::dup2(&self.before, &mut self.descriptor).unwrap();
+    }
+}
+
+#[test]
+fn a_journal_that_cannot_be_read_for_a_while_is_shipped_afterwards() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = master(dir.path()).start().unwrap();
+    let (guard, monitor) = worker_in(dir.path(), master.local_addr());
+    for n in 0..100 {
+        info!(logger: guard.logger(), "event {n}");
+    }
+    guard.flush().unwrap();
+    let unreadable = Swapped::unreadable(&dir.path().join("journal"));
+    for n in 100..200 {
+        info!(logger: guard.logger(), "event {n}");
+    }
+    let is_failing = |state| matches!(state, ForwarderState::Failing { .. });
+    wait_until("a failure", || is_failing(monitor.stats().state));
+    drop(unreadable);
+    guard.flush().unwrap();
+    assert_eq!(monitor.stats().damaged, 0, "nothing was passed over");
+    assert_eq!(master.shutdown(AMPLE).left(), 0);
+    assert_eq!(lines(&dir.path().join("all.log")), numbered(200));
+}
+
+#[test]
+fn a_forwarder_ends_in_time_when_the_journal_cannot_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (guard, monitor) = worker_in(dir.path(), nobody);
+    info!(logger: guard.logger(), "event 0");
+    wait_until("a failure", || monitor.stats().errors > 0);
+    let unreadable = Swapped::unreadable(&dir.path().join("journal"));
+    let shutdown = std::thread::spawn(move || guard.shutdown(Duration::from_millis(300)));
+    wait_until("its end", || monitor.stats().state == ForwarderState::Ended);
+    assert_eq!(monitor.stats().left_blocks, 1, "what cannot be read is left");
+    drop(unreadable);
+    assert_eq!(shutdown.join().unwrap().left(), 1);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! How a connection to the master comes about, and why it does not.
 
+use std::error::Error;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -10,6 +11,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 use super::resume::Outline;
 use super::shipping::Shipping;
 use crate::appender::OutletSide;
+use crate::journal::ReadError;
 use crate::net::{
     DEAD_AFTER, Farewell, Frame, FrameKind, FrameReader, HANDSHAKE_LIMIT, HEARTBEAT, Hello, Reason,
     Welcome, frame,
@@ -35,6 +37,12 @@ impl Broken {
 
     pub(super) fn refused(farewell: &Farewell) -> Broken {
         Broken { why: farewell.to_string(), reason: Some(farewell.reason) }
+    }
+
+    /// The journal, not the connection: it is tried again all the same.
+    pub(super) fn unreadable(error: &ReadError) -> Broken {
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        Broken::new(format_args!("the journal: {error}{cause}"))
     }
 
     pub(super) fn deadline() -> Broken {
@@ -68,11 +76,10 @@ impl Shipping {
         outline: &Outline,
     ) -> Result<Welcome, Broken> {
         let epoch = self.sender.epoch;
-        let oldest = outline.iter().map(|(_, epoch, _)| *epoch).min();
         let hello = Hello {
             source: self.sender.source,
             epoch,
-            oldest_epoch: oldest.unwrap_or(epoch).min(epoch),
+            oldest_epoch: outline.oldest_epoch().unwrap_or(epoch).min(epoch),
             term: self.forwarder.term,
             window_bytes: self.forwarder.window_bytes,
             pid: self.sender.pid,

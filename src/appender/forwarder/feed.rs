@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use super::ForwarderMonitor;
+use super::connection::Broken;
 use super::link::Sent;
 use crate::appender::OutletSide;
 use crate::block::{BlockHeader, BlockKind, EventsBlock, header};
-use crate::journal::{Position, Reader};
+use crate::journal::{Position, ReadError, Reader};
 use crate::net::FrameKind;
 use crate::net::frame::{self, BLOCKS_BYTES, HEADER_BYTES};
 
@@ -27,7 +28,14 @@ pub(super) struct Feed<'a> {
 
 impl Feed<'_> {
     /// Fills the frame with blocks that the master does not have. `false` when there are none.
-    pub(super) fn fill(&mut self, outlet: &mut dyn OutletSide, monitor: &ForwarderMonitor) -> bool {
+    ///
+    /// Damage is passed over for good. What cannot be read is not: the connection ends, and the
+    /// next one comes back to it.
+    pub(super) fn fill(
+        &mut self,
+        outlet: &mut dyn OutletSide,
+        monitor: &ForwarderMonitor,
+    ) -> Result<bool, Broken> {
         let wanted = |_: Position, header: &BlockHeader| {
             header.source == self.source
                 && match header.kind {
@@ -60,7 +68,8 @@ impl Feed<'_> {
                     header::seal(&mut self.frame[at..]);
                 }
                 Ok(None) => break,
-                Err(error) => {
+                Err(error @ ReadError::Io { .. }) => return Err(Broken::unreadable(&error)),
+                Err(error @ ReadError::Damaged { .. }) => {
                     monitor.lock().damaged += 1;
                     outlet.failed(&format!("it passes over {error}"));
                 }
@@ -68,7 +77,7 @@ impl Feed<'_> {
         }
         let (front, blocks) = self.frame.split_at_mut(HEADER_BYTES);
         front.copy_from_slice(&frame::header(FrameKind::Blocks, blocks));
-        !blocks.is_empty()
+        Ok(!blocks.is_empty())
     }
 
     pub(super) fn sent_bytes(&self) -> u64 {

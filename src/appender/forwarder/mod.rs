@@ -93,7 +93,8 @@ impl Open for Forwarder {
         })?;
         let file = place.cursor()?;
         let stored = file.as_ref().and_then(CursorFile::resume).map(|slot| slot.position);
-        let settled = stored.unwrap_or(place.begin);
+        // Without a record to trust, anything in the journal may be unsent, whichever run wrote it.
+        let settled = stored.unwrap_or_default();
         let sender = SourceInfo {
             source: place.source,
             epoch: place.epoch,

@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use super::connection::{Broken, is_late, is_timeout, time_left};
 use super::feed::Feed;
 use super::link::{Link, LinkState};
-use super::resume::resume;
 use super::{Forwarder, ForwarderMonitor, ForwarderState, lock};
 use crate::appender::{BlockAppender, OutletSide};
 use crate::event::SourceInfo;
@@ -76,7 +75,7 @@ impl Shipping {
         reader: &mut Reader,
     ) -> Result<(), Broken> {
         let journal = outlet.journal().clone();
-        let outline = self.outline(&journal, reader);
+        let outline = self.outline(&journal, reader)?;
         let stream = self.connect(outlet)?;
         let welcome = self.greet(outlet, &stream, &outline)?;
         let marks: HashMap<u64, u64> = welcome.marks.iter().copied().collect();
@@ -99,7 +98,7 @@ impl Shipping {
         }
         outlet.recovered();
         let (begun, before) = (Instant::now(), self.monitor.lock().delivered_blocks);
-        resume(reader, &link.journal, &outline, &marks);
+        reader.seek(outline.resume(&marks));
         let window_bytes = self.forwarder.window_bytes.min(welcome.window_bytes);
         let mut feed = Feed {
             reader,
@@ -129,7 +128,7 @@ impl Shipping {
         feed: &mut Feed<'_>,
     ) -> Result<(), Broken> {
         loop {
-            if feed.fill(outlet, &self.monitor) {
+            if feed.fill(outlet, &self.monitor)? {
                 let (bytes, window_bytes) = (feed.sent_bytes(), feed.window_bytes);
                 self.wait_for_acks(outlet, link, feed.next, |state| {
                     state.in_flight.is_empty() || state.in_flight_bytes + bytes <= window_bytes
