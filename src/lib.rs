@@ -31,6 +31,7 @@ pub mod net;
 pub mod record;
 pub mod recover;
 pub(crate) mod ring;
+pub mod route;
 pub mod site;
 pub(crate) mod sync;
 pub(crate) mod sys;

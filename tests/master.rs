@@ -1100,3 +1100,32 @@ fn a_master_says_why_it_cannot_start() {
     let relay = Master::builder().listen("127.0.0.1:0").appender("next", forwarder).start();
     assert!(matches!(relay, Err(MasterError::Appender(_))));
 }
+
+#[test]
+fn a_master_routes_by_category_on_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| {
+        let layout = rollway::layout::Pattern::parse("%m%n").unwrap();
+        rollway::appender::File::new(dir.path().join(name)).layout(layout)
+    };
+    let master = Master::builder()
+        .listen("127.0.0.1:0")
+        .appender("rest", file("rest"))
+        .appender("shop", file("shop"))
+        .route("", ["rest"])
+        .route("shop", ["shop"])
+        .start()
+        .unwrap();
+    let address = master.local_addr().to_string();
+    let worker = rollway::builder()
+        .level(rollway::LevelFilter::ALL)
+        .appender("master", rollway::appender::Forwarder::new(address))
+        .start()
+        .unwrap();
+    rollway::trace!(logger: worker.logger(), target: "shop::till", "sold");
+    rollway::fatal!(logger: worker.logger(), target: "kitchen", "fire");
+    assert_eq!(worker.shutdown(Duration::from_secs(10)).left(), 0);
+    assert_eq!(master.shutdown(Duration::from_secs(10)).left(), 0);
+    let text = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    assert_eq!((text("shop"), text("rest")), ("sold\n".to_owned(), "fire\n".to_owned()));
+}

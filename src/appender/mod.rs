@@ -7,7 +7,7 @@ pub mod console;
 pub mod file;
 pub mod forwarder;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::event::Event;
 use crate::journal::{Block, CursorFile, Journal, Position};
+use crate::route::Share;
 
 pub use console::Console;
 pub use file::File;
@@ -222,6 +223,8 @@ impl std::error::Error for AppendError {
 pub struct Batch<'a> {
     block: &'a Block<'a>,
     counts: &'a Cell<Counts>,
+    /// What the appender gets of the events; `None` is everything.
+    share: Option<&'a RefCell<Share>>,
 }
 
 /// What came out of a batch.
@@ -232,12 +235,16 @@ pub(crate) struct Counts {
 }
 
 impl<'a> Batch<'a> {
-    pub(crate) fn new(block: &'a Block<'a>, counts: &'a Cell<Counts>) -> Batch<'a> {
+    pub(crate) fn new(
+        block: &'a Block<'a>,
+        counts: &'a Cell<Counts>,
+        share: Option<&'a RefCell<Share>>,
+    ) -> Batch<'a> {
         counts.set(Counts::default());
-        Batch { block, counts }
+        Batch { block, counts, share }
     }
 
-    /// Calls `each` with every event in delivery order. What cannot be read is passed over and
+    /// Calls `each` with every event that is routed to the appender, in delivery order. What cannot be read is passed over and
     /// counted in the statistics of the outlet.
     pub fn for_each(&self, mut each: impl FnMut(&Event<'_>)) {
         let mut counts = Counts::default();
@@ -245,6 +252,11 @@ impl<'a> Batch<'a> {
         while let Some(event) = events.next() {
             match event {
                 Ok(event) => {
+                    let mut share = self.share.map(RefCell::borrow_mut);
+                    if share.as_mut().is_some_and(|share| !share.takes(&event.site.category)) {
+                        continue;
+                    }
+                    drop(share);
                     counts.events += 1;
                     each(&event);
                 }

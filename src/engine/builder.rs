@@ -24,6 +24,7 @@ use crate::event::SourceInfo;
 use crate::journal::{Journal, JournalError, JournalOptions, JournalWriter, Position, Scan};
 use crate::level::{Level, LevelFilter};
 use crate::recover::{self, Manifest};
+use crate::route::Router;
 use crate::site;
 use crate::sys;
 use crate::sys::lock::FileLock;
@@ -53,6 +54,7 @@ pub struct Builder {
     pin: Option<usize>,
     require: Durability,
     appenders: Vec<(String, Box<dyn Open>)>,
+    router: Router,
 }
 
 /// Begins the description of an engine.
@@ -89,6 +91,7 @@ pub fn builder() -> Builder {
         pin: None,
         require: Durability::L0,
         appenders: Vec::new(),
+        router: Router::new(),
     }
 }
 
@@ -222,6 +225,17 @@ impl Builder {
         self
     }
 
+    /// Sends events of `category`, and of all below it, to these appenders alone: see [`Router`].
+    /// Without routes every appender gets everything.
+    pub fn route<'a>(
+        mut self,
+        category: &str,
+        appenders: impl IntoIterator<Item = &'a str>,
+    ) -> Builder {
+        self.router.route(category, appenders);
+        self
+    }
+
     /// Starts the engine and makes it the process's logger.
     ///
     /// # Errors
@@ -257,6 +271,9 @@ impl Builder {
             if !seen.insert(name.clone()) {
                 return Err(InitError::DuplicateAppender { name: name.clone() });
             }
+        }
+        if let Some(unknown) = self.router.appenders().find(|name| !seen.contains(*name)) {
+            return Err(InitError::UnknownAppender { name: unknown.to_owned() });
         }
         Ok(())
     }
@@ -337,6 +354,7 @@ impl Builder {
             }
         }
         let begin = past.begin;
+        let router = Arc::new(self.router);
         for (name, appender) in self.appenders {
             let place = Place {
                 source: past.source,
@@ -348,7 +366,7 @@ impl Builder {
             };
             let mandatory = appender.is_mandatory();
             let opened = appender.open(&place).map_err(InitError::Appender)?;
-            let outlet = Outlet::spawn(&journal, &name, mandatory, opened)
+            let outlet = Outlet::spawn(&journal, &name, mandatory, opened, &router)
                 .map_err(resource("the thread of an appender"))?;
             shared.outlets().push(Arc::new(outlet));
         }
@@ -488,6 +506,8 @@ pub enum InitError {
     Invalid { what: &'static str, value: usize, remedy: &'static str },
     /// Two appenders have one name.
     DuplicateAppender { name: String },
+    /// A route names an appender that there is not.
+    UnknownAppender { name: String },
     /// The journal directory cannot be used.
     Directory { path: PathBuf, source: io::Error },
     /// Another process, or another engine of this one, has the journal directory.
@@ -515,6 +535,9 @@ impl fmt::Display for InitError {
             }
             InitError::DuplicateAppender { name } => {
                 write!(f, "two appenders are named `{name}`; give each its own name")
+            }
+            InitError::UnknownAppender { name } => {
+                write!(f, "a route names `{name}`; add an appender of that name, or name another")
             }
             InitError::Directory { path, .. } => write!(
                 f,

@@ -4,7 +4,7 @@
 //! operating system does not let us read, is tried again, from the appender's settled position on,
 //! after a pause that grows from 50 ms to 5 s.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use crate::appender::{AppendError, Appender, Batch, Counts, Opened, OutletSide};
 use crate::engine::selflog;
 use crate::journal::{Cursor, Journal, Position, ReadError, Reader};
+use crate::route::{Router, Share};
 
 /// The first pause after a failure, doubled with each further one.
 const RETRY_MIN: Duration = Duration::from_millis(50);
@@ -26,6 +27,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(3600);
 /// What an appender has settled is synced at least this often, if the journal outlives the process.
 const SYNC_EVERY: Duration = Duration::from_secs(5);
+/// How long a dropped outlet may take for the write that it is in.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 
 /// A running appender.
 pub(crate) struct Outlet {
@@ -81,7 +84,8 @@ struct State {
 }
 
 impl Outlet {
-    /// Starts the thread of an open appender. It begins where the appender has settled.
+    /// Starts the thread of an open appender, which gets the events that `router` gives it. It begins
+    /// where the appender has settled.
     ///
     /// # Errors
     /// When the thread cannot be started.
@@ -90,6 +94,7 @@ impl Outlet {
         name: &str,
         is_mandatory: bool,
         appender: Opened,
+        router: &Arc<Router>,
     ) -> io::Result<Outlet> {
         let (settled, keeps_from) = match &appender {
             Opened::Events(appender) => (appender.settled(), appender.keeps_from()),
@@ -103,6 +108,7 @@ impl Outlet {
             stop: AtomicBool::new(false),
             delivered: AtomicU64::new(0),
         });
+        let share = router.share(name);
         let mut side = Side {
             shared: Arc::clone(&shared),
             cursor: journal.register(name, is_mandatory, keeps_from),
@@ -114,7 +120,7 @@ impl Outlet {
                 super::call::enter_own_thread();
                 let _ended = Ended(Arc::clone(&side.shared));
                 match appender {
-                    Opened::Events(appender) => Run::new(side, appender).run(),
+                    Opened::Events(appender) => Run::new(side, appender, share).run(),
                     Opened::Blocks(mut appender) => appender.run(&mut side),
                 }
             })?;
@@ -186,6 +192,15 @@ impl Outlet {
             thread.map(JoinHandle::join);
         }
         self.stats()
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        // Where a start failed half-way, or nobody joined: what runs must not outlive its owner.
+        let at_once = Instant::now();
+        self.stop(at_once);
+        self.join(at_once + LAST_WAIT);
     }
 }
 
@@ -300,6 +315,7 @@ struct Run {
     taken: Position,
     retry: Duration,
     counts: Cell<Counts>,
+    share: Option<RefCell<Share>>,
     /// What had settled when the last sync was tried, and when that was.
     sync_tried: (Position, Instant),
 }
@@ -312,11 +328,19 @@ enum Progress {
 }
 
 impl Run {
-    fn new(side: Side, appender: Box<dyn Appender>) -> Run {
+    fn new(side: Side, appender: Box<dyn Appender>, share: Option<Share>) -> Run {
         let taken = appender.settled();
         let reader = side.journal.reader(taken);
-        let sync_tried = (taken, Instant::now());
-        Run { side, reader, appender, taken, retry: RETRY_MIN, counts: Cell::default(), sync_tried }
+        Run {
+            side,
+            reader,
+            appender,
+            taken,
+            retry: RETRY_MIN,
+            counts: Cell::default(),
+            share: share.map(RefCell::new),
+            sync_tried: (taken, Instant::now()),
+        }
     }
 
     fn run(&mut self) {
@@ -373,7 +397,7 @@ impl Run {
                 return Ok(Progress::Damaged);
             }
         };
-        match self.appender.append(&Batch::new(&block, &self.counts)) {
+        match self.appender.append(&Batch::new(&block, &self.counts, self.share.as_ref())) {
             Ok(()) => {
                 self.taken = block.next;
                 Ok(Progress::Appended(self.counts.get()))
@@ -519,7 +543,7 @@ mod tests {
     fn spawn(journal: &Journal) -> Outlet {
         let settled = journal.start_position();
         let appender = Opened::Events(Box::new(Taking { settled }));
-        Outlet::spawn(journal, "taking", true, appender).unwrap()
+        Outlet::spawn(journal, "taking", true, appender, &Arc::default()).unwrap()
     }
 
     fn wait_until(reached: impl Fn() -> bool) {

@@ -23,6 +23,7 @@ use rkyv::util::AlignedVec;
 use tokio::sync::{Semaphore, watch};
 
 pub use crate::net::{AckLevel, Reason};
+use crate::route::Router;
 pub use stats::MasterStats;
 
 use crate::appender::{Open, OpenError, Opened, Place};
@@ -87,6 +88,7 @@ pub struct MasterBuilder {
     window_bytes: u64,
     limits: Limits,
     appenders: Vec<(String, Box<dyn Open>)>,
+    router: Router,
 }
 
 impl MasterBuilder {
@@ -125,7 +127,8 @@ impl MasterBuilder {
         MasterBuilder { limits, ..self }
     }
 
-    /// Adds a destination. It gets every event that is received, of whatever level.
+    /// Adds a destination. It gets every event that is received, of whatever level, unless
+    /// [`MasterBuilder::route`] sends it elsewhere.
     #[must_use]
     pub fn appender(
         mut self,
@@ -133,6 +136,17 @@ impl MasterBuilder {
         appender: impl Open + 'static,
     ) -> MasterBuilder {
         self.appenders.push((name.into(), Box::new(appender)));
+        self
+    }
+
+    /// Sends events of `category`, and of all below it, to these appenders alone: see [`Router`].
+    #[must_use]
+    pub fn route<'a>(
+        mut self,
+        category: &str,
+        appenders: impl IntoIterator<Item = &'a str>,
+    ) -> MasterBuilder {
+        self.router.route(category, appenders);
         self
     }
 
@@ -146,7 +160,7 @@ impl MasterBuilder {
         let net = |source| MasterError::Resources { what: "the network thread", source };
         let address = listener.local_addr().map_err(net)?;
         let (journal, writer, lock) = open_journal(self.journal)?;
-        let outlets = open_outlets(&journal, self.appenders)?;
+        let outlets = open_outlets(&journal, self.appenders, self.router)?;
 
         let inbox = Arc::new(Inbox::default());
         let counters = Arc::new(Counters::default());
@@ -260,6 +274,7 @@ impl Master {
             window_bytes: DEFAULT_WINDOW_BYTES,
             limits: Limits::default(),
             appenders: Vec::new(),
+            router: Router::new(),
         }
     }
 
@@ -390,7 +405,14 @@ fn open_journal(options: JournalOptions) -> Result<OpenJournal, MasterError> {
 fn open_outlets(
     journal: &Journal,
     appenders: Vec<(String, Box<dyn Open>)>,
+    router: Router,
 ) -> Result<Vec<Outlet>, MasterError> {
+    let router = Arc::new(router);
+    let known = |name: &&str| appenders.iter().any(|(known, _)| known == *name);
+    if let Some(unknown) = router.appenders().find(|name| !known(name)) {
+        let what = "a route names it, and there is no appender of that name";
+        return Err(MasterError::Appender(refused(unknown.to_owned(), what)));
+    }
     let mut names = HashSet::new();
     let mut outlets = Vec::new();
     for (name, appender) in appenders {
@@ -413,7 +435,7 @@ fn open_outlets(
             let what = "it ships a process's own blocks, and a master has none; let the workers ship to it";
             return Err(MasterError::Appender(refused(name, what)));
         }
-        let outlet = Outlet::spawn(journal, &name, is_mandatory, opened)
+        let outlet = Outlet::spawn(journal, &name, is_mandatory, opened, &router)
             .map_err(|source| MasterError::Resources { what: "an appender's thread", source })?;
         outlets.push(outlet);
     }
