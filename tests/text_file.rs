@@ -11,10 +11,14 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rollway::appender::File;
-use rollway::layout::Pattern;
-use rollway::{Guard, InitError};
+use rollway::event::Event;
+use rollway::journal::{CursorFile, TextFileMark};
+use rollway::layout::{Layout, Pattern};
+use rollway::{Builder, Guard, InitError, WaitStrategy};
 use support::{PATIENCE, child, lines, message_file, wait_until, watchdog};
 
 /// A directory with a journal and a text file, over several runs of a program.
@@ -35,13 +39,26 @@ impl Scene {
         self.dir.path().join("journal/cursors/file.cursor")
     }
 
-    fn start(&self, file: File) -> Guard {
+    fn builder(&self) -> Builder {
         rollway::builder()
             .journal_dir(self.dir.path().join("journal"))
             .rings_dir(self.dir.path().join("rings"))
-            .appender("file", file)
-            .start()
-            .unwrap()
+    }
+
+    fn start(&self, file: File) -> Guard {
+        self.builder().appender("file", file).start().unwrap()
+    }
+
+    /// Starts with a small journal.
+    fn start_small(&self) -> Guard {
+        let file = message_file(&self.text());
+        self.builder().journal_max_bytes(32 << 20).appender("file", file).start().unwrap()
+    }
+
+    /// Puts slots back as they are after a reboot: `written` is of another boot.
+    fn reboot_with(&self, mut slots: Vec<u8>) {
+        slots[..128].fill(0);
+        fs::write(self.slots(), slots).unwrap();
     }
 
     /// Logs `first` and waits until it is in the file, keeps the slots, logs `second`, and ends.
@@ -169,6 +186,108 @@ fn a_kill_while_a_renamed_file_is_settled_doubles_nothing() {
 }
 
 #[test]
+fn lines_that_somebody_added_stay() {
+    let _watchdog = watchdog();
+    let scene = Scene::new();
+    let add = |line: &str| {
+        let mut text = fs::File::options().append(true).open(scene.text()).unwrap();
+        text.write_all(line.as_bytes()).unwrap();
+    };
+    scene.goes_on(message_file(&scene.text()), &["a"]);
+    add("theirs\n");
+    scene.goes_on(message_file(&scene.text()), &["b"]);
+    // After a kill what is ours is found, and what is theirs stays behind it.
+    scene.killed_after_writing(&["c"], &["d"]);
+    add("theirs, too\n");
+    scene.goes_on(message_file(&scene.text()), &["e"]);
+    assert_eq!(lines(&scene.text()), ["a", "theirs", "b", "c", "d", "theirs, too", "e"]);
+}
+
+#[test]
+fn another_file_that_got_our_number_is_left_alone() {
+    let _watchdog = watchdog();
+    for in_our_place in [false, true] {
+        let scene = Scene::new();
+        scene.killed_after_writing(&["gone"], &["unsettled"]);
+        fs::remove_file(scene.text()).unwrap();
+        let other = if in_our_place { scene.text() } else { scene.dir.path().join("another.log") };
+        let foreign = "somebody else's line\n".repeat(100);
+        fs::write(&other, &foreign).unwrap();
+        let cursor = CursorFile::open(&scene.dir.path().join("journal"), "file").unwrap();
+        let slot = cursor.resume().unwrap();
+        let inode = fs::metadata(&other).unwrap().ino();
+        cursor.store_written(slot.position, TextFileMark { inode, ..slot.file }).unwrap();
+        scene.goes_on(message_file(&scene.text()), &["last"]);
+        let now = fs::read_to_string(&other).unwrap();
+        let ours = lines(&scene.text());
+        assert!(now.starts_with(&foreign), "{now}");
+        assert!(ours.ends_with(&["unsettled".to_owned(), "last".to_owned()]), "{ours:?}");
+        assert_eq!(ours.len(), if in_our_place { 102 } else { 2 });
+    }
+}
+
+/// Events that fill a small journal twice.
+const MANY: usize = 1100;
+
+fn log_many(guard: &Guard) {
+    let filler = "x".repeat(60_000);
+    for number in 0..MANY {
+        rollway::info!(logger: guard.logger(), "{number} {filler}");
+    }
+    guard.flush().unwrap();
+}
+
+/// The numbers at the beginnings of the lines.
+fn numbers(text: &Path) -> Vec<usize> {
+    lines(text).iter().map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect()
+}
+
+#[test]
+fn a_reboot_cuts_and_doubles_nothing_however_old_the_journal_is() {
+    let _watchdog = watchdog();
+    for orderly in [false, true] {
+        let scene = Scene::new();
+        let guard = scene.start_small();
+        log_many(&guard);
+        let under_way = fs::read(scene.slots()).unwrap();
+        assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+        let at_end = fs::read(scene.slots()).unwrap();
+        scene.reboot_with(if orderly { at_end } else { under_way });
+        let guard = scene.start_small();
+        log(&guard, &[&MANY.to_string()]);
+        let report = guard.shutdown(PATIENCE);
+        assert_eq!(report.left(), 0);
+        assert!(numbers(&scene.text()).into_iter().eq(0..=MANY), "orderly: {orderly}");
+    }
+}
+
+#[test]
+fn a_file_whose_place_the_journal_has_lost_is_kept_and_the_gap_is_counted() {
+    let _watchdog = watchdog();
+    let scene = Scene::new();
+    let guard = scene.start_small();
+    let at_first = fs::read(scene.slots()).unwrap();
+    log_many(&guard);
+    assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+    scene.reboot_with(at_first);
+    let guard = scene.start_small();
+    wait_until("the gap is seen", || guard.stats().appenders[0].overtaken_segments > 0);
+    log(&guard, &[&MANY.to_string()]);
+    assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+    let found = numbers(&scene.text());
+    assert!(found[..MANY].iter().copied().eq(0..MANY), "something was cut");
+    // What the journal still has comes once more, in order, and only once.
+    let again = &found[MANY..];
+    assert!(again.iter().copied().eq(again[0]..=MANY) && again[0] > 0);
+    // The next start knows its place again.
+    let guard = scene.start_small();
+    guard.flush().unwrap();
+    assert_eq!(guard.stats().appenders[0].overtaken_segments, 0);
+    drop(guard);
+    assert_eq!(numbers(&scene.text()), found);
+}
+
+#[test]
 fn a_file_that_was_removed_is_made_again() {
     let _watchdog = watchdog();
     let scene = Scene::new();
@@ -206,6 +325,36 @@ fn a_file_from_elsewhere_is_appended_to() {
     fs::write(scene.text(), "theirs\n").unwrap();
     scene.goes_on(message_file(&scene.text()), &["ours"]);
     assert_eq!(lines(&scene.text()), ["theirs", "ours"]);
+}
+
+/// Lines of 100 kB, whatever the event. Knows how much text waited in front of one at most.
+struct Wide(Arc<AtomicUsize>);
+
+impl Layout for Wide {
+    fn write(&mut self, _event: &Event<'_>, out: &mut String) {
+        self.0.fetch_max(out.len(), Ordering::Relaxed);
+        out.push_str(&"x".repeat(99_999));
+        out.push('\n');
+    }
+
+    fn hash(&self) -> u64 {
+        0
+    }
+}
+
+#[test]
+fn short_events_with_long_lines_need_little_memory() {
+    let _watchdog = watchdog();
+    let scene = Scene::new();
+    let most = Arc::new(AtomicUsize::new(0));
+    let file = File::new(scene.text()).layout(Wide(Arc::clone(&most)));
+    let builder = scene.builder().wait(WaitStrategy::Manual);
+    let guard = builder.appender("file", file).start().unwrap();
+    log(&guard, &["short"; 100]);
+    assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+    assert_eq!(fs::metadata(scene.text()).unwrap().len(), 100 * 100_000);
+    let most = most.load(Ordering::Relaxed);
+    assert!((100_000..256 << 10).contains(&most), "{most} bytes waited");
 }
 
 #[test]

@@ -7,7 +7,7 @@
 use std::io::{self, Write};
 use std::time::Instant;
 
-use super::{AppendError, Appender, Batch, Open, OpenError, Opened, Place};
+use super::{AppendError, Appender, Batch, Open, OpenError, Opened, Place, WRITE_BYTES};
 use crate::journal::{CursorFile, Position, TextFileMark};
 use crate::layout::{Layout, Pattern};
 
@@ -94,6 +94,23 @@ struct ConsoleWriter {
 }
 
 impl ConsoleWriter {
+    /// Prints the text and begins a new one.
+    fn print(&mut self) -> io::Result<()> {
+        let bytes = self.text.as_bytes();
+        let written = match self.stream {
+            Stream::Stdout => {
+                io::stdout().lock().write_all(bytes).and_then(|()| io::stdout().flush())
+            }
+            Stream::Stderr => io::stderr().lock().write_all(bytes),
+        };
+        self.text.clear();
+        match written {
+            // Nobody reads the other end any more: what is printed there is nobody's loss.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written,
+        }
+    }
+
     fn settle(&mut self, position: Position) -> io::Result<()> {
         if let Some(cursor) = &self.cursor {
             cursor.store_written(position, TextFileMark::default())?;
@@ -106,21 +123,17 @@ impl ConsoleWriter {
 impl Appender for ConsoleWriter {
     fn append(&mut self, batch: &Batch<'_>) -> Result<(), AppendError> {
         self.text.clear();
-        let (layout, text) = (&mut self.layout, &mut self.text);
-        batch.for_each(|event| layout.write(event, text));
-        let bytes = self.text.as_bytes();
-        let written = match self.stream {
-            Stream::Stdout => {
-                io::stdout().lock().write_all(bytes).and_then(|()| io::stdout().flush())
+        let mut written = Ok(());
+        batch.for_each(|event| {
+            if written.is_ok() {
+                self.layout.write(event, &mut self.text);
+                if self.text.len() >= WRITE_BYTES {
+                    written = self.print();
+                }
             }
-            Stream::Stderr => io::stderr().lock().write_all(bytes),
-        };
-        let settled = match written {
-            // Nobody reads the other end any more: what is printed there is nobody's loss.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            written => written,
-        };
-        settled
+        });
+        written
+            .and_then(|()| self.print())
             .and_then(|()| self.settle(batch.next()))
             .map_err(|source| AppendError::Unavailable { source })
     }

@@ -10,16 +10,21 @@ pub mod forwarder;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::event::Event;
-use crate::journal::{Block, CursorFile, Journal, Position};
+use crate::journal::{Block, CursorFile, Journal, Position, segment_paths};
 use crate::route::Share;
 
 pub use console::Console;
 pub use file::File;
 pub use forwarder::{Forwarder, ForwarderMonitor, ForwarderState, ForwarderStats};
+
+/// Text is written out when it has grown to this: that of a whole block may be a thousand times as
+/// long as the block.
+const WRITE_BYTES: usize = 256 << 10;
 
 /// A destination for events: a file, a terminal, a socket.
 ///
@@ -158,6 +163,15 @@ impl Place<'_> {
                 source: Some(source),
             }),
         }
+    }
+
+    /// The segments that a journal in a directory has, from the oldest to the newest, which was
+    /// begun at this start.
+    pub(crate) fn segments(&self) -> io::Result<Option<RangeInclusive<u64>>> {
+        let Some(dir) = self.journal_dir else { return Ok(None) };
+        let paths = segment_paths(dir)?;
+        let ends = paths.first().zip(paths.last());
+        Ok(ends.map(|((oldest, _), (newest, _))| *oldest..=*newest))
     }
 }
 

@@ -35,6 +35,8 @@ pub struct TextFileMark {
     pub inode: u64,
     /// Its length in bytes.
     pub length: u64,
+    /// A hash of its last bytes.
+    pub tail: u32,
     /// The hash of the layout that wrote it.
     pub layout: u64,
 }
@@ -71,6 +73,11 @@ impl CursorFile {
     pub fn resume(&self) -> Option<CursorSlot> {
         let [written, synced] = self.stored;
         written.filter(|slot| slot.boot_id == self.boot_id).or(synced)
+    }
+
+    /// The slot that a reboot falls back to.
+    pub fn synced(&self) -> Option<CursorSlot> {
+        self.stored[1]
     }
 
     /// The path of the file.
@@ -112,6 +119,7 @@ impl CursorSlot {
             field.copy_from_slice(&value.to_le_bytes());
         }
         out[64..80].copy_from_slice(&self.boot_id);
+        out[80..84].copy_from_slice(&self.file.tail.to_le_bytes());
         let checksum = crc32c::crc32c(&out[8..]);
         out[4..8].copy_from_slice(&checksum.to_le_bytes());
         out
@@ -137,6 +145,7 @@ impl CursorSlot {
                 inode: word(40),
                 length: word(48),
                 layout: word(56),
+                tail: word(80) as u32,
             },
             boot_id,
         })
@@ -159,6 +168,13 @@ fn file_name(name: &str) -> String {
 mod tests {
     use super::*;
 
+    impl CursorFile {
+        /// Lets stores fail, or succeed again.
+        pub(crate) fn set_writable(&mut self, writable: bool) {
+            self.file = File::options().read(true).write(writable).open(&self.path).unwrap();
+        }
+    }
+
     #[test]
     fn a_torn_slot_does_not_exist() {
         let position = Position { generation: 3, offset: 128, index: 7 };
@@ -176,7 +192,7 @@ mod tests {
     fn a_stored_cursor_is_found_again() {
         let dir = tempfile::tempdir().unwrap();
         let position = Position { generation: 1, offset: 64, index: 2 };
-        let file = TextFileMark { device: 1, inode: 2, length: 3, layout: 4 };
+        let file = TextFileMark { device: 1, inode: 2, length: 3, tail: 5, layout: 4 };
         let cursor = CursorFile::open(dir.path(), "file: a/b").unwrap();
         assert_eq!(cursor.resume(), None);
         cursor.store_written(position, file).unwrap();
