@@ -15,8 +15,10 @@ use rollway::appender::{
     AppendError, Appender, Batch, File, Forwarder, ForwarderMonitor, ForwarderState, Open,
     OpenError, Opened, Place,
 };
+use rollway::block::define::Definitions;
 use rollway::block::{build, header};
 use rollway::clock::{Anchor, Timeline};
+use rollway::event::{ContextInfo, SourceInfo};
 use rollway::journal::{JournalOptions, Position};
 use rollway::layout::Pattern;
 use rollway::master::{AckLevel, Limits, Master, MasterBuilder, MasterError, Reason};
@@ -793,6 +795,62 @@ fn what_comes_twice_is_stored_once_and_acknowledged_twice() {
     drop(raw);
     let (_, welcome) = Raw::welcomed(&master, 7, 4, 0);
     assert_eq!(welcome.marks, [(3, 2)]);
+}
+
+#[test]
+fn contexts_that_are_over_do_not_fill_the_journal_of_the_master() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("all.log");
+    let master = Master::builder()
+        .listen("127.0.0.1:0")
+        .appender("file", File::new(&path).layout(Pattern::parse("%m %X{who}%n").unwrap()))
+        .start()
+        .unwrap();
+    let (guard, _) = worker(master.local_addr());
+    let whole = rollway::mdc("who", "the whole time");
+    info!(logger: guard.logger(), "first");
+    guard.flush().unwrap();
+    let logger = guard.logger().clone();
+    let requests = std::thread::spawn(move || {
+        for n in 0..12_000 {
+            let _request = rollway::mdc("who", format_args!("{n}{}", " ".repeat(1000)));
+            info!(logger: &logger, "{n}");
+        }
+    });
+    requests.join().unwrap();
+    info!(logger: guard.logger(), "last");
+    drop(whole);
+    assert_eq!(guard.shutdown(AMPLE).left(), 0);
+    // 25 MB: each context in a record and said once, in segments of 8 MiB.
+    let segments = master.journal().end().generation;
+    assert!(segments <= 5, "{segments} segments");
+    assert_eq!(master.shutdown(AMPLE).left(), 0);
+    let found: Vec<_> = lines(&path).iter().map(|line| line.trim_end().to_owned()).collect();
+    assert_eq!(found[0], "first the whole time");
+    assert!((0..12_000).map(|n| format!("{n} {n}")).eq(found[1..=12_000].iter().cloned()));
+    assert_eq!(found[12_001..], ["last the whole time"]);
+}
+
+#[test]
+fn definitions_that_come_again_count_once() {
+    let master = Master::builder().listen("127.0.0.1:0").start().unwrap();
+    let info = SourceInfo { source: 7, epoch: 1, ..SourceInfo::default() };
+    let mut definitions = Definitions::new(info);
+    for id in 1..=2600 {
+        let value = "x".repeat(16 << 10).into_boxed_str();
+        definitions.set_context(id, ContextInfo { pairs: [("key".into(), value)].into() });
+    }
+    // Two thirds of what a connection may have defined.
+    let (mut raw, _) = Raw::welcomed(&master, 7, 1, 0);
+    for sequence in 1..=3 {
+        let stated = definitions.write_since(0, &mut AlignedVec::new(), |block| {
+            header::seal(block);
+            raw.stream.write_all(&blocks(&[block.to_vec()]))
+        });
+        stated.unwrap();
+        raw.send(&blocks(&[block(7, 1, sequence)]));
+        assert_eq!(raw.ack().1, [(1, sequence)]);
+    }
 }
 
 #[test]

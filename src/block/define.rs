@@ -4,11 +4,18 @@
 //! engine for its own process, recovery for a dead one, a master for each worker. Every addition
 //! gets the next revision, so "what this segment does not have yet" is everything above the
 //! revision that was last written to it.
+//!
+//! A master hears more than its own blocks refer to. What it absorbs is known and not written: the
+//! threads and contexts that a block names are asked for, and then they get their revision.
 
 use std::collections::HashMap;
+#[cfg(feature = "master")]
+use std::collections::HashSet;
 
 use rkyv::util::AlignedVec;
 
+#[cfg(feature = "master")]
+use super::events::Origin;
 use super::{build, schema};
 use crate::event::{ContextInfo, SourceInfo, ThreadInfo};
 
@@ -19,6 +26,13 @@ const BLOCK_BYTES: usize = 256 << 10;
 const MAX_KEPT: usize = 65_536;
 /// How many are forgotten together: looking for them visits all.
 const FORGOTTEN: usize = MAX_KEPT / 8;
+
+/// The revision of what is known and not written.
+#[cfg(feature = "master")]
+const UNASKED: u64 = 0;
+/// Threads and contexts, each, that stay asked for although the block at hand does not name them.
+#[cfg(feature = "master")]
+const ASKED: usize = 64;
 
 /// What an entry takes beside its content.
 const ENTRY_BYTES: usize = 64;
@@ -32,15 +46,31 @@ pub struct Definitions {
     sites: HashMap<u32, Item<Box<[u8]>>>,
     threads: HashMap<u32, Item<ThreadInfo>>,
     contexts: HashMap<u32, Item<ContextInfo>>,
+    #[cfg(feature = "master")]
+    heard: Heard,
 }
 
 #[derive(Debug)]
 struct Item<T> {
-    /// When it took this value.
+    /// When it took this value, or was asked for; [`UNASKED`] keeps it from being written.
     revision: u64,
     /// When it was last defined, with whatever value.
     seen: u64,
     value: T,
+}
+
+/// How a master keeps up with what a worker has and has no more.
+#[cfg(feature = "master")]
+#[derive(Debug, Default)]
+struct Heard {
+    /// The revision at which the worker began to state everything anew, until its next block.
+    stating_since: Option<u64>,
+    /// The context of each ring: a worker has no use for one that its ring has left.
+    present: HashMap<u32, u32>,
+    /// Contexts that the last block has left.
+    left: Vec<u32>,
+    asked_threads: Vec<u32>,
+    asked_contexts: Vec<u32>,
 }
 
 impl Definitions {
@@ -108,10 +138,15 @@ impl Definitions {
         self.contexts.remove(&id);
     }
 
-    /// Takes over everything a checked define block says.
+    /// Takes over everything a checked define block says. Threads and contexts are written when
+    /// [`Definitions::ask`] wants them.
+    ///
+    /// A block that describes the process begins a full statement: what is not in it and not said
+    /// before the next events block does not exist any more.
     #[cfg(feature = "master")]
     pub(crate) fn absorb(&mut self, body: &schema::ArchivedDefineBody) {
         for source in body.sources.iter() {
+            self.heard.stating_since = Some(self.revision + 1);
             self.set_info(SourceInfo {
                 pid: source.pid.to_native(),
                 service: source.service.as_str().into(),
@@ -123,11 +158,37 @@ impl Definitions {
             self.set_site(site.id.to_native(), &site.definition);
         }
         for thread in body.threads.iter() {
-            self.set_thread(thread.id.to_native(), thread.into());
+            hear(&mut self.threads, &mut self.revision, thread.id.to_native(), thread.into());
         }
         for context in body.contexts.iter() {
-            self.set_context(context.id.to_native(), context.into());
+            hear(&mut self.contexts, &mut self.revision, context.id.to_native(), context.into());
         }
+    }
+
+    /// Sees to it that what the next block's chunks name is written, and forgets what the worker has
+    /// no more.
+    #[cfg(feature = "master")]
+    pub(crate) fn ask(&mut self, origins: &[Origin]) {
+        let heard = &mut self.heard;
+        if let Some(since) = heard.stating_since.take() {
+            self.threads.retain(|_, item| item.seen >= since);
+            self.contexts.retain(|_, item| item.seen >= since);
+            heard.present.clear();
+        }
+        for context in heard.left.drain(..) {
+            self.contexts.remove(&context);
+        }
+        if heard.present.len() > MAX_KEPT {
+            heard.present.clear();
+        }
+        for origin in origins {
+            let before = heard.present.insert(origin.ring, origin.context);
+            heard.left.extend(before.filter(|before| *before != origin.context));
+        }
+        let threads: Vec<_> = origins.iter().map(|origin| origin.thread).collect();
+        ask(&mut self.threads, &mut self.revision, &mut heard.asked_threads, &threads);
+        let contexts: Vec<_> = origins.iter().map(|origin| origin.context).collect();
+        ask(&mut self.contexts, &mut self.revision, &mut heard.asked_contexts, &contexts);
     }
 
     /// Builds the define blocks that say what changed after `revision` (0: everything), and hands
@@ -194,16 +255,61 @@ impl Definitions {
 /// Gives `id` a value, unless it has it already, and forgets the longest unseen beyond the bound.
 fn set<T: PartialEq>(items: &mut HashMap<u32, Item<T>>, revision: &mut u64, id: u32, value: T) {
     *revision += 1;
-    let seen = *revision;
+    insert(items, *revision, *revision, id, value);
+}
+
+/// The same for what is known and not written.
+#[cfg(feature = "master")]
+fn hear<T: PartialEq>(items: &mut HashMap<u32, Item<T>>, revision: &mut u64, id: u32, value: T) {
+    *revision += 1;
+    insert(items, UNASKED, *revision, id, value);
+}
+
+fn insert<T: PartialEq>(
+    items: &mut HashMap<u32, Item<T>>,
+    revision: u64,
+    seen: u64,
+    id: u32,
+    value: T,
+) {
     match items.get_mut(&id) {
         Some(item) if item.value == value => item.seen = seen,
         _ => {
-            items.insert(id, Item { revision: seen, seen, value });
+            items.insert(id, Item { revision, seen, value });
             if items.len() > MAX_KEPT + FORGOTTEN {
                 let mut seen: Vec<u64> = items.values().map(|item| item.seen).collect();
                 let (_, oldest_kept, _) = seen.select_nth_unstable(FORGOTTEN + 1);
                 items.retain(|_, item| item.seen >= *oldest_kept);
             }
+        }
+    }
+}
+
+/// Asks for `named`. When more than [`ASKED`] are asked for, only they stay so.
+#[cfg(feature = "master")]
+fn ask<T>(
+    items: &mut HashMap<u32, Item<T>>,
+    revision: &mut u64,
+    asked: &mut Vec<u32>,
+    named: &[u32],
+) {
+    if asked.len() > ASKED {
+        let named: HashSet<_> = named.iter().collect();
+        asked.retain(|id| {
+            let stays = named.contains(id);
+            if let Some(item) = items.get_mut(id).filter(|_| !stays) {
+                item.revision = UNASKED;
+            }
+            stays
+        });
+    }
+    for id in named {
+        if let Some(item) = items.get_mut(id)
+            && item.revision == UNASKED
+        {
+            *revision += 1;
+            item.revision = *revision;
+            asked.push(*id);
         }
     }
 }
@@ -238,5 +344,81 @@ mod tests {
         assert_eq!(definitions.threads.len(), MAX_KEPT);
         assert!(definitions.threads.contains_key(&0) && definitions.threads.contains_key(&last));
         assert!(!definitions.threads.contains_key(&1));
+    }
+
+    #[cfg(feature = "master")]
+    mod heard {
+        use super::super::super::dictionary;
+        use super::super::super::header::HEADER_BYTES;
+        use super::*;
+
+        fn pairs(value: u32) -> ContextInfo {
+            ContextInfo { pairs: [("key".into(), value.to_string().into())].into() }
+        }
+
+        /// What a block of `from` since `revision` says, as `to` hears it.
+        fn tell(from: &Definitions, revision: u64, to: &mut Definitions) {
+            let told = from.write_since(revision, &mut AlignedVec::new(), |block| {
+                to.absorb(dictionary::open(&block[HEADER_BYTES..])?);
+                Ok::<(), super::super::super::BlockError>(())
+            });
+            assert_eq!(told, Ok(()));
+        }
+
+        /// The contexts that are written in front of a block of `origins`, given as ring and context.
+        fn written(master: &mut Definitions, origins: &[(u32, u32)]) -> Vec<u32> {
+            let before = master.revision();
+            let origin = |(ring, context): &(u32, u32)| Origin {
+                ring: *ring,
+                thread: *ring,
+                context: *context,
+            };
+            master.ask(&origins.iter().map(origin).collect::<Vec<_>>());
+            newer(&master.contexts, before).map(|(id, _)| id).collect()
+        }
+
+        fn known(master: &Definitions) -> Vec<u32> {
+            let mut known: Vec<_> = master.contexts.keys().copied().collect();
+            known.sort_unstable();
+            known
+        }
+
+        #[test]
+        fn a_block_is_preceded_by_the_contexts_that_it_names_and_by_no_others() {
+            let (mut worker, mut master) = (Definitions::default(), Definitions::default());
+            (1..=3).for_each(|id| worker.set_context(id, pairs(id)));
+            tell(&worker, 0, &mut master);
+            assert_eq!(written(&mut master, &[(7, 2)]), [2]);
+            assert_eq!(written(&mut master, &[(7, 2), (8, 3)]), [3], "2 is written already");
+            worker.set_context(3, pairs(30));
+            tell(&worker, 3, &mut master);
+            assert_eq!(written(&mut master, &[(8, 3)]), [3], "it has changed");
+        }
+
+        #[test]
+        fn a_context_is_forgotten_once_its_thread_has_another() {
+            let (mut worker, mut master) = (Definitions::default(), Definitions::default());
+            (1..=4).for_each(|id| worker.set_context(id, pairs(id)));
+            tell(&worker, 0, &mut master);
+            assert_eq!(written(&mut master, &[(7, 1), (7, 2), (8, 3)]), [1, 2, 3]);
+            written(&mut master, &[(7, 4)]);
+            written(&mut master, &[(7, 4)]);
+            assert_eq!(known(&master), [3, 4]);
+        }
+
+        #[test]
+        fn what_a_worker_states_no_more_is_forgotten() {
+            let mut worker = Definitions::new(SourceInfo::default());
+            let mut master = Definitions::new(SourceInfo::default());
+            (1..=3).for_each(|id| worker.set_context(id, pairs(id)));
+            tell(&worker, 0, &mut master);
+            worker.remove_context(1);
+            tell(&worker, 0, &mut master);
+            worker.set_context(4, pairs(4));
+            tell(&worker, worker.revision() - 1, &mut master);
+            assert_eq!(known(&master), [1, 2, 3, 4], "the statement may not be complete");
+            written(&mut master, &[(7, 2)]);
+            assert_eq!(known(&master), [2, 3, 4]);
+        }
     }
 }

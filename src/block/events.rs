@@ -32,6 +32,15 @@ pub struct ChunkSpan {
     pub to: u64,
 }
 
+/// Whose records a chunk holds.
+#[cfg(feature = "master")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    pub(crate) ring: u32,
+    pub(crate) thread: u32,
+    pub(crate) context: u32,
+}
+
 impl<'a> EventsBlock<'a> {
     /// Validates the archive behind a header of kind *events*. `block` is header and archive,
     /// aligned to 16 bytes.
@@ -77,6 +86,16 @@ impl<'a> EventsBlock<'a> {
             ring: chunk.ring.to_native(),
             from: chunk.from.to_native(),
             to: chunk.to.to_native(),
+        })
+    }
+
+    /// Where each chunk comes from, in their order.
+    #[cfg(feature = "master")]
+    pub(crate) fn origins(&self) -> impl Iterator<Item = Origin> + use<'a> {
+        self.body.chunks.iter().map(|chunk| Origin {
+            ring: chunk.ring.to_native(),
+            thread: chunk.thread.to_native(),
+            context: chunk.context.to_native(),
         })
     }
 

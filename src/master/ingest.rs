@@ -352,14 +352,34 @@ impl Ingest {
         let after = run.bytes;
         self.block = block;
         self.definitions_bytes = self.definitions_bytes - before + after;
-        let runs = self.owners.get(&header.source).map(|owner| &owner.runs);
-        let of_connection: usize = runs.into_iter().flatten().map(|(_, run)| run.bytes).sum();
-        if of_connection > MAX_DEFINITIONS_BYTES
-            || self.definitions_bytes > MAX_ALL_DEFINITIONS_BYTES
-        {
-            return Err(limits(format_args!("{of_connection} bytes of definitions")));
+        if !self.has_room_for_definitions(header.source) {
+            self.measure();
+            if !self.has_room_for_definitions(header.source) {
+                let bytes = self.definitions_bytes_of(header.source);
+                return Err(limits(format_args!("{bytes} bytes of definitions")));
+            }
         }
         Ok(())
+    }
+
+    fn has_room_for_definitions(&self, source: u128) -> bool {
+        self.definitions_bytes_of(source) <= MAX_DEFINITIONS_BYTES
+            && self.definitions_bytes <= MAX_ALL_DEFINITIONS_BYTES
+    }
+
+    fn definitions_bytes_of(&self, source: u128) -> usize {
+        let runs = self.owners.get(&source).map(|owner| &owner.runs);
+        runs.into_iter().flatten().map(|(_, run)| run.bytes).sum()
+    }
+
+    /// Measures all definitions anew: what was said again, or forgotten, takes no room.
+    fn measure(&mut self) {
+        self.definitions_bytes = 0;
+        for run in self.owners.values_mut().flat_map(|owner| owner.runs.values_mut()) {
+            run.bytes = run.definitions.bytes();
+            run.measured_bytes = run.bytes;
+            self.definitions_bytes += run.bytes;
+        }
     }
 
     /// Stores an events block, unless it is stored already.
@@ -380,7 +400,10 @@ impl Ingest {
             count(&self.counters.duplicates, 1);
             return Ok(());
         }
-        let events = EventsBlock::open(*header, &self.block)?.check().map_err(damaged)?;
+        let block = EventsBlock::open(*header, &self.block)?;
+        let events = block.check().map_err(damaged)?;
+        let origins: Vec<_> = block.origins().collect();
+        self.run_of(header)?.definitions.ask(&origins);
         self.append(header)?;
         count(&self.counters.missing_blocks, sequence - mark - 1);
         count(&self.counters.blocks, 1);
@@ -391,7 +414,6 @@ impl Ingest {
 
     /// Appends the block at hand, however long that takes.
     fn append(&mut self, header: &BlockHeader) -> Result<(), Fault> {
-        self.run_of(header)?;
         loop {
             let owner = self.owners.get(&header.source);
             let Some(run) = owner.and_then(|owner| owner.runs.get(&header.epoch)) else {
