@@ -514,7 +514,7 @@ mod tests {
     fn append_next(file: &mut TextFile, journal: &Journal) -> Result<(), AppendError> {
         let mut reader = journal.reader(file.settled());
         let block = reader.next().unwrap().unwrap();
-        file.append(&Batch::new(&block, &Cell::default()))
+        file.append(&Batch::new(&block, &Cell::default(), None))
     }
 
     fn length(dir: &Path) -> u64 {
