@@ -64,7 +64,7 @@ fn log_until_killed(dir: &std::path::Path) -> ! {
             n += 1;
         }
         // Some changes share a block, some do not.
-        if n % 700 == 0 {
+        if n.is_multiple_of(700) {
             std::thread::sleep(Duration::from_millis(3));
         }
     }

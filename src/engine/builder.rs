@@ -342,6 +342,7 @@ impl Builder {
             flushes: AtomicU64::new(0),
             progress: Mutex::new(Progress::default()),
             progressed: Condvar::new(),
+            sync_failed: OnceLock::new(),
             outlets: Mutex::new(Vec::new()),
             home: past.home,
         });

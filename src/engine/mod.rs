@@ -330,6 +330,8 @@ pub(crate) struct Shared {
     flushes: AtomicU64,
     progress: Mutex<Progress>,
     progressed: Condvar,
+    /// The first sync of the journal that failed.
+    sync_failed: OnceLock<String>,
     outlets: Mutex<Vec<Arc<Outlet>>>,
 }
 
@@ -546,10 +548,7 @@ impl Shared {
         let end = self.journal.end();
         let synced = durability >= Durability::L2;
         if synced {
-            self.journal.sync().map_err(|error| FlushError {
-                waiting_for: "the journal".to_owned(),
-                reason: selflog::chain(&error),
-            })?;
+            self.sync_journal()?;
         }
         let outlets = self.outlets().clone();
         for outlet in outlets.iter().filter(|outlet| outlet.is_mandatory()) {
@@ -562,6 +561,19 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    /// Syncs the journal. After a failure the kernel may call pages clean that never reached the
+    /// disk, so no later success of this run stands for them.
+    fn sync_journal(&self) -> Result<(), FlushError> {
+        if let Err(error) = self.journal.sync() {
+            let _ = self.sync_failed.set(selflog::chain(&error));
+        }
+        let failed = self.sync_failed.get().map(|error| FlushError {
+            waiting_for: "the journal".to_owned(),
+            reason: format!("could not be synced since this start: {error}"),
+        });
+        failed.map_or(Ok(()), Err)
     }
 
     fn stats(&self) -> Stats {
