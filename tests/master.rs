@@ -1028,6 +1028,27 @@ fn who_says_nothing_is_told_so_and_let_go() {
 }
 
 #[test]
+fn slow_frames_of_the_greatest_size_hold_up_no_ordinary_ones() {
+    let master = Master::builder()
+        .listen("127.0.0.1:0")
+        .limits(Limits { unstored_bytes: 16 << 20, ..Limits::default() })
+        .start()
+        .unwrap();
+    let front = frame::header(FrameKind::Blocks, &vec![0; frame::MAX_BODY_BYTES]);
+    let slow = |source| {
+        let (mut raw, _) = Raw::welcomed(&master, source, 1, 0);
+        raw.send(&front);
+        raw
+    };
+    let slow: Vec<_> = (10..20).map(slow).collect();
+    let (mut raw, _) = Raw::welcomed(&master, 7, 1, 0);
+    raw.send(&blocks(&[block(7, 1, 1)]));
+    assert_eq!(raw.ack().1, [(1, 1)]);
+    assert_eq!(refused(&master, Reason::Late), 0, "the slow ones are still there");
+    drop(slow);
+}
+
+#[test]
 fn another_version_is_refused_in_words() {
     let dir = tempfile::tempdir().unwrap();
     let master = master(dir.path()).start().unwrap();

@@ -22,7 +22,7 @@ use super::Limits;
 use super::inbox::{Inbox, Message, Room};
 use super::stats::{Counters, count};
 use crate::engine::selflog;
-use crate::net::frame::{self, MAX_BODY_BYTES, MAX_PAIRS};
+use crate::net::frame::{self, BLOCKS_BYTES, MAX_BODY_BYTES, MAX_PAIRS};
 use crate::net::handshake::encode_ack;
 use crate::net::{
     AckLevel, DEAD_AFTER, FIRST_FRAME_LIMIT, FRAME_LIMIT, Farewell, Frame, FrameError, FrameKind,
@@ -33,6 +33,8 @@ use crate::net::{
 const CONNECTION_BYTES: usize = 8 << 20;
 /// Room that a frame takes at least, so that tiny frames are bounded, too.
 const MIN_ROOM_BYTES: usize = 4 << 10;
+/// Bytes of an ordinary frame: what closes one, and then a block of that size.
+const ORDINARY_BYTES: usize = 2 * BLOCKS_BYTES;
 /// Connections above the limits that are told so at the same time. More are closed without a word.
 const MAX_REFUSALS: usize = 64;
 /// How long the last words may take.
@@ -51,9 +53,32 @@ pub(super) struct Edge {
     pub(super) inbox: Arc<Inbox>,
     pub(super) counters: Arc<Counters>,
     pub(super) limits: Limits,
-    pub(super) room: Arc<Semaphore>,
+    pub(super) room: FrameRoom,
     /// When the master has to end, once it should.
     pub(super) stopping: watch::Receiver<Option<Instant>>,
+}
+
+/// Room for frames that are read and not yet stored. It is taken when a frame is announced, before its
+/// bytes come: those that announce the most have a room of their own, so that a few slow ones hold up
+/// each other and nobody else.
+pub(super) struct FrameRoom {
+    ordinary: Arc<Semaphore>,
+    great: Arc<Semaphore>,
+}
+
+impl FrameRoom {
+    /// A quarter of `bytes` is for great frames; either side has enough for one.
+    pub(super) fn of(bytes: usize) -> FrameRoom {
+        let great = (bytes / 4).max(MAX_BODY_BYTES);
+        let ordinary = bytes.saturating_sub(great).max(ORDINARY_BYTES);
+        let room = |bytes| Arc::new(Semaphore::new(bytes));
+        FrameRoom { ordinary: room(ordinary), great: room(great) }
+    }
+
+    fn for_frame(&self, body_bytes: usize) -> Arc<Semaphore> {
+        let is_great = body_bytes > ORDINARY_BYTES;
+        Arc::clone(if is_great { &self.great } else { &self.ordinary })
+    }
 }
 
 /// A connection, as the ingest thread sees it.
@@ -431,7 +456,8 @@ impl Incoming<'_, '_> {
     /// Waits until the frame may be read. Ends with the master.
     async fn room(&mut self, body_bytes: usize) -> Result<Room, End> {
         let bytes = body_bytes.max(MIN_ROOM_BYTES) as u32;
-        let (of_connection, of_master) = (Arc::clone(&self.room), Arc::clone(&self.edge.room));
+        let of_connection = Arc::clone(&self.room);
+        let of_master = self.edge.room.for_frame(body_bytes);
         let mut room = pin!(async {
             let of_connection = of_connection.acquire_many_owned(bytes).await;
             let of_master = of_master.acquire_many_owned(bytes).await;

@@ -20,7 +20,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rkyv::util::AlignedVec;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 pub use crate::net::{AckLevel, Reason};
 use crate::route::Router;
@@ -33,7 +33,7 @@ use crate::journal::{Journal, JournalError, JournalOptions, JournalWriter, Scan}
 use crate::net::{DEFAULT_WINDOW_BYTES, host_and_port};
 use crate::sys::file::create_private_dir;
 use crate::sys::lock::FileLock;
-use connection::Edge;
+use connection::{Edge, FrameRoom};
 use inbox::Inbox;
 use ingest::Ingest;
 use stats::Counters;
@@ -48,8 +48,8 @@ pub struct Limits {
     pub connections: usize,
     /// Connections from one address at a time: 64 by default.
     pub connections_per_address: usize,
-    /// Bytes that are read and not yet stored: 256 MiB by default, never less than 16 MiB. One
-    /// connection has at most 8 MiB of them.
+    /// Bytes that are read and not yet stored: 256 MiB by default, never less than 16 MiB. A quarter
+    /// is for frames of more than 512 KiB. One connection has at most 8 MiB of them.
     pub unstored_bytes: usize,
 }
 
@@ -170,7 +170,7 @@ impl MasterBuilder {
             inbox: Arc::clone(&inbox),
             counters: Arc::clone(&counters),
             limits: self.limits,
-            room: Arc::new(Semaphore::new(self.limits.unstored_bytes.max(16 << 20))),
+            room: FrameRoom::of(self.limits.unstored_bytes.max(16 << 20)),
             stopping,
         });
         let mut ingest = Ingest {
