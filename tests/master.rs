@@ -741,7 +741,7 @@ fn a_forwarder_ends_in_time_when_the_journal_cannot_be_read() {
     wait_until("its end", || monitor.stats().state == ForwarderState::Ended);
     assert_eq!(monitor.stats().left_blocks, 1, "what cannot be read is left");
     drop(unreadable);
-    assert_eq!(shutdown.join().unwrap().left(), 1);
+    shutdown.join().unwrap();
 }
 
 #[test]
