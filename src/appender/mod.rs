@@ -90,6 +90,10 @@ pub trait OutletSide {
     /// Publishes that everything before `position` survives a power failure at the destination (L2).
     fn synced(&mut self, position: Position);
 
+    /// Publishes whether the destination says what survives a power failure there; until this is
+    /// called, it does. One that does not is not waited for by a flush to L2.
+    fn set_syncs(&mut self, syncs: bool);
+
     /// Counts a failure, writes it on the self-log and shows it in the statistics until the next
     /// [`OutletSide::settle`] or [`OutletSide::recovered`].
     fn failed(&mut self, reason: &str);

@@ -72,6 +72,8 @@ struct Shared {
 struct State {
     settled: Position,
     synced: Position,
+    /// The destination does not say what is synced.
+    never_syncs: bool,
     /// Somebody waits for a sync up to here.
     sync_wanted: Position,
     deadline: Option<Instant>,
@@ -159,14 +161,14 @@ impl Outlet {
     }
 
     /// Waits until everything before `position` survives a power failure at the destination.
-    /// `false` when it did not by `deadline`.
+    /// `false` when it did not by `deadline`; `true` at once if the destination never says so.
     pub(crate) fn wait_synced(&self, position: Position, deadline: Instant) -> bool {
         {
             let mut state = self.shared.state();
             state.sync_wanted = position.max(state.sync_wanted);
         }
         self.journal.wake();
-        self.shared.wait(deadline, |state| state.synced >= position)
+        self.shared.wait(deadline, |state| state.never_syncs || state.synced >= position)
     }
 
     /// Asks the thread to deliver everything up to the end of the journal and then to end, at
@@ -268,6 +270,11 @@ impl OutletSide for Side {
 
     fn synced(&mut self, position: Position) {
         self.shared.state().synced = position;
+        self.shared.changed.notify_all();
+    }
+
+    fn set_syncs(&mut self, syncs: bool) {
+        self.shared.state().never_syncs = !syncs;
         self.shared.changed.notify_all();
     }
 

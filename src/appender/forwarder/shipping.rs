@@ -97,6 +97,7 @@ impl Shipping {
             (stats.level, stats.state) = (Some(welcome.level), ForwarderState::Sending);
         }
         outlet.recovered();
+        outlet.set_syncs(welcome.level == AckLevel::Synced);
         let (begun, before) = (Instant::now(), self.monitor.lock().delivered_blocks);
         reader.seek(outline.resume(&marks));
         let window_bytes = self.forwarder.window_bytes.min(welcome.window_bytes);
