@@ -7,7 +7,7 @@ use super::lock;
 use crate::journal::Position;
 use crate::net::AckLevel;
 
-/// Shows what a [`Forwarder`] does.
+/// Shows what a [`Forwarder`](super::Forwarder) does.
 #[derive(Clone, Debug, Default)]
 pub struct ForwarderMonitor {
     stats: Arc<Mutex<ForwarderStats>>,
