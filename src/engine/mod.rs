@@ -6,6 +6,7 @@ mod drops;
 mod home;
 mod mdc;
 pub(crate) mod outlet;
+mod rings;
 pub(crate) mod selflog;
 mod shutdown;
 mod writer;

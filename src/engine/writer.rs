@@ -13,33 +13,32 @@ use std::time::{Duration, Instant};
 use rkyv::util::AlignedVec;
 
 use super::drops::Dropped;
+use super::rings::{
+    OWN_THREAD, OwnRing, RingContexts, RingState, Taken, front, next_context, shares,
+    split_at_contexts,
+};
 use super::{Shared, WaitStrategy, selflog};
 use crate::block::build::{self, ChunkSource, EventsHead};
 use crate::block::define::Definitions;
 use crate::block::header::MAX_BLOCK_BYTES;
 use crate::capture;
 use crate::clock::{Anchor, Rate, Timeline};
-use crate::context;
 use crate::event::{ContextInfo, ThreadInfo};
 use crate::journal::{JournalError, JournalWriter};
 use crate::level::Level;
-use crate::record::{self, Records};
+use crate::record;
 use crate::recover::{ContextFiles, ProcessFile};
-use crate::ring::{self, Consumer};
+use crate::ring::Consumer;
 use crate::site::{self, Definition, Names};
 
 /// A block is closed when this much is in the rings, or after the linger time.
 const BLOCK_BYTES: usize = 64 << 10;
 /// All chunks of one block together take at most this much.
 const BLOCK_BYTES_MAX: usize = 3 << 20;
-/// Numbers of contexts beyond it are recovery's.
-const CONTEXTS_MAX: u32 = (1 << 31) - 1;
 /// Ring number of what the writer says itself.
 const OWN_RING: u32 = 0;
 /// Ring number of the overflow ring. Threads' rings have numbers from 1 up.
 const OVERFLOW_RING: u32 = u32::MAX;
-/// Thread number of both.
-const OWN_THREAD: u32 = 0;
 /// The dropped events are reported in the log at most this often.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
 /// The anchor beside the rings is at most this old while events flow.
@@ -104,23 +103,6 @@ pub(super) struct Writer {
     retry_at: Option<Instant>,
 }
 
-struct RingState {
-    consumer: Consumer,
-    shared: Arc<ring::Shared>,
-    thread: u32,
-    /// The context in force at the head; 0 is the empty one.
-    context: u32,
-    contexts: RingContexts,
-}
-
-/// What outlasts the thread that has a ring.
-struct RingContexts {
-    /// Changes of context that were passed, of the ring's counter.
-    changes: u64,
-    /// The context in force at the head, for whoever finds the ring after the process's death.
-    files: Option<ContextFiles>,
-}
-
 /// A flush: done when the heads of the rings have passed what their threads had logged before.
 struct Flush {
     ticket: u64,
@@ -128,43 +110,6 @@ struct Flush {
     tails: Vec<(u32, u64)>,
     /// Records that must have been taken from the overflow ring.
     overflow_taken: u64,
-}
-
-impl RingState {
-    fn id(&self) -> u32 {
-        self.shared.id()
-    }
-}
-
-/// What becomes of a ring once the block of a pass is in the journal.
-struct Taken {
-    /// Index of the ring.
-    ring: usize,
-    /// Where its head moves.
-    to: u64,
-    /// The contexts that the chunk brings, the one in force at its end last.
-    contexts: Vec<(u32, ContextInfo)>,
-}
-
-/// Records that are not in a thread's ring, in the form of one.
-#[derive(Default)]
-struct OwnRing {
-    position: u64,
-    bytes: Vec<u8>,
-}
-
-impl OwnRing {
-    fn chunk(&self, ring: u32) -> Option<ChunkSource<'_>> {
-        let (from, to) = (self.position, self.position + self.bytes.len() as u64);
-        let runs = [&self.bytes[..], &[]];
-        let chunk = ChunkSource { ring, thread: OWN_THREAD, context: 0, from, to, runs };
-        (!self.bytes.is_empty()).then_some(chunk)
-    }
-
-    fn clear(&mut self) {
-        self.position += self.bytes.len() as u64;
-        self.bytes.clear();
-    }
 }
 
 /// The call sites that are in the definitions.
@@ -381,7 +326,7 @@ impl Writer {
         let apart = self.own.bytes.len() + self.overflow.bytes.len();
         let mut room = BLOCK_BYTES_MAX.saturating_sub(apart).max(BLOCK_BYTES);
         loop {
-            let (shares, whole) = self.shares(room);
+            let (shares, whole) = shares(&mut self.rings, room);
             let all = whole && self.overflow.bytes.len() < BLOCK_BYTES;
             let Some((taken, record_bytes, after)) = self.build(&shares) else {
                 return if all { Pass::Nothing } else { Pass::Some };
@@ -479,44 +424,6 @@ impl Writer {
         self.release(taken);
         self.succeeded(record_bytes);
         Ok(())
-    }
-
-    /// How many bytes of each ring the next block takes, and whether that is everything.
-    ///
-    /// When the rings hold more than fits, each gets the same room, and the block ends before the
-    /// earliest record that finds none: blocks follow one another in time, and no ring waits for
-    /// another to be empty.
-    fn shares(&mut self, room: usize) -> (Vec<usize>, bool) {
-        let rings = self.rings.iter_mut();
-        let waiting: Vec<usize> = rings
-            .map(|ring| {
-                let pending = ring.consumer.pending();
-                (pending.to - pending.from) as usize
-            })
-            .collect();
-        if waiting.iter().sum::<usize>() <= room {
-            return (waiting, true);
-        }
-        let room = room / waiting.iter().filter(|bytes| **bytes > 0).count().max(1);
-        let mut fit = |room, horizon| -> Vec<(usize, Option<u64>)> {
-            let rings = self.rings.iter_mut().zip(&waiting);
-            rings
-                .map(|(ring, bytes)| {
-                    fitting(front(ring.consumer.pending().runs, *bytes), room, horizon)
-                })
-                .collect()
-        };
-        let first_left = |fits: &[(usize, Option<u64>)]| fits.iter().filter_map(|fit| fit.1).min();
-        let horizon = first_left(&fit(room, u64::MAX)).unwrap_or(u64::MAX);
-        let mut fits = fit(room, horizon);
-        if fits.iter().all(|(bytes, _)| *bytes == 0) {
-            // The oldest record is longer than the room of one ring: the block is for it alone.
-            let oldest = fits.iter().position(|(_, left)| *left == Some(horizon)).unwrap_or(0);
-            let runs = self.rings[oldest].consumer.pending().runs;
-            let run = if runs[0].is_empty() { runs[1] } else { runs[0] };
-            fits[oldest].0 = record::border(run, 1);
-        }
-        (fits.into_iter().map(|(bytes, _)| bytes).collect(), false)
     }
 
     /// Moves the heads behind what the journal has.
@@ -682,65 +589,6 @@ impl Writer {
     pub(super) fn left_bytes(&mut self) -> u64 {
         let rings = self.rings.iter().map(|ring| ring.consumer.used_bytes() as u64).sum::<u64>();
         rings + self.own.bytes.len() as u64 + self.overflow.bytes.len() as u64
-    }
-}
-
-/// The next number for a context that no ring has. Never 0, and never one of recovery's.
-fn next_context(last: &mut u32, live: &[u32]) -> u32 {
-    loop {
-        *last = if *last >= CONTEXTS_MAX { 1 } else { *last + 1 };
-        if !live.contains(last) {
-            return *last;
-        }
-    }
-}
-
-/// Cuts a chunk where its thread's context changes, numbers the new contexts, and returns them.
-fn split_at_contexts<'a>(
-    chunk: &ChunkSource<'a>,
-    mut next_number: impl FnMut() -> u32,
-    chunks: &mut Vec<ChunkSource<'a>>,
-) -> Vec<(u32, ContextInfo)> {
-    let mut contexts = Vec::new();
-    let (mut context, mut from) = (chunk.context, chunk.from);
-    for stretch in chunk.runs.into_iter().flat_map(context::stretches) {
-        if let Some(info) = stretch.context {
-            context = next_number();
-            contexts.push((context, info));
-        }
-        let to = from + stretch.bytes.len() as u64;
-        chunks.push(ChunkSource { context, from, to, runs: [stretch.bytes, &[]], ..*chunk });
-        from = to;
-    }
-    contexts
-}
-
-/// The first `len` bytes of two runs.
-fn front(runs: [&[u8]; 2], len: usize) -> [&[u8]; 2] {
-    let [first, second] = runs;
-    let (first, more) = first.split_at(len.min(first.len()));
-    if more.is_empty() { [first, &second[..len - first.len()]] } else { [first, &[]] }
-}
-
-/// How many bytes of the records in `runs` end within `bytes_max` and are older than `horizon`; and
-/// the ticks of the first one that stays.
-fn fitting(runs: [&[u8]; 2], bytes_max: usize, horizon: u64) -> (usize, Option<u64>) {
-    let (mut run_begin, mut last) = (0, None);
-    for run in runs {
-        // Damage goes along with what lies before it: it is the reader's to report.
-        for record in Records::new(run).map_while(Result::ok) {
-            let begin = run_begin + record.offset;
-            match last {
-                Some((last_begin, ticks)) if begin > bytes_max => return (last_begin, Some(ticks)),
-                _ if record.ticks >= horizon => return (begin, Some(record.ticks)),
-                _ => last = Some((begin, record.ticks)),
-            }
-        }
-        run_begin += run.len();
-    }
-    match last {
-        Some((begin, ticks)) if run_begin > bytes_max => (begin, Some(ticks)),
-        _ => (run_begin, None),
     }
 }
 
