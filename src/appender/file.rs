@@ -246,14 +246,13 @@ impl TextFile {
         Ok(is_ours.then_some(past))
     }
 
-    /// The file of the slot under the name that somebody gave it, with its length. An empty mark
-    /// tells no file from another.
+    /// The file of the slot under the name that somebody gave it, with its length.
     fn find_renamed(&self, mark: &TextFileMark) -> Option<(fs::File, u64)> {
         let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
         for entry in fs::read_dir(parent.unwrap_or(Path::new("."))).ok()?.flatten() {
             let Ok(found) = entry.metadata() else { continue };
             let is_it = (found.dev(), found.ino()) == (mark.device, mark.inode);
-            if found.is_file() && is_it && mark.length > 0 {
+            if found.is_file() && is_it {
                 let file =
                     fs::OpenOptions::new().read(true).append(true).open(entry.path()).ok()?;
                 return Some((file, found.len()));
@@ -294,7 +293,13 @@ impl TextFile {
     /// Puts the text into the file, except for what stands there already.
     fn write(&mut self) -> io::Result<()> {
         let text = self.text.as_bytes();
-        if let Some(mut past) = self.past.take() {
+        let mut past = self.past.take();
+        if let Some(found) = &past
+            && found.is_foreign(text)?
+        {
+            past = None;
+        }
+        if let Some(mut past) = past {
             let written = past.write(self.target.file(), text);
             self.past = Some(past);
             written?;
@@ -357,6 +362,16 @@ impl TextFile {
 }
 
 impl Past {
+    /// Whether a renamed file is another one under the inode of ours. The hash before the mark
+    /// tells it where there is one; an empty mark leaves the bytes behind it.
+    fn is_foreign(&self, text: &[u8]) -> io::Result<bool> {
+        let Some(renamed) = self.renamed.as_ref().filter(|_| self.from == 0) else {
+            return Ok(false);
+        };
+        let both = text.len().min(self.to as usize);
+        Ok(equal_bytes(renamed, 0, self.to, text)? < both)
+    }
+
     /// Compares the text with the bytes and writes what is not there. A batch that was begun in a
     /// renamed file is finished there: a kill before the slot is stored finds all of it in one file,
     /// and the new one without any of it.
