@@ -156,6 +156,8 @@ pub struct Events<'a> {
     current: Option<usize>,
     failed: Option<Damaged>,
     inline: InlineSite,
+    /// The last site that was looked up; the next event is often of the same.
+    last_site: Option<(u32, &'a SiteInfo)>,
 }
 
 /// One chunk on its way through the merge.
@@ -188,6 +190,7 @@ impl<'a> Events<'a> {
             current: None,
             failed: None,
             inline: InlineSite::default(),
+            last_site: None,
         };
         for (at, chunk) in block.body.chunks.iter().enumerate() {
             events.chunks.push(ChunkEvents {
@@ -250,13 +253,25 @@ impl<'a> Events<'a> {
         }
     }
 
+    #[inline]
+    fn site(&mut self, id: u32) -> Option<&'a SiteInfo> {
+        match self.last_site {
+            Some((last, site)) if last == id => Some(site),
+            _ => {
+                let site = self.known.sites.get(&id)?;
+                self.last_site = Some((id, site));
+                Some(site)
+            }
+        }
+    }
+
     fn event(&mut self, at: usize, record: Record<'a>) -> Result<Event<'_>, Damaged> {
         let damaged = |what| Damaged { offset: record.offset, what };
         let level = record.level().ok_or(damaged("its level is no level"))?;
         let (definition, values) = record.open()?;
         let site = match definition {
             Some(definition) => self.inline.resolve(&definition),
-            None => self.known.sites.get(&record.site).ok_or(damaged("its site is not defined"))?,
+            None => self.site(record.site).ok_or(damaged("its site is not defined"))?,
         };
         Ok(Event {
             level,
