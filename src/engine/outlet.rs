@@ -199,7 +199,11 @@ impl Outlet {
 
 impl Drop for Outlet {
     fn drop(&mut self) {
-        // Where a start failed half-way, or nobody joined: what runs must not outlive its owner.
+        // Whoever told it to stop has waited as long as he wanted to.
+        if self.shared.state().deadline.is_some() {
+            return;
+        }
+        // A start failed half-way: what runs must not outlive its owner.
         let at_once = Instant::now();
         self.stop(at_once);
         self.join(at_once + LAST_WAIT);
