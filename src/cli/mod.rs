@@ -4,6 +4,7 @@
 //! error. `docs/operations.md` tells what each command does.
 
 mod args;
+pub mod bench;
 mod cat;
 mod demo;
 mod demo_ledger;

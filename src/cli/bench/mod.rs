@@ -1,0 +1,3 @@
+//! `rollway bench`: what to expect of this machine.
+
+pub mod probe;
