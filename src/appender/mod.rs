@@ -284,6 +284,18 @@ impl<'a> Batch<'a> {
         self.counts.set(counts);
     }
 
+    /// How many events are routed to the appender, without looking into them where it gets all.
+    /// They count as delivered.
+    pub fn count(&self) -> u64 {
+        if self.share.is_some() {
+            self.for_each(|_| {});
+        } else {
+            let events = self.block.events.count();
+            self.counts.set(Counts { events, damaged: 0 });
+        }
+        self.counts.get().events
+    }
+
     /// Where the batch begins in the journal.
     pub fn position(&self) -> Position {
         self.block.position

@@ -16,7 +16,7 @@ use super::shutdown::Running;
 use super::writer::Writer;
 use super::{
     Durability, ENGINES, Guard, Limits, Logger, OverflowPolicy, PROCESS, PROCESS_NUMBER, Progress,
-    Shared, TIMEOUT_MAX, WaitStrategy, call, hooks, selflog,
+    Shared, TIMEOUT_MAX, Timestamp, WaitStrategy, call, hooks, selflog,
 };
 use crate::appender::{Console, Open, OpenError, Place};
 use crate::block::define::Definitions;
@@ -50,6 +50,7 @@ pub struct Builder {
     overflow: OverflowPolicy,
     wait: WaitStrategy,
     linger: Duration,
+    timestamp: Timestamp,
     flush_timeout: Duration,
     pin: Option<usize>,
     require: Durability,
@@ -87,6 +88,7 @@ pub fn builder() -> Builder {
         overflow: OverflowPolicy::Block,
         wait: WaitStrategy::Adaptive,
         linger: Duration::from_millis(2),
+        timestamp: Timestamp::Call,
         flush_timeout: Duration::from_secs(5),
         pin: None,
         require: Durability::L0,
@@ -191,6 +193,12 @@ impl Builder {
     /// no durability.
     pub fn linger(mut self, linger: Duration) -> Builder {
         self.linger = linger;
+        self
+    }
+
+    /// When an event gets its time; by default in the log call.
+    pub fn timestamp(mut self, timestamp: Timestamp) -> Builder {
+        self.timestamp = timestamp;
         self
     }
 
@@ -323,6 +331,7 @@ impl Builder {
                 overflow: self.overflow,
                 wait: self.wait,
                 linger: self.linger,
+                timestamp: self.timestamp,
                 flush_timeout: self.flush_timeout.min(TIMEOUT_MAX),
                 pin: self.pin,
             },

@@ -64,6 +64,7 @@ impl Producer {
         page.mask.set(memory.capacity() - 1);
         page.published_tail.set(&raw const memory.control().tail.0);
         page.below_half.set(true);
+        page.stamp.set(0);
         // The first record takes the cold path, which sets the limit.
         page.limit.store(0, Ordering::Relaxed);
         producer.page().shared.set(Arc::into_raw(shared));
@@ -150,6 +151,24 @@ impl Producer {
         // Release: pairs with the Acquire in `Consumer::pending_from`; the record is visible
         // before its end is.
         published_tail.store(end, ordering("ring.commit", Ordering::Release));
+    }
+
+    /// The number that [`Producer::set_stamp`] left; 0 at first, without a ring, and in a forked
+    /// child.
+    #[inline(always)]
+    pub(crate) fn stamp(&self) -> u64 {
+        self.page().stamp.get()
+    }
+
+    /// Keeps a number for the owner. Does nothing without a ring, and in a forked child; then it is
+    /// `false`.
+    #[inline]
+    pub(crate) fn set_stamp(&mut self, stamp: u64) -> bool {
+        let has_ring = self.shared().is_some();
+        if has_ring {
+            self.page().stamp.set(stamp);
+        }
+        has_ring
     }
 
     /// The cold path of [`Producer::reserve`]: looks at the consumer's progress, and goes on to
