@@ -66,19 +66,22 @@ pub(crate) fn is_fixed(word: u64) -> bool {
 }
 
 /// The ticks of a record, by the word that its thread keeps: read now, or the word itself.
-#[inline(always)]
 pub(crate) fn stamp(word: u64) -> u64 {
+    quick_stamp(word).unwrap_or_else(system_ns)
+}
+
+/// The same where it takes no call; `None` where the system's clock must be asked.
+#[inline(always)]
+pub(crate) fn quick_stamp(word: u64) -> Option<u64> {
     match word {
-        BY_COUNTER => counter(),
-        BY_SYSTEM => system_ns(),
-        fixed => fixed,
+        BY_COUNTER => Some(counter()),
+        BY_SYSTEM => None,
+        fixed => Some(fixed),
     }
 }
 
 /// Nanoseconds of the monotonic clock since this process first asked, plus one second: so that a
 /// forked child counts on from its parent.
-#[cold]
-#[inline(never)]
 fn system_ns() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
     let since_start = START.get_or_init(Instant::now).elapsed();

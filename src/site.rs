@@ -178,9 +178,9 @@ impl Site {
         // Acquire: pairs with the Release in `refresh`; the registry holds the site whose id this
         // is.
         match self.state.load(Ordering::Acquire) {
-            UNSEEN => self.first_use(),
             OFF => None,
-            number => Some(number),
+            id @ FIRST_SITE_ID.. => Some(id),
+            _ => self.first_use(),
         }
     }
 

@@ -112,9 +112,8 @@ pub(crate) fn emit_by_id<V: Values>(id: u32, call: Call<'_>, values: V) {
         let mut values = values;
         return emit_rendered(None, call, &mut values);
     }
-    let put =
-        |producer: &mut Producer| put(producer, id, &call, &values, &[], process_record_bytes_max);
-    if !local::with(put) {
+    let (limit, ticks) = (process_record_bytes_max, clock::quick_stamp);
+    if !local::with(|producer| put(producer, id, &call, &values, &[], limit, ticks)) {
         emit_unrendered(call, values);
     }
 }
@@ -124,7 +123,7 @@ pub(crate) fn emit_by_id<V: Values>(id: u32, call: Call<'_>, values: V) {
 #[cold]
 #[inline(never)]
 fn emit_unrendered<V: Values>(call: Call<'_>, values: V) {
-    emit_cold(None, call, &values, &[]);
+    emit_ready(None, call, &values, &[]);
 }
 
 /// Logs to the logger of `engine`.
@@ -153,12 +152,14 @@ fn emit_rendered<V: Values>(engine: Option<&Arc<Shared>>, call: Call<'_>, values
 fn emit_ready<V: Values>(engine: Option<&Arc<Shared>>, call: Call<'_>, values: &V, scratch: &[u8]) {
     let done = match (engine, call.site_id()) {
         (None, Some(id)) => local::with(|producer| {
-            put(producer, id, &call, values, scratch, process_record_bytes_max)
+            put(producer, id, &call, values, scratch, process_record_bytes_max, any_stamp)
         }),
         (Some(engine), Some(id)) if engine.knows_site(id) => {
             let limit = || engine.limits.record_bytes_max;
-            with_other(engine, |other| put(&mut other.producer, id, &call, values, scratch, limit))
-                .unwrap_or(false)
+            with_other(engine, |other| {
+                put(&mut other.producer, id, &call, values, scratch, limit, any_stamp)
+            })
+            .unwrap_or(false)
         }
         _ => false,
     };
@@ -176,6 +177,7 @@ fn put<V: Values>(
     values: &V,
     scratch: &[u8],
     record_bytes_max: impl Fn() -> usize,
+    stamp: impl Fn(u64) -> Option<u64>,
 ) -> bool {
     if id < FIRST_SITE_ID {
         return false;
@@ -185,22 +187,27 @@ fn put<V: Values>(
     if len > ALWAYS_FITS_BYTES && (len > HOT_MAX_BYTES || len > record_bytes_max()) {
         return false;
     }
-    let stamp = producer.stamp();
-    let Some(slot) = producer.reserve(len) else { return false };
-    // Only a thread that has a ring knows whether it may read the counter.
-    let ticks = clock::stamp(stamp);
-    // The padding behind the values; they overwrite what is theirs.
-    if let Some(last) = slot.last_chunk_mut::<{ record::ALIGN }>() {
-        *last = [0; record::ALIGN];
-    }
-    let mut out = Encoder::new(slot);
-    record::put_header(&mut out, len, call.level, id, ticks, V::KINDS.word());
-    if V::KINDS.listed_bytes() > 0 {
-        V::encode_kinds(&mut out);
-    }
-    values.encode(scratch, HOT_MAX_BYTES, &mut out);
-    producer.commit();
-    true
+    let word = producer.stamp();
+    producer.push(len, |slot| {
+        // Only a thread that has a ring knows whether it may read the counter.
+        let Some(ticks) = stamp(word) else { return false };
+        // The padding behind the values; they overwrite what is theirs.
+        if let Some(last) = slot.last_chunk_mut::<{ record::ALIGN }>() {
+            *last = [0; record::ALIGN];
+        }
+        let mut out = Encoder::new(slot);
+        record::put_header(&mut out, len, call.level, id, ticks, V::KINDS.word());
+        if V::KINDS.listed_bytes() > 0 {
+            V::encode_kinds(&mut out);
+        }
+        values.encode(scratch, HOT_MAX_BYTES, &mut out);
+        true
+    })
+}
+
+/// The ticks of a record, whichever clock must be asked.
+fn any_stamp(word: u64) -> Option<u64> {
+    Some(clock::stamp(word))
 }
 
 /// Tries the hot path once more where the ring had but to look around: at the end of a lap, and when
@@ -218,7 +225,8 @@ fn put_again<V: Values>(engine: &Shared, call: &Call<'_>, values: &V, scratch: &
             Refresh::CrossedHalf => engine.wake_sleeping_writer(),
             _ => return false,
         }
-        put(producer, id, call, values, scratch, || engine.limits.record_bytes_max)
+        let limit = || engine.limits.record_bytes_max;
+        put(producer, id, call, values, scratch, limit, any_stamp)
     });
     done.unwrap_or(false)
 }
