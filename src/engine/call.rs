@@ -179,7 +179,9 @@ fn put<V: Values>(
     record_bytes_max: impl Fn() -> usize,
     stamp: impl Fn(u64) -> Option<u64>,
 ) -> bool {
-    if id < FIRST_SITE_ID {
+    // Nothing is cut here: what is too long is the cold path's. Knowing it, the compiler leaves out
+    // most checks of what follows.
+    if id < FIRST_SITE_ID || !values.fit(scratch, HOT_MAX_BYTES) {
         return false;
     }
     let body = V::KINDS.listed_bytes() + values.encoded_len(scratch, HOT_MAX_BYTES);
@@ -195,6 +197,7 @@ fn put<V: Values>(
         if let Some(last) = slot.last_chunk_mut::<{ record::ALIGN }>() {
             *last = [0; record::ALIGN];
         }
+        let Some(slot) = slot.get_mut(..record::HEADER_BYTES + body) else { return false };
         let mut out = Encoder::new(slot);
         record::put_header(&mut out, len, call.level, id, ticks, V::KINDS.word());
         if V::KINDS.listed_bytes() > 0 {
