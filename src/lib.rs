@@ -48,3 +48,4 @@ pub use level::{Level, LevelFilter};
 #[cfg(not(loom))]
 #[doc(hidden)]
 pub use macros::__private;
+pub use sys::output::IoMethod;

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use crate::event::Event;
 use crate::journal::{Block, CursorFile, Journal, Position, segment_paths};
 use crate::route::Share;
+use crate::sys::output::Outputs;
 
 pub use console::Console;
 pub use file::File;
@@ -149,6 +150,8 @@ pub struct Place<'a> {
     pub journal_dir: Option<&'a Path>,
     /// Where an appender begins that has no stored position.
     pub begin: Position,
+    /// How it may write.
+    pub(crate) outputs: &'a Outputs,
 }
 
 impl Place<'_> {

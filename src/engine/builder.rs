@@ -28,6 +28,7 @@ use crate::route::Router;
 use crate::site;
 use crate::sys;
 use crate::sys::lock::FileLock;
+use crate::sys::output::{IoMethod, Outputs};
 use crate::sys::table::SharedTable;
 
 /// Records that wait in the overflow ring.
@@ -54,6 +55,7 @@ pub struct Builder {
     flush_timeout: Duration,
     pin: Option<usize>,
     require: Durability,
+    io_method: IoMethod,
     appenders: Vec<(String, Box<dyn Open>)>,
     router: Router,
 }
@@ -92,6 +94,7 @@ pub fn builder() -> Builder {
         flush_timeout: Duration::from_secs(5),
         pin: None,
         require: Durability::L0,
+        io_method: IoMethod::Write,
         appenders: Vec::new(),
         router: Router::new(),
     }
@@ -221,6 +224,13 @@ impl Builder {
         self
     }
 
+    /// How the journal and the text files are written and frames are sent to a master; by default
+    /// [`IoMethod::Write`]. What a file or a master gets is the same.
+    pub fn io_method(mut self, method: IoMethod) -> Builder {
+        self.io_method = method;
+        self
+    }
+
     /// Adds an appender. Its name keeps its place across restarts.
     pub fn appender(mut self, name: impl Into<String>, appender: impl Open + 'static) -> Builder {
         self.appenders.push((name.into(), Box::new(appender)));
@@ -294,7 +304,11 @@ impl Builder {
         if as_process_logger && super::process().is_some_and(|engine| !engine.is_forked()) {
             return Err(InitError::AlreadyInitialised);
         }
-        let past = Past::open(&self)?;
+        let mut past = Past::open(&self)?;
+        let outputs = Outputs::new(self.io_method, selflog::warn);
+        if past.writer.journal().dir().is_some() {
+            past.writer.set_output(outputs.open());
+        }
         let durability = past.home.durability();
         if durability < self.require {
             return Err(InitError::Durability { required: self.require, reached: durability });
@@ -373,6 +387,7 @@ impl Builder {
                 name: &name,
                 journal_dir: journal.dir(),
                 begin,
+                outputs: &outputs,
             };
             let mandatory = appender.is_mandatory();
             let opened = appender.open(&place).map_err(InitError::Appender)?;
