@@ -305,14 +305,14 @@ impl JournalWriter {
 
     /// A memory segment: one that readers have let go, or a new one.
     fn memory_segment(&mut self, generation: u64) -> Result<(Target, Segment), JournalError> {
-        for writer in std::mem::take(&mut self.retired) {
-            match writer.try_recycle() {
-                Ok((writer, reader)) if matches!(self.target, Target::None | Target::Memory(_)) => {
+        // The one that was retired first is let go first, as a rule.
+        for at in 0..self.retired.len() {
+            match self.retired.remove(at).try_recycle() {
+                Ok((writer, reader)) => {
                     let segment = Segment::in_memory(generation, reader);
                     return Ok((Target::Memory(writer), segment));
                 }
-                Ok(_) => {}
-                Err(held) => self.retired.push(held),
+                Err(held) => self.retired.insert(at, held),
             }
         }
         let (writer, reader) =
