@@ -267,10 +267,23 @@ impl Raw {
 
 /// An events block without events.
 fn block(source: u128, epoch: u64, sequence: u64) -> Vec<u8> {
+    block_of(source, epoch, sequence, &[])
+}
+
+/// An events block of these records.
+fn block_of(source: u128, epoch: u64, sequence: u64, records: &[u8]) -> Vec<u8> {
     let anchor = Anchor { ticks: 0, utc_ns: 0 };
     let timeline = Timeline { before: anchor, after: anchor, nanos_per_tick: 1.0 };
+    let to = records.len() as u64;
+    let runs = [records, &[]];
+    let chunk = build::ChunkSource { ring: 1, thread: 1, context: 0, from: 0, to, runs };
     let mut buffer = AlignedVec::new();
-    build::events(&mut buffer, &build::EventsHead { source, epoch, sequence, timeline }, &[]);
+    let head = build::EventsHead { source, epoch, sequence, timeline };
+    build::events(
+        &mut buffer,
+        &head,
+        if records.is_empty() { &[] } else { std::slice::from_ref(&chunk) },
+    );
     header::seal(&mut buffer);
     buffer.to_vec()
 }
@@ -420,6 +433,35 @@ fn a_full_journal_slows_the_worker_down_and_loses_nothing() {
     let numbers: Vec<_> = taken.iter().map(|line| line.split(' ').next().unwrap()).collect();
     assert!(numbers.iter().enumerate().all(|(at, number)| at.to_string() == **number));
     assert_eq!(numbers.len(), 3000);
+}
+
+#[test]
+fn a_block_that_waited_for_room_is_acknowledged_without_another_one_behind_it() {
+    let open = Arc::new(AtomicBool::new(false));
+    let gated =
+        Gated { open: Arc::clone(&open), taken: Arc::default(), settled: Position::default() };
+    let master = Master::builder()
+        .listen("127.0.0.1:0")
+        .journal(JournalOptions::memory().max_bytes(16 << 20))
+        .appender("gated", gated)
+        .start()
+        .unwrap();
+    let (mut raw, _) = Raw::welcomed(&master, 1, 5, 0);
+    // Four of them fill a segment of 8 MiB but for a rest.
+    let padding = rollway::record::prefix(1_800_000, 0, rollway::record::SKIP);
+    let mut records = padding.to_vec();
+    records.resize(1_800_000, 0);
+    let mut last = 0;
+    while master.stats().journal_full == 0 {
+        last += 1;
+        raw.send(&blocks(&[block_of(1, 5, last, &records)]));
+        wait_until("the block's fate", || {
+            master.stats().blocks == last || master.stats().journal_full > 0
+        });
+    }
+    assert_eq!(master.stats().blocks, last - 1);
+    open.store(true, Ordering::Relaxed);
+    while raw.ack().1 != [(5, last)] {}
 }
 
 #[test]

@@ -390,14 +390,9 @@ impl Ingest {
         }
         self.make_room_for_run(source, epoch).map_err(Fault::Refused)?;
         let mark = self.writer.marks().get(source, epoch);
-        let waiting = self.unacknowledged.entry(connection.id).or_insert_with(|| Unacknowledged {
-            connection: Arc::clone(connection),
-            source,
-            epochs: BTreeSet::new(),
-        });
-        waiting.epochs.insert(epoch);
         if sequence <= mark {
             count(&self.counters.duplicates, 1);
+            self.owe(connection, source, epoch);
             return Ok(());
         }
         let block = EventsBlock::open(*header, &self.block)?;
@@ -405,11 +400,23 @@ impl Ingest {
         let origins: Vec<_> = block.origins().collect();
         self.run_of(header)?.definitions.ask(&origins);
         self.append(header)?;
+        // Only now: while the block waited for room, others were acknowledged.
+        self.owe(connection, source, epoch);
         count(&self.counters.missing_blocks, sequence - mark - 1);
         count(&self.counters.blocks, 1);
         count(&self.counters.bytes, header.bytes() as u64);
         count(&self.counters.events, events);
         Ok(())
+    }
+
+    /// Remembers that the worker is to hear how far this run is stored.
+    fn owe(&mut self, connection: &Arc<Connection>, source: u128, epoch: u64) {
+        let waiting = self.unacknowledged.entry(connection.id).or_insert_with(|| Unacknowledged {
+            connection: Arc::clone(connection),
+            source,
+            epochs: BTreeSet::new(),
+        });
+        waiting.epochs.insert(epoch);
     }
 
     /// Appends the block at hand, however long that takes.
