@@ -182,12 +182,23 @@ pub fn set_generation(block: &mut [u8], generation: u64) {
 
 /// Gives an encoded block its checksum, unless it has one.
 pub fn seal(block: &mut [u8]) {
-    if block.len() < HEADER_BYTES || block[6] & FLAG_CHECKSUM != 0 {
-        return;
+    if let Some(sealed) = sealed(block)
+        && let Some(front) = block.first_chunk_mut()
+    {
+        *front = sealed;
     }
-    block[6] |= FLAG_CHECKSUM;
-    let checksum = checksum(block);
-    block[56..60].copy_from_slice(&checksum.to_le_bytes());
+}
+
+/// The header of an encoded block with its checksum; `None` for fewer bytes than a header.
+pub fn sealed(block: &[u8]) -> Option<[u8; HEADER_BYTES]> {
+    let (front, archive) = block.split_first_chunk::<HEADER_BYTES>()?;
+    let mut header = *front;
+    if header[6] & FLAG_CHECKSUM == 0 {
+        header[6] |= FLAG_CHECKSUM;
+        let checksum = checksum(&header, archive);
+        header[56..60].copy_from_slice(&checksum.to_le_bytes());
+    }
+    Some(header)
 }
 
 /// Reads the header of a whole block (header and archive) from a file or socket and compares its
@@ -198,13 +209,14 @@ pub fn seal(block: &mut [u8]) {
 /// checksum; [`BlockError::Checksum`].
 pub fn verify(block: &[u8]) -> Result<BlockHeader, BlockError> {
     let header = BlockHeader::decode(block)?;
-    let Some(block) = block.get(..header.bytes()) else {
+    let block = block.get(..header.bytes()).and_then(<[u8]>::split_first_chunk::<HEADER_BYTES>);
+    let Some((front, archive)) = block else {
         return Err(BlockError::Malformed { what: "it is cut short" });
     };
-    if block[6] & FLAG_CHECKSUM == 0 {
+    if front[6] & FLAG_CHECKSUM == 0 {
         return Err(BlockError::Malformed { what: "it has no checksum" });
     }
-    let (expected, found) = (u32::from_le_bytes(array(block, 56)), checksum(block));
+    let (expected, found) = (u32::from_le_bytes(array(front, 56)), checksum(front, archive));
     if expected != found {
         return Err(BlockError::Checksum { expected, found });
     }
@@ -212,10 +224,10 @@ pub fn verify(block: &[u8]) -> Result<BlockHeader, BlockError> {
 }
 
 /// CRC-32C over the header without generation, checksum and commit word, and over the archive.
-fn checksum(block: &[u8]) -> u32 {
-    let front = crc32c::crc32c(&block[0..16]);
-    let middle = crc32c::crc32c_append(front, &block[24..56]);
-    crc32c::crc32c_append(middle, &block[HEADER_BYTES..])
+fn checksum(header: &[u8; HEADER_BYTES], archive: &[u8]) -> u32 {
+    let front = crc32c::crc32c(&header[0..16]);
+    let middle = crc32c::crc32c_append(front, &header[24..56]);
+    crc32c::crc32c_append(middle, archive)
 }
 
 /// `N` bytes at `at`, which callers keep inside.

@@ -167,12 +167,21 @@ impl Header {
 
 /// Makes the header of a frame with this body. Of blocks, only the length is looked at.
 pub fn header(kind: FrameKind, body: &[u8]) -> [u8; HEADER_BYTES] {
+    let covered = if kind == FrameKind::Blocks { &[] } else { body };
+    header_of(kind, body.len(), covered)
+}
+
+/// Makes the header of a frame of blocks that have this many bytes together.
+pub fn blocks_header(body_bytes: usize) -> [u8; HEADER_BYTES] {
+    header_of(FrameKind::Blocks, body_bytes, &[])
+}
+
+fn header_of(kind: FrameKind, body_bytes: usize, covered: &[u8]) -> [u8; HEADER_BYTES] {
     let mut out = [0; HEADER_BYTES];
     out[0..4].copy_from_slice(&MAGIC);
     out[4..6].copy_from_slice(&[PROTOCOL_VERSION, kind.number()]);
-    out[8..12].copy_from_slice(&(body.len() as u32).to_le_bytes());
+    out[8..12].copy_from_slice(&(body_bytes as u32).to_le_bytes());
     let front = crc32c::crc32c(&out[..12]);
-    let covered = if kind == FrameKind::Blocks { &[] } else { body };
     out[12..16].copy_from_slice(&crc32c::crc32c_append(front, covered).to_le_bytes());
     out
 }

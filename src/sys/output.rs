@@ -7,14 +7,22 @@
 //! replaced by the system calls; that is told once.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+
 use super::uring::Ring;
+
+/// A peer that has closed is an error and no signal. Apple's sockets are told so for good.
+#[cfg(not(target_vendor = "apple"))]
+const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const SEND_FLAGS: SendFlags = SendFlags::empty();
 
 /// How files are written and frames are sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
@@ -129,13 +137,14 @@ impl Output {
         })
     }
 
-    /// Sends some of `bytes`, at least one, and returns how many. Blocks while the peer does not
-    /// read, at most for the stream's write timeout.
+    /// Sends some bytes of the front of two pieces, at least one, and returns how many. Blocks while
+    /// the peer does not read, at most for the stream's write timeout.
     ///
     /// # Errors
     /// The system's; then nothing was sent.
-    pub(crate) fn send(&mut self, mut stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
-        let at_once = self.ring.as_mut().map(|ring| ring.send_at_once(stream.as_fd(), bytes));
+    pub(crate) fn send(&mut self, stream: &TcpStream, pieces: [&[u8]; 2]) -> io::Result<usize> {
+        let next = pieces.into_iter().find(|piece| !piece.is_empty()).unwrap_or_default();
+        let at_once = self.ring.as_mut().map(|ring| ring.send_at_once(stream.as_fd(), next));
         match at_once {
             Some(Some(Err(error))) if error.kind() == io::ErrorKind::WouldBlock => {}
             Some(Some(sent)) => return sent,
@@ -143,7 +152,8 @@ impl Output {
             None => {}
         }
         // Waiting is left to the system call, which knows the timeout.
-        stream.write(bytes)
+        let pieces = pieces.map(IoSlice::new);
+        Ok(sendmsg(stream, &pieces, &mut SendAncillaryBuffer::default(), SEND_FLAGS)?)
     }
 
     fn either(
@@ -376,7 +386,7 @@ mod tests {
             let bytes = some_bytes(8 << 20);
             let mut rest = &bytes[..];
             while !rest.is_empty() {
-                rest = &rest[output.send(&near, rest).unwrap()..];
+                rest = &rest[output.send(&near, [rest, b""]).unwrap()..];
             }
             near.shutdown(Shutdown::Write).unwrap();
             assert!(reading.join().unwrap() == bytes);
@@ -389,7 +399,7 @@ mod tests {
             let (near, _far) = connected();
             near.set_write_timeout(Some(Duration::from_millis(20))).unwrap();
             let bytes = some_bytes(1 << 20);
-            let refused = (0..1000).find_map(|_| output.send(&near, &bytes).err());
+            let refused = (0..1000).find_map(|_| output.send(&near, [&bytes, b""]).err());
             assert_eq!(refused.map(|error| error.kind()), Some(io::ErrorKind::WouldBlock));
         }
     }
@@ -399,12 +409,12 @@ mod tests {
         for mut output in both_ways() {
             let (near, far) = connected();
             drop(far);
-            let refused = (0..1000).find_map(|_| output.send(&near, b"frame").err());
+            let refused = (0..1000).find_map(|_| output.send(&near, [b"fr", b"ame"]).err());
             let kind = refused.map(|error| error.kind()).unwrap();
             use io::ErrorKind::{BrokenPipe, ConnectionReset};
             assert!([BrokenPipe, ConnectionReset].contains(&kind), "{kind:?}");
             near.shutdown(Shutdown::Both).ok();
-            let error = output.send(&near, b"frame").unwrap_err();
+            let error = output.send(&near, [b"fr", b"ame"]).unwrap_err();
             assert_eq!(error.kind(), BrokenPipe);
         }
     }
@@ -449,7 +459,7 @@ mod tests {
         output.write_in_order(&file, (b"archive", 4), (b"head", 0)).unwrap();
         output.write_all_at(&file, b"tail", 11).unwrap();
         assert_eq!(content(&file), b"headarchivetail");
-        output.send(&near, b"frame").unwrap();
+        output.send(&near, [b"fr", b"ame"]).unwrap();
         far.read_exact(&mut [0; 5]).unwrap();
         assert_eq!(TOLD.take().len(), 1);
     }

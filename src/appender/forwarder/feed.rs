@@ -8,8 +8,10 @@ use super::link::Sent;
 use crate::appender::OutletSide;
 use crate::block::{BlockHeader, BlockKind, EventsBlock, header};
 use crate::journal::{Position, ReadError, Reader};
-use crate::net::FrameKind;
 use crate::net::frame::{self, BLOCKS_BYTES, HEADER_BYTES};
+
+/// An archive of this many bytes is sent from where it lies in the journal. Smaller ones are gathered.
+const LENT_BYTES: usize = 32 << 10;
 
 /// What a connection has yet to send.
 pub(super) struct Feed<'a> {
@@ -21,20 +23,30 @@ pub(super) struct Feed<'a> {
     /// The first block that was not sent.
     pub(super) next: Position,
     /// A frame header, then blocks.
-    pub(super) frame: Vec<u8>,
-    /// The events blocks in it.
+    pub(super) front: Vec<u8>,
+    /// The events blocks of the frame.
     pub(super) sent: Vec<Sent>,
 }
 
+/// A frame of blocks.
+pub(super) struct Parcel<'a> {
+    /// Its bytes; the second piece is the rest of its last block.
+    pub(super) pieces: [&'a [u8]; 2],
+    /// Its events blocks.
+    pub(super) sent: &'a [Sent],
+}
+
 impl Feed<'_> {
-    /// Fills the frame with blocks that the master does not have. `false` when there are none.
+    /// Puts blocks that the master does not have into a frame, for `send`. `false` when there are
+    /// none.
     ///
     /// Damage is passed over for good. What cannot be read is not: the connection ends, and the
     /// next one comes back to it.
-    pub(super) fn fill(
+    pub(super) fn ship(
         &mut self,
         outlet: &mut dyn OutletSide,
         monitor: &ForwarderMonitor,
+        send: impl FnOnce(&mut dyn OutletSide, Parcel<'_>) -> Result<(), Broken>,
     ) -> Result<bool, Broken> {
         let wanted = |_: Position, header: &BlockHeader| {
             header.source == self.source
@@ -47,11 +59,14 @@ impl Feed<'_> {
                 }
         };
         self.sent.clear();
-        self.frame.clear();
-        self.frame.extend_from_slice(&[0; HEADER_BYTES]);
-        while self.frame.len() < BLOCKS_BYTES {
+        self.front.clear();
+        self.front.extend_from_slice(&[0; HEADER_BYTES]);
+        while self.front.len() < BLOCKS_BYTES {
             match self.reader.next_raw(wanted) {
                 Ok(Some(block)) => {
+                    // A block in memory gets its checksum on its way to the socket.
+                    let Some(front) = header::sealed(block.bytes) else { continue };
+                    self.front.extend_from_slice(&front);
                     if block.header.kind == BlockKind::Events {
                         let opened = EventsBlock::open(block.header, block.bytes);
                         self.sent.push(Sent {
@@ -62,10 +77,13 @@ impl Feed<'_> {
                             events: opened.map_or(0, |events| events.count()),
                         });
                     }
-                    let at = self.frame.len();
-                    self.frame.extend_from_slice(block.bytes);
-                    // A block in memory gets its checksum on its way to the socket.
-                    header::seal(&mut self.frame[at..]);
+                    let archive = &block.bytes[front.len()..];
+                    if archive.len() >= LENT_BYTES {
+                        send(outlet, parcel(&mut self.front, archive, &self.sent))?;
+                        self.next = self.reader.position();
+                        return Ok(true);
+                    }
+                    self.front.extend_from_slice(archive);
                 }
                 Ok(None) => break,
                 Err(error @ ReadError::Io { .. }) => return Err(Broken::unreadable(&error)),
@@ -75,12 +93,18 @@ impl Feed<'_> {
                 }
             }
         }
-        let (front, blocks) = self.frame.split_at_mut(HEADER_BYTES);
-        front.copy_from_slice(&frame::header(FrameKind::Blocks, blocks));
-        Ok(!blocks.is_empty())
+        let is_filled = self.front.len() > HEADER_BYTES;
+        if is_filled {
+            send(outlet, parcel(&mut self.front, &[], &self.sent))?;
+        }
+        self.next = self.reader.position();
+        Ok(is_filled)
     }
+}
 
-    pub(super) fn sent_bytes(&self) -> u64 {
-        self.sent.iter().map(|sent| sent.bytes).sum()
-    }
+/// Completes the header in `front`.
+fn parcel<'a>(front: &'a mut [u8], rest: &'a [u8], sent: &'a [Sent]) -> Parcel<'a> {
+    let bytes = front.len() - HEADER_BYTES + rest.len();
+    front[..HEADER_BYTES].copy_from_slice(&frame::blocks_header(bytes));
+    Parcel { pieces: [front, rest], sent }
 }

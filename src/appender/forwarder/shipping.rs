@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::connection::{Broken, is_late, is_timeout, time_left};
-use super::feed::Feed;
+use super::feed::{Feed, Parcel};
 use super::link::{Link, LinkState};
 use super::{Forwarder, ForwarderMonitor, ForwarderState, lock};
 use crate::appender::{BlockAppender, OutletSide};
@@ -30,7 +30,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const STORE_EVERY: Duration = Duration::from_millis(250);
 /// How long the master's answer to a bye, or its reason for closing, is waited for.
 const LAST_WORDS: Duration = Duration::from_millis(500);
-
 /// An open forwarder, on its outlet's thread.
 pub(super) struct Shipping {
     pub(super) forwarder: Forwarder,
@@ -108,7 +107,7 @@ impl Shipping {
             source: self.sender.source,
             window_bytes,
             next: Position::default(),
-            frame: Vec::new(),
+            front: Vec::new(),
             sent: Vec::new(),
         };
         feed.next = feed.reader.position();
@@ -130,22 +129,14 @@ impl Shipping {
         feed: &mut Feed<'_>,
     ) -> Result<(), Broken> {
         loop {
-            if feed.fill(outlet, &self.monitor)? {
-                let (bytes, window_bytes) = (feed.sent_bytes(), feed.window_bytes);
-                self.wait_for_acks(outlet, link, feed.next, |state| {
-                    state.in_flight.is_empty() || state.in_flight_bytes + bytes <= window_bytes
-                })?;
-                {
-                    let mut state = lock(&link.state);
-                    state.in_flight_bytes += bytes;
-                    state.in_flight.extend(&feed.sent);
-                }
-                feed.next = feed.reader.position();
-                self.send(outlet, link, &feed.frame)?;
+            let (window_bytes, next) = (feed.window_bytes, feed.next);
+            let is_sent = feed.ship(outlet, &link.monitor, |outlet, parcel| {
+                self.send_blocks(outlet, link, &parcel, next, window_bytes)
+            })?;
+            if is_sent {
                 self.publish(outlet, link, feed.next);
                 continue;
             }
-            feed.next = feed.reader.position();
             let next = feed.next;
             self.publish(outlet, link, next);
             if outlet.is_stopping() {
@@ -158,6 +149,27 @@ impl Shipping {
             link.check()?;
             self.ping(outlet, link)?;
         }
+    }
+
+    /// Writes a frame of blocks once the window has room for them. `next` is the first block in it.
+    fn send_blocks(
+        &mut self,
+        outlet: &mut dyn OutletSide,
+        link: &Link,
+        parcel: &Parcel<'_>,
+        next: Position,
+        window_bytes: u64,
+    ) -> Result<(), Broken> {
+        let bytes: u64 = parcel.sent.iter().map(|sent| sent.bytes).sum();
+        self.wait_for_acks(outlet, link, next, |state| {
+            state.in_flight.is_empty() || state.in_flight_bytes + bytes <= window_bytes
+        })?;
+        {
+            let mut state = lock(&link.state);
+            state.in_flight_bytes += bytes;
+            state.in_flight.extend(parcel.sent);
+        }
+        self.send(outlet, link, parcel.pieces)
     }
 
     /// Waits for what acknowledgements bring about; keeps the connection alive and the outlet
@@ -228,16 +240,24 @@ impl Shipping {
         if self.last_sent.elapsed() < HEARTBEAT {
             return Ok(());
         }
-        self.send(outlet, link, &frame::header(FrameKind::Ping, &[]))
+        self.send(outlet, link, [&frame::header(FrameKind::Ping, &[]), &[]])
     }
 
     /// Writes a frame. Blocks while the master does not read, until the connection or the outlet
     /// ends.
-    fn send(&mut self, outlet: &dyn OutletSide, link: &Link, frame: &[u8]) -> Result<(), Broken> {
-        let mut rest = frame;
-        while !rest.is_empty() {
-            match self.output.send(&link.stream, rest) {
-                Ok(count) => rest = &rest[count..],
+    fn send(
+        &mut self,
+        outlet: &dyn OutletSide,
+        link: &Link,
+        mut pieces: [&[u8]; 2],
+    ) -> Result<(), Broken> {
+        while pieces.iter().any(|piece| !piece.is_empty()) {
+            match self.output.send(&link.stream, pieces) {
+                Ok(count) => {
+                    let [front, rest] = pieces;
+                    let of_front = count.min(front.len());
+                    pieces = [&front[of_front..], &rest[count - of_front..]];
+                }
                 Err(error) if is_timeout(&error) => {
                     link.check()?;
                     time_left(outlet, LOOK)?;
@@ -264,7 +284,7 @@ impl Shipping {
     ) -> Result<(), Broken> {
         self.wait_for_acks(outlet, link, next, |state| state.in_flight.is_empty())?;
         let bye = Farewell::new(Reason::Done, "the worker has nothing more to send");
-        self.send(outlet, link, &frame::encode(FrameKind::Bye, &bye.encode()))?;
+        self.send(outlet, link, [&frame::encode(FrameKind::Bye, &bye.encode()), &[]])?;
         // Everything is acknowledged: whether and how the master answers changes nothing.
         let limit = time_left(outlet, LAST_WORDS)?;
         link.journal.wait_until(limit, |_, _| lock(&link.state).broken.is_some());
