@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Limits;
+use super::buffers::Buffers;
 use super::inbox::{Inbox, Message, Room};
 use super::stats::{Counters, count};
 use crate::engine::selflog;
@@ -51,6 +52,7 @@ const _: () = assert!(CONNECTION_BYTES >= MAX_BODY_BYTES, "a frame of any size m
 /// What the tasks of a master share.
 pub(super) struct Edge {
     pub(super) inbox: Arc<Inbox>,
+    pub(super) buffers: Arc<Buffers>,
     pub(super) counters: Arc<Counters>,
     pub(super) limits: Limits,
     pub(super) room: FrameRoom,
@@ -259,7 +261,8 @@ async fn turn_away(mut stream: TcpStream, farewell: &Farewell) {
 /// Lets the other side read what was said: a socket closed with unread bytes in it would take the
 /// words back.
 async fn linger(read: &mut ReadHalf<'_>, write: &mut WriteHalf<'_>) {
-    let mut sink = [0; 4096];
+    // On the heap: every connection would keep room for it, in all the time before.
+    let mut sink = vec![0; 4096];
     let drain = async {
         // Neither a failure nor what comes matters any more.
         if write.shutdown().await.is_ok() {
@@ -420,6 +423,7 @@ impl Incoming<'_, '_> {
                     return Err(End::Refused(Farewell::new(Reason::Damaged, words)));
                 }
                 room = Some(self.room(bytes).await?);
+                self.frames.lend(self.edge.buffers.take());
                 // While there was no room nothing was read: the worker is not to blame.
                 until = Instant::now() + FRAME_LIMIT;
             }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use rkyv::util::AlignedVec;
 
+use super::buffers::Buffers;
 use super::connection::Connection;
 use super::inbox::{Inbox, Message};
 use super::stats::{Counters, count};
@@ -45,6 +46,7 @@ const MAX_ALL_DEFINITIONS_BYTES: usize = 1 << 30;
 /// The thread's state.
 pub(super) struct Ingest {
     pub(super) inbox: Arc<Inbox>,
+    pub(super) buffers: Arc<Buffers>,
     pub(super) writer: JournalWriter,
     pub(super) counters: Arc<Counters>,
     pub(super) level: AckLevel,
@@ -123,7 +125,7 @@ impl Ingest {
                         self.hello(connection, version, hello);
                     }
                     Message::Blocks { connection, source, body, room } => {
-                        if self.blocks(&connection, source, &body).is_err() {
+                        if self.blocks(&connection, source, body).is_err() {
                             return;
                         }
                         drop(room);
@@ -258,31 +260,33 @@ impl Ingest {
         &mut self,
         connection: &Arc<Connection>,
         source: u128,
-        body: &[u8],
+        mut body: AlignedVec,
     ) -> Result<(), ()> {
-        if !self.is_owner(connection, source) {
-            count(&self.counters.superseded_frames, 1);
-            return Ok(());
-        }
-        for block in frame::blocks(body) {
-            let stored = block.map_err(Fault::from).and_then(|(header, bytes)| {
+        let stored = if !self.is_owner(connection, source) {
+            Err(Fault::Superseded)
+        } else if let Some(header) = only_block(&body) {
+            // It is aligned, and stored where it lies.
+            std::mem::swap(&mut self.block, &mut body);
+            let stored = self.store(connection, source, &header);
+            std::mem::swap(&mut self.block, &mut body);
+            stored
+        } else {
+            frame::blocks(&body).try_for_each(|block| {
+                let (header, bytes) = block?;
                 self.block.clear();
                 self.block.extend_from_slice(bytes);
                 self.store(connection, source, &header)
-            });
-            match stored {
-                Ok(()) => {}
-                Err(Fault::Late) => return Err(()),
-                Err(Fault::Superseded) => {
-                    count(&self.counters.superseded_frames, 1);
-                    break;
-                }
-                Err(Fault::Refused(farewell)) => {
-                    // Nothing more is taken from it; what was stored before stands.
-                    self.refuse(connection, farewell);
-                    self.gone(connection, source);
-                    break;
-                }
+            })
+        };
+        self.buffers.give(body);
+        match stored {
+            Ok(()) => {}
+            Err(Fault::Late) => return Err(()),
+            Err(Fault::Superseded) => count(&self.counters.superseded_frames, 1),
+            Err(Fault::Refused(farewell)) => {
+                // Nothing more is taken from it; what was stored before stands.
+                self.refuse(connection, farewell);
+                self.gone(connection, source);
             }
         }
         Ok(())
@@ -482,4 +486,10 @@ impl Ingest {
             waiting.connection.acknowledge(level, waiting.epochs.into_iter().map(mark));
         }
     }
+}
+
+/// The header of the block that is the whole body, if it is one block.
+fn only_block(body: &[u8]) -> Option<BlockHeader> {
+    let (header, block) = frame::blocks(body).next()?.ok()?;
+    (block.len() == body.len()).then_some(header)
 }

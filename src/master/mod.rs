@@ -4,6 +4,7 @@
 //! stores and acknowledges (see `ingest`); each appender has its own. The protocol is told in
 //! `docs/protocol.md`.
 
+mod buffers;
 mod connection;
 mod inbox;
 mod ingest;
@@ -34,6 +35,7 @@ use crate::net::{DEFAULT_WINDOW_BYTES, host_and_port};
 use crate::sys::file::create_private_dir;
 use crate::sys::lock::FileLock;
 use crate::sys::output::{IoMethod, Outputs};
+use buffers::Buffers;
 use connection::{Edge, FrameRoom};
 use inbox::Inbox;
 use ingest::Ingest;
@@ -176,11 +178,13 @@ impl MasterBuilder {
         let outlets = open_outlets(&journal, self.appenders, self.router, &outputs)?;
 
         let inbox = Arc::new(Inbox::default());
+        let buffers = Arc::new(Buffers::default());
         let counters = Arc::new(Counters::default());
         let deadline = Arc::new(Mutex::new(None));
         let (stop, stopping) = watch::channel(None);
         let edge = Arc::new(Edge {
             inbox: Arc::clone(&inbox),
+            buffers: Arc::clone(&buffers),
             counters: Arc::clone(&counters),
             limits: self.limits,
             room: FrameRoom::of(self.limits.unstored_bytes.max(16 << 20)),
@@ -188,6 +192,7 @@ impl MasterBuilder {
         });
         let mut ingest = Ingest {
             inbox: Arc::clone(&inbox),
+            buffers,
             writer,
             counters: Arc::clone(&counters),
             level,

@@ -233,10 +233,20 @@ impl FrameReader {
     pub fn space(&mut self) -> &mut [u8] {
         let Some(header) = self.header else { return &mut self.front[self.filled..] };
         if self.filled == self.body.len() {
+            let is_there = self.body.capacity() >= header.body_bytes;
             let len = header.body_bytes.min(self.filled + GROWTH_BYTES);
-            self.body.resize(len, 0);
+            self.body.resize(if is_there { header.body_bytes } else { len }, 0);
         }
-        &mut self.body[self.filled..]
+        let len = self.body.len().min(header.body_bytes);
+        &mut self.body[self.filled..len]
+    }
+
+    /// Gives the body that was announced a buffer, of whatever content: its room need not grow then
+    /// as the bytes arrive. Does nothing when a part of the body has come.
+    pub fn lend(&mut self, buffer: AlignedVec) {
+        if self.header.is_some() && self.filled == 0 {
+            self.body = buffer;
+        }
     }
 
     /// Takes note of `count` bytes in [`FrameReader::space`]; yields the frame that they complete.
@@ -263,7 +273,8 @@ impl FrameReader {
         if self.filled < header.body_bytes {
             return Ok(None);
         }
-        let body = std::mem::take(&mut self.body);
+        let mut body = std::mem::take(&mut self.body);
+        body.resize(header.body_bytes, 0);
         if header.kind != FrameKind::Blocks {
             let front = crc32c::crc32c(&self.front[..12]);
             header.compare(crc32c::crc32c_append(front, &body))?;
@@ -415,6 +426,31 @@ mod tests {
         assert_eq!(reader.space().len(), GROWTH_BYTES);
         assert!(reader.body.capacity() <= 2 * GROWTH_BYTES);
         assert_eq!(reader.announced(), Some((FrameKind::Blocks, MAX_BODY_BYTES)));
+    }
+
+    #[test]
+    fn a_lent_buffer_shows_nothing_of_what_it_held() {
+        let sent: Vec<u8> = (0..100_000_u32).map(|at| at as u8).collect();
+        let wire = encode(FrameKind::Blocks, &sent);
+        for lent in [0, 1, 99_999, 100_000, 100_001, 300_000] {
+            let mut reader = FrameReader::new();
+            reader.space().copy_from_slice(&wire[..HEADER_BYTES]);
+            assert!(reader.advance(HEADER_BYTES).unwrap().is_none());
+            let mut buffer = AlignedVec::new();
+            buffer.resize(lent, 0xee);
+            reader.lend(buffer);
+            let mut rest = &wire[HEADER_BYTES..];
+            let frame = loop {
+                let space = reader.space();
+                let count = space.len().min(rest.len()).min(70_000);
+                space[..count].copy_from_slice(&rest[..count]);
+                rest = &rest[count..];
+                if let Some(frame) = reader.advance(count).unwrap() {
+                    break frame;
+                }
+            };
+            assert!(rest.is_empty() && *frame.body == *sent, "a buffer of {lent} bytes");
+        }
     }
 
     #[test]
