@@ -17,10 +17,16 @@ pub(super) struct Buffers {
 }
 
 impl Buffers {
-    /// The buffer that was given back last, whose bytes the caches may still have; else an empty one.
-    /// It holds whatever it held.
-    pub(super) fn take(&self) -> AlignedVec {
-        self.kept().pop().unwrap_or_default()
+    /// A buffer for so many bytes, of whatever content: the shortest that is long enough, else the
+    /// longest, else an empty one. What is there already need not be cleared.
+    pub(super) fn take(&self, bytes: usize) -> AlignedVec {
+        let mut kept = self.kept();
+        let fit = |(_, buffer): &(usize, &AlignedVec)| {
+            let len = buffer.len();
+            if len >= bytes { (0, len - bytes) } else { (1, bytes - len) }
+        };
+        let found = kept.iter().enumerate().min_by_key(fit).map(|(at, _)| at);
+        found.map(|at| kept.swap_remove(at)).unwrap_or_default()
     }
 
     /// Keeps a buffer for another frame, within the bound.
@@ -42,6 +48,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_frame_gets_the_buffer_that_fits_it_best() {
+        let buffers = Buffers::default();
+        for len in [300, 100, 200] {
+            let mut buffer = AlignedVec::new();
+            buffer.resize(len, 0);
+            buffers.give(buffer);
+        }
+        assert_eq!([150, 150, 150, 150].map(|bytes| buffers.take(bytes).len()), [200, 300, 100, 0]);
+    }
+
+    #[test]
     fn what_is_kept_has_a_bound() {
         let buffers = Buffers::default();
         for _ in 0..20 {
@@ -49,7 +66,7 @@ mod tests {
             buffers.give(AlignedVec::new());
         }
         let kept =
-            std::iter::from_fn(|| Some(buffers.take().capacity()).filter(|bytes| *bytes > 0));
+            std::iter::from_fn(|| Some(buffers.take(1).capacity()).filter(|bytes| *bytes > 0));
         assert_eq!(kept.sum::<usize>(), KEPT_BYTES);
     }
 }

@@ -423,7 +423,7 @@ impl Incoming<'_, '_> {
                     return Err(End::Refused(Farewell::new(Reason::Damaged, words)));
                 }
                 room = Some(self.room(bytes).await?);
-                self.frames.lend(self.edge.buffers.take());
+                self.frames.lend(self.edge.buffers.take(bytes));
                 // While there was no room nothing was read: the worker is not to blame.
                 until = Instant::now() + FRAME_LIMIT;
             }

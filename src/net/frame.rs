@@ -19,7 +19,7 @@ pub const MAX_BODY_BYTES: usize = BLOCKS_BYTES + MAX_BLOCK_BYTES;
 pub const MAX_PAIRS: usize = 4096;
 
 const MAGIC: [u8; 4] = *b"RWFR";
-/// The room for a body grows by this much at a time, as the bytes arrive.
+/// The room for a body begins with this much and doubles as the bytes arrive.
 const GROWTH_BYTES: usize = 64 << 10;
 
 /// What a frame is for.
@@ -234,7 +234,7 @@ impl FrameReader {
         let Some(header) = self.header else { return &mut self.front[self.filled..] };
         if self.filled == self.body.len() {
             let is_there = self.body.capacity() >= header.body_bytes;
-            let len = header.body_bytes.min(self.filled + GROWTH_BYTES);
+            let len = header.body_bytes.min(self.filled + self.filled.max(GROWTH_BYTES));
             self.body.resize(if is_there { header.body_bytes } else { len }, 0);
         }
         let len = self.body.len().min(header.body_bytes);
