@@ -43,14 +43,21 @@ const WEEKDAYS: [&str; 7] =
 /// A date format, its time zone, and the second it showed last.
 #[derive(Clone, Debug)]
 pub(super) struct DateFormat {
-    parts: Box<[Part]>,
+    /// What is the same for a second, and behind each such text what is not.
+    pieces: Box<[(Steady, Gap)]>,
+    tail: Steady,
     zone: TimeZone,
-    /// The second since 1970 that `text` shows; at first one that no instant has.
-    second: i64,
-    /// What is the same for all instants of the second.
+    /// The first nanosecond since 1970 of the second that is shown, modulo 2⁶⁴: the first second of
+    /// an `i64` begins before it.
+    second_ns: i64,
+}
+
+/// What is the same for all instants of a second.
+#[derive(Clone, Debug, Default)]
+struct Steady {
+    parts: Vec<Part>,
+    /// As the second shows it.
     text: String,
-    /// What differs, and before which byte of `text` it belongs; ascending.
-    gaps: Vec<(usize, Gap)>,
 }
 
 /// A piece of a format.
@@ -123,7 +130,7 @@ impl DateFormat {
             Part::Gap(Gap::Fraction(9)),
             text("Z"),
         ];
-        DateFormat::new(Box::new(parts), TimeZone::UTC)
+        DateFormat::new(parts, TimeZone::UTC)
     }
 
     /// Reads a format: the name of a preset, or letters.
@@ -141,27 +148,34 @@ impl DateFormat {
                 parse_letters(preset.map_or(format, |(_, letters)| letters))?
             }
         };
-        Ok(DateFormat::new(parts.into(), zone))
+        Ok(DateFormat::new(parts, zone))
     }
 
-    fn new(parts: Box<[Part]>, zone: TimeZone) -> DateFormat {
-        DateFormat { parts, zone, second: i64::MIN, text: String::new(), gaps: Vec::new() }
+    fn new(parts: impl IntoIterator<Item = Part>, zone: TimeZone) -> DateFormat {
+        let (mut pieces, mut tail) = (Vec::new(), Steady::default());
+        for part in parts {
+            match part {
+                Part::Gap(gap) => pieces.push((std::mem::take(&mut tail), gap)),
+                part => tail.parts.push(part),
+            }
+        }
+        let mut format = DateFormat { pieces: pieces.into(), tail, zone, second_ns: 0 };
+        format.render(0);
+        format
     }
 
     /// Appends the instant `time_ns` nanoseconds after 1970-01-01 UTC.
+    #[inline]
     pub(super) fn write(&mut self, time_ns: i64, out: &mut String) {
-        let second = time_ns.div_euclid(NS_PER_SECOND);
-        let nanos = time_ns.rem_euclid(NS_PER_SECOND);
-        if second != self.second {
-            self.render(second);
+        if !(0..NS_PER_SECOND).contains(&time_ns.wrapping_sub(self.second_ns)) {
+            self.render(time_ns.div_euclid(NS_PER_SECOND));
         }
-        let mut from = 0;
-        for &(at, gap) in &self.gaps {
-            out.push_str(&self.text[from..at]);
+        let nanos = time_ns.wrapping_sub(self.second_ns);
+        for (steady, gap) in &self.pieces {
+            out.push_str(&steady.text);
             gap.push(time_ns, nanos, out);
-            from = at;
         }
-        out.push_str(&self.text[from..]);
+        out.push_str(&self.tail.text);
     }
 
     #[cold]
@@ -170,14 +184,15 @@ impl DateFormat {
         let instant = Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH);
         let offset = self.zone.to_offset(instant);
         let time = offset.to_datetime(instant);
-        self.second = second;
-        self.text.clear();
-        self.gaps.clear();
-        for part in &self.parts {
-            match part {
-                Part::Gap(gap) => self.gaps.push((self.text.len(), *gap)),
-                Part::Seconds => self.text.push_str(itoa::Buffer::new().format(second)),
-                part => part.push(time, offset, &mut self.text),
+        self.second_ns = second.wrapping_mul(NS_PER_SECOND);
+        let steady = self.pieces.iter_mut().map(|(steady, _)| steady);
+        for Steady { parts, text } in steady.chain([&mut self.tail]) {
+            text.clear();
+            for part in parts {
+                match part {
+                    Part::Seconds => text.push_str(itoa::Buffer::new().format(second)),
+                    part => part.push(time, offset, text),
+                }
             }
         }
     }
@@ -191,7 +206,7 @@ impl Gap {
         match self {
             Gap::Fraction(count) => {
                 // Ten digits: the leading 1 keeps the zeros behind it.
-                out.push_str(&digits.format(nanos + NS_PER_SECOND)[1..=count]);
+                out.push_str(&digits.format((nanos + NS_PER_SECOND) as u32)[1..=count]);
             }
             Gap::EpochMs => out.push_str(digits.format(time_ns.div_euclid(NS_PER_MS))),
             Gap::EpochNs => out.push_str(digits.format(time_ns)),
@@ -215,7 +230,7 @@ impl Part {
             Part::Meridiem => out.push_str(if time.hour() < 12 { "AM" } else { "PM" }),
             Part::Offset { zulu: true, .. } if offset.seconds() == 0 => out.push('Z'),
             Part::Offset { colon, .. } => push_offset(offset, *colon, out),
-            // Both depend on the instant itself: `render` sees to them.
+            // Both depend on the instant itself: `render` and `write` see to them.
             Part::Seconds | Part::Gap(_) => {}
         }
     }
