@@ -256,32 +256,65 @@ impl Timeline {
     /// Straight between the anchors, at the given rate outside. If the system's clock was set back
     /// between them, or they are in disorder, only the first anchor and the rate count. [`AT_DRAIN`]
     /// is the later anchor.
-    #[inline]
     pub fn utc_ns(&self, ticks: u64) -> i64 {
-        let Timeline { before, after, .. } = *self;
-        let ordered = before.ticks < after.ticks && before.utc_ns <= after.utc_ns;
-        if ticks < before.ticks {
-            return before.utc_ns.saturating_sub(self.outside_ns(before.ticks - ticks));
-        }
-        if ticks == AT_DRAIN {
-            return after.utc_ns;
-        }
-        if !ordered {
-            return before.utc_ns.saturating_add(self.outside_ns(ticks - before.ticks));
-        }
-        if ticks >= after.ticks {
-            return after.utc_ns.saturating_add(self.outside_ns(ticks - after.ticks));
-        }
-        let span_ns = after.utc_ns.abs_diff(before.utc_ns);
-        let slope = span_ns as f64 / (after.ticks - before.ticks) as f64;
-        let passed_ns = ((ticks - before.ticks) as f64 * slope) as u64;
-        before.utc_ns.saturating_add_unsigned(passed_ns.min(span_ns))
+        UtcLine::from(*self).utc_ns(ticks)
     }
 
     /// How long `ticks` take at the given rate; nothing if that is no rate.
     fn outside_ns(&self, ticks: u64) -> i64 {
         let ns = ticks as f64 * self.nanos_per_tick;
         if ns > 0.0 { ns as i64 } else { 0 }
+    }
+}
+
+/// A [`Timeline`] with its slope worked out, for whoever asks it many times.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UtcLine {
+    timeline: Timeline,
+    /// Ticks and nanoseconds between the anchors; no ticks where only the first one counts.
+    span_ticks: u64,
+    span_ns: u64,
+    /// Nanoseconds in one tick between the anchors.
+    slope: f64,
+}
+
+impl From<Timeline> for UtcLine {
+    fn from(timeline: Timeline) -> UtcLine {
+        let Timeline { before, after, .. } = timeline;
+        let ordered = before.ticks < after.ticks && before.utc_ns <= after.utc_ns;
+        let span_ticks = if ordered { after.ticks - before.ticks } else { 0 };
+        let span_ns = after.utc_ns.abs_diff(before.utc_ns);
+        UtcLine { timeline, span_ticks, span_ns, slope: span_ns as f64 / span_ticks as f64 }
+    }
+}
+
+impl UtcLine {
+    /// As [`Timeline::utc_ns`].
+    #[inline]
+    pub(crate) fn utc_ns(&self, ticks: u64) -> i64 {
+        let before = self.timeline.before;
+        let passed = ticks.wrapping_sub(before.ticks);
+        if passed < self.span_ticks && ticks >= before.ticks {
+            let passed_ns = (passed as f64 * self.slope) as u64;
+            before.utc_ns.saturating_add_unsigned(passed_ns.min(self.span_ns))
+        } else {
+            self.outside(ticks)
+        }
+    }
+
+    #[cold]
+    fn outside(&self, ticks: u64) -> i64 {
+        let Timeline { before, after, .. } = self.timeline;
+        let ns = |ticks| self.timeline.outside_ns(ticks);
+        if ticks < before.ticks {
+            before.utc_ns.saturating_sub(ns(before.ticks - ticks))
+        } else if ticks == AT_DRAIN {
+            after.utc_ns
+        } else if self.span_ticks == 0 {
+            before.utc_ns.saturating_add(ns(ticks - before.ticks))
+        } else {
+            after.utc_ns.saturating_add(ns(ticks - after.ticks))
+        }
     }
 }
 

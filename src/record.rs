@@ -150,7 +150,7 @@ impl std::error::Error for Damaged {}
 /// Walks the records of one chunk in order. Padding is passed over.
 ///
 /// Trusts nothing: a length that leaves the chunk ends the walk with [`Damaged`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Records<'a> {
     chunk: &'a [u8],
     offset: usize,
@@ -162,6 +162,7 @@ impl<'a> Records<'a> {
         Records { chunk, offset: 0 }
     }
 
+    #[cold]
     fn damaged(&mut self, what: &'static str) -> Option<Result<Record<'a>, Damaged>> {
         let offset = std::mem::replace(&mut self.offset, self.chunk.len());
         Some(Err(Damaged { offset, what }))
@@ -213,6 +214,15 @@ impl<'a> Record<'a> {
         Level::from_number(self.level)
     }
 
+    /// The values of a record that has nothing else behind its header, as most are; `None` for one
+    /// to [`open`](Record::open).
+    #[inline]
+    pub(crate) fn values(&self) -> Option<Values<'a>> {
+        let kinds = KindList { word: self.kinds, listed: &[] };
+        let is_bare = self.site != INLINE && self.kinds & COUNTED != COUNTED;
+        is_bare.then_some(Values { kinds, bytes: self.body, damaged: false })
+    }
+
     /// The definition inside an [`INLINE`] record (`None` in any other), and the values.
     ///
     /// # Errors
@@ -244,7 +254,7 @@ struct KindList<'a> {
 
 impl KindList<'_> {
     /// The next kind: `None` at the end, `Some(None)` for a number that is no kind.
-    #[inline]
+    #[inline(always)]
     fn take(&mut self) -> Option<Option<Kind>> {
         if let [first, rest @ ..] = self.listed {
             self.listed = rest;
@@ -280,7 +290,7 @@ impl<'a> Values<'a> {
 impl<'a> Iterator for Values<'a> {
     type Item = Value<'a>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Value<'a>> {
         let kind = self.kinds.take()?;
         let value = kind.and_then(|kind| Value::take(kind, &mut self.bytes));

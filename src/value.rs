@@ -131,7 +131,7 @@ impl<'a> Value<'a> {
     ///
     /// `None`, with `bytes` in an unspecified state, when the bytes are too short or do not make a
     /// value of that kind (no `bool`, no `char`, no UTF-8).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(kind: Kind, bytes: &mut &'a [u8]) -> Option<Value<'a>> {
         if !kind.is_optional() {
             return Scalar::take(kind, bytes).map(Value::Plain);
@@ -145,7 +145,7 @@ impl<'a> Value<'a> {
 }
 
 impl<'a> Scalar<'a> {
-    #[inline]
+    #[inline(always)]
     fn take(kind: Kind, bytes: &mut &'a [u8]) -> Option<Scalar<'a>> {
         Some(match kind.number() & !Kind::OPTIONAL {
             1 => Scalar::U8(u8::from_le_bytes(take_array(bytes)?)),
@@ -175,7 +175,7 @@ impl<'a> Scalar<'a> {
 }
 
 /// Takes the first `N` bytes.
-#[inline]
+#[inline(always)]
 pub(crate) fn take_array<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     let (head, tail) = bytes.split_first_chunk::<N>()?;
     *bytes = tail;
@@ -183,7 +183,7 @@ pub(crate) fn take_array<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 }
 
 /// Takes a run of bytes behind its `u32` length.
-#[inline]
+#[inline(always)]
 pub(crate) fn take_run<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     let len = u32::from_le_bytes(take_array(bytes)?) as usize;
     let (head, tail) = bytes.split_at_checked(len)?;

@@ -11,7 +11,7 @@ use rkyv::rancor::Failure;
 use super::dictionary::{Dictionary, SourceDictionary};
 use super::header::{BlockError, BlockHeader, HEADER_BYTES};
 use super::schema::{self, ArchivedEventsBody};
-use crate::clock::{Anchor, Timeline};
+use crate::clock::{Anchor, Timeline, UtcLine};
 use crate::event::{ContextInfo, Event, SiteInfo, ThreadInfo};
 use crate::record::{self, Damaged, Record, Records};
 use crate::site::Definition;
@@ -149,11 +149,13 @@ impl<'a> EventsBlock<'a> {
 /// Not an [`Iterator`]: an event may borrow from the iterator itself.
 pub struct Events<'a> {
     known: &'a SourceDictionary,
-    timeline: Timeline,
+    timeline: UtcLine,
     chunks: Vec<ChunkEvents<'a>>,
-    /// The chunks that have a record and are not current, the least ticks first.
+    /// The chunk whose records are next, as long as they come before `until`.
+    current: ChunkEvents<'a>,
+    until: (u64, usize),
+    /// The ticks of the next record of all other chunks that have one, the least first.
     waiting: BinaryHeap<Reverse<(u64, usize)>>,
-    current: Option<usize>,
     failed: Option<Damaged>,
     inline: InlineSite,
     /// The last site that was looked up; the next event is often of the same.
@@ -161,13 +163,17 @@ pub struct Events<'a> {
 }
 
 /// One chunk on its way through the merge.
+#[derive(Clone, Copy)]
 struct ChunkEvents<'a> {
+    /// Its place in the block, which decides between equal ticks.
+    at: usize,
     records: Records<'a>,
     thread: &'a ThreadInfo,
     context: &'a ContextInfo,
-    /// The next record; `None` at the end.
-    next: Option<Record<'a>>,
 }
+
+/// Later than every record.
+const NEVER: (u64, usize) = (u64::MAX, usize::MAX);
 
 /// The last definition that came inside a record; the next one is often the same.
 #[derive(Default)]
@@ -182,75 +188,76 @@ static NO_CONTEXT: std::sync::LazyLock<ContextInfo> = std::sync::LazyLock::new(D
 
 impl<'a> Events<'a> {
     fn new(block: &EventsBlock<'a>, known: &'a SourceDictionary) -> Events<'a> {
+        let (thread, context) = (&*NO_THREAD, &*NO_CONTEXT);
         let mut events = Events {
             known,
-            timeline: block.timeline(),
+            timeline: block.timeline().into(),
             chunks: Vec::with_capacity(block.body.chunks.len()),
+            current: ChunkEvents { at: 0, records: Records::new(&[]), thread, context },
+            until: NEVER,
             waiting: BinaryHeap::new(),
-            current: None,
             failed: None,
             inline: InlineSite::default(),
             last_site: None,
         };
         for (at, chunk) in block.body.chunks.iter().enumerate() {
-            events.chunks.push(ChunkEvents {
-                records: Records::new(chunk.records.as_slice()),
-                thread: known.threads.get(&chunk.thread.to_native()).unwrap_or(&NO_THREAD),
-                context: known.contexts.get(&chunk.context.to_native()).unwrap_or(&NO_CONTEXT),
-                next: None,
-            });
-            events.advance(at);
-            if let Some(record) = &events.chunks[at].next {
-                events.waiting.push(Reverse((record.ticks, at)));
+            let records = Records::new(chunk.records.as_slice());
+            let is_context = |record: &Record<'_>| record.site == record::CONTEXT;
+            match records.into_iter().find(|next| !next.as_ref().is_ok_and(is_context)) {
+                Some(Ok(first)) => events.waiting.push(Reverse((first.ticks, at))),
+                Some(Err(damaged)) => events.failed = events.failed.or(Some(damaged)),
+                None => {}
             }
+            events.chunks.push(ChunkEvents {
+                at,
+                records,
+                thread: known.threads.get(&chunk.thread.to_native()).unwrap_or(thread),
+                context: known.contexts.get(&chunk.context.to_native()).unwrap_or(context),
+            });
         }
-        events.current = events.waiting.pop().map(|Reverse((_, at))| at);
+        events.switch();
         events
     }
 
     /// The next event, or what stands in the place of one or more: damage ends its chunk, an
     /// unknown or unreadable site loses that event alone. `None` at the end.
     #[allow(clippy::should_implement_trait, reason = "an event borrows from the iterator")]
+    #[inline]
     pub fn next(&mut self) -> Option<Result<Event<'_>, Damaged>> {
         if let Some(damaged) = self.failed.take() {
             return Some(Err(damaged));
         }
-        let at = self.current?;
-        let record = self.chunks[at].next?;
-        self.advance(at);
-        self.choose(at);
-        Some(self.event(at, record))
-    }
-
-    /// Moves a chunk to its next event record.
-    #[inline]
-    fn advance(&mut self, at: usize) {
-        let chunk = &mut self.chunks[at];
-        chunk.next = loop {
-            match chunk.records.next() {
-                Some(Ok(record)) if record.site == record::CONTEXT => {}
-                Some(Ok(record)) => break Some(record),
-                Some(Err(damaged)) => {
-                    self.failed.get_or_insert(damaged);
-                    break None;
+        loop {
+            let mut records = self.current.records;
+            match records.next() {
+                Some(Ok(record)) if record.site == record::CONTEXT => {
+                    self.current.records = records;
                 }
-                None => break None,
-            }
-        };
-    }
-
-    /// Keeps to chunk `at` as long as no other has an earlier record.
-    #[inline]
-    fn choose(&mut self, at: usize) {
-        let next = self.chunks[at].next.as_ref().map(|record| (record.ticks, at));
-        match (next, self.waiting.peek()) {
-            (Some(_), None) => {}
-            (Some(own), Some(Reverse(other))) if own < *other => {}
-            (own, _) => {
-                self.waiting.extend(own.map(Reverse));
-                self.current = self.waiting.pop().map(|Reverse((_, at))| at);
+                Some(Ok(record)) if (record.ticks, self.current.at) < self.until => {
+                    self.current.records = records;
+                    return Some(self.event(&record));
+                }
+                Some(Ok(record)) => {
+                    self.chunks[self.current.at] = self.current;
+                    self.waiting.push(Reverse((record.ticks, self.current.at)));
+                    self.switch();
+                }
+                Some(Err(damaged)) => {
+                    self.current.records = records;
+                    return Some(Err(damaged));
+                }
+                None if self.switch() => {}
+                None => return None,
             }
         }
+    }
+
+    /// Goes on with the chunk whose record is the earliest of those that wait, if one does.
+    fn switch(&mut self) -> bool {
+        let Some(Reverse((_, at))) = self.waiting.pop() else { return false };
+        self.current = self.chunks[at];
+        self.until = self.waiting.peek().map_or(NEVER, |Reverse(place)| *place);
+        true
     }
 
     #[inline]
@@ -265,23 +272,26 @@ impl<'a> Events<'a> {
         }
     }
 
-    fn event(&mut self, at: usize, record: Record<'a>) -> Result<Event<'_>, Damaged> {
+    /// What a record of the current chunk says.
+    #[inline]
+    fn event(&mut self, record: &Record<'a>) -> Result<Event<'_>, Damaged> {
         let damaged = |what| Damaged { offset: record.offset, what };
         let level = record.level().ok_or(damaged("its level is no level"))?;
-        let (definition, values) = record.open()?;
-        let site = match definition {
-            Some(definition) => self.inline.resolve(&definition),
-            None => self.site(record.site).ok_or(damaged("its site is not defined"))?,
+        let ChunkEvents { thread, context, .. } = self.current;
+        let (site, values) = match record.values() {
+            Some(values) => (self.site(record.site), values),
+            None => {
+                let (definition, values) = record.open()?;
+                let site = match definition {
+                    Some(definition) => Some(self.inline.resolve(&definition)),
+                    None => self.site(record.site),
+                };
+                (site, values)
+            }
         };
-        Ok(Event {
-            level,
-            time_ns: self.timeline.utc_ns(record.ticks),
-            site,
-            thread: self.chunks[at].thread,
-            context: self.chunks[at].context,
-            source: &self.known.info,
-            values,
-        })
+        let site = site.ok_or(damaged("its site is not defined"))?;
+        let time_ns = self.timeline.utc_ns(record.ticks);
+        Ok(Event { level, time_ns, site, thread, context, source: &self.known.info, values })
     }
 }
 
