@@ -91,6 +91,10 @@ pub(super) trait Float:
     fn magnitude(self) -> Self;
     /// Digits behind the point, binary ones and so also decimal ones, of the exact value.
     fn fraction_digits(self) -> u32;
+    /// Whether the shortest digits are certainly those of `std`, without an exponent: of 0.001 to
+    /// 10⁹, those with a fraction that is either none or so long that the shortest digits, at most
+    /// 20 behind the point, are more than one short of it.
+    fn is_everyday(self) -> bool;
 }
 
 macro_rules! float {
@@ -111,6 +115,11 @@ macro_rules! float {
                 let exponent = (bits >> FRACTION_BITS) as u32;
                 let significand = bits | 1 << FRACTION_BITS;
                 (ONE + FRACTION_BITS).saturating_sub(exponent + significand.trailing_zeros())
+            }
+
+            fn is_everyday(self) -> bool {
+                let digits = self.fraction_digits();
+                (1e-3..1e9).contains(&self.magnitude()) && (digits == 0 || digits > 21)
             }
         }
     )*};
@@ -147,18 +156,23 @@ pub(super) fn push_float<F: Float>(out: &mut String, flags: &Flags, number: F) {
 /// ends whole numbers with `.0` and gives the largest and smallest an exponent, which `{}` never
 /// does. And where the exact value has one digit more, a 5, two shortest are equally near: then
 /// `std` takes the upper, zmij the even one.
-#[inline]
 pub(super) fn push_plain_float<F: Float>(out: &mut String, number: F) {
     let mut buffer = zmij::Buffer::new();
     let text = buffer.format(number);
     let text = text.strip_suffix(".0").unwrap_or(text);
+    if number.is_everyday() || !needs_std(number, text) {
+        out.push_str(text);
+    } else {
+        put(out, format_args!("{number}"));
+    }
+}
+
+/// Whether `std` shows a float in another way than `text`.
+#[cold]
+fn needs_std<F: Float>(number: F, text: &str) -> bool {
     let fraction_digits = text.find('.').map_or(0, |point| text.len() - point - 1);
     let is_halfway = number.fraction_digits() as usize == fraction_digits + 1;
-    if is_halfway || text.contains('e') {
-        put(out, format_args!("{number}"));
-    } else {
-        out.push_str(text);
-    }
+    is_halfway || text.contains('e')
 }
 
 fn push_sign(out: &mut String, flags: &Flags, is_negative: bool) {
