@@ -3,6 +3,8 @@
 //! A view: the values are still the bytes of the record, the rest are references to what define
 //! blocks said about the site, the thread, the context and the process.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::level::Level;
 use crate::record::Values;
 use crate::site::Definition;
@@ -30,8 +32,10 @@ pub struct Event<'a> {
 
 impl<'a> Event<'a> {
     /// Appends the message to `out`: what `format!` would have made of the call's arguments.
-    pub fn message(&self, out: &mut String) {
-        self.site.template.render(&mut self.values.clone(), out);
+    ///
+    /// Returns whether it is plain, see [`Template::render`].
+    pub fn message(&self, out: &mut String) -> bool {
+        self.site.template.render(&mut { self.values }, out)
     }
 
     /// The template's values with their names, in the order of the placeholders. An argument that
@@ -42,11 +46,15 @@ impl<'a> Event<'a> {
 
     /// The key-values, in the order of the call.
     pub fn pairs(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + use<'a> {
-        let slots = self.site.template.slots();
         // Most events have none: then the template's values need not be decoded to pass over them.
-        let none = self.site.names.len() <= slots;
-        let event = if none { Event { values: Values::NONE, ..*self } } else { *self };
-        event.named_values().skip(slots)
+        let values = if self.has_pairs() { self.values } else { Values::NONE };
+        Event { values, ..*self }.named_values().skip(self.site.template.slots())
+    }
+
+    /// Whether the call has key-values.
+    #[inline]
+    pub(crate) fn has_pairs(&self) -> bool {
+        self.site.names.len() > self.site.template.slots()
     }
 
     fn named_values(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + use<'a> {
@@ -55,6 +63,9 @@ impl<'a> Event<'a> {
 }
 
 /// A call site as a reader knows it. `category` is the target.
+///
+/// Made from a [`Definition`]. Layouts remember by its number what they made of it: change the
+/// fields before an event shows the site, or change those of a clone, which has a number of its own.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "the names say it; lines and columns count from 1, 0 is unknown")]
 pub struct SiteInfo {
@@ -67,6 +78,32 @@ pub struct SiteInfo {
     pub template: Template,
     /// One name for each value, see [`Definition`].
     pub names: Box<[Box<str>]>,
+    number: SiteNumber,
+}
+
+/// Tells one [`SiteInfo`] of this process from all others, those that are gone included.
+#[derive(Debug)]
+struct SiteNumber(u64);
+
+impl SiteInfo {
+    /// A number that no other site of this process has or had.
+    pub(crate) fn number(&self) -> u64 {
+        self.number.0
+    }
+}
+
+impl SiteNumber {
+    fn draw() -> SiteNumber {
+        static DRAWN: AtomicU64 = AtomicU64::new(0);
+        // Relaxed: nothing but the number itself is shared.
+        SiteNumber(DRAWN.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Clone for SiteNumber {
+    fn clone(&self) -> SiteNumber {
+        SiteNumber::draw()
+    }
 }
 
 impl From<Definition<'_>> for SiteInfo {
@@ -80,6 +117,7 @@ impl From<Definition<'_>> for SiteInfo {
             file: definition.file.into(),
             template: Template::parse(definition.template),
             names: definition.names.iter().map(Box::from).collect(),
+            number: SiteNumber::draw(),
         }
     }
 }

@@ -4,7 +4,6 @@ use crate::event::{ContextInfo, Event, SiteInfo, SourceInfo, ThreadInfo};
 use crate::level::Level;
 use crate::record::{self, INLINE, Kinds, Records};
 use crate::site::{Definition, Names};
-use crate::template::Template;
 use crate::value::{Encoder, Kind};
 
 /// Everything an [`Event`] refers to. Change what the test is about, then ask for the event.
@@ -27,16 +26,16 @@ impl Fixture {
         Fixture {
             level: Level::INFO,
             time_ns: 1_795_255_200_123_456_789,
-            site: SiteInfo {
+            site: SiteInfo::from(Definition {
                 level: Level::INFO,
                 line: 42,
                 column: 9,
-                category: "shop::till".into(),
-                module: "shop::till::drawer".into(),
-                file: "src/till.rs".into(),
-                template: Template::parse(&text),
-                names: Box::default(),
-            },
+                target: "shop::till",
+                module: "shop::till::drawer",
+                file: "src/till.rs",
+                template: &text,
+                names: Names::Listed(&[]),
+            }),
             thread: ThreadInfo { os_id: 4711, name: "worker-1".into() },
             context: ContextInfo::default(),
             source: SourceInfo {

@@ -2,6 +2,7 @@
 //!
 //! The pattern is read once into parts; writing an event walks them. A part that shows data is
 //! rendered at the end of the line, then cut to its maximum, escaped, and filled to its minimum.
+//! What neighbours show of the call site alone is remembered as one text.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -14,6 +15,7 @@ use super::repeats::Repeats;
 use super::scalar::{push_pair, push_value, push_word};
 use super::time::DateFormat;
 use crate::event::Event;
+use crate::level::Level;
 
 /// No width is greater, in characters.
 const WIDTH_MAX: usize = 1000;
@@ -25,6 +27,10 @@ const BLANKS: &str = "                                ";
 const ZEROS: &str = "00000000000000000000000000000000";
 /// [`Layout::hash`] of patterns begins with this.
 const HASH_KIND: u8 = b'P';
+/// Sites whose text is remembered, for each run of parts about the site.
+const REMEMBERED_SITES: usize = 64;
+/// No longer text is remembered.
+const REMEMBERED_BYTES_MAX: usize = 1 << 10;
 
 /// Events as lines of text.
 ///
@@ -43,8 +49,14 @@ const HASH_KIND: u8 = b'P';
 #[derive(Clone, Debug)]
 pub struct Pattern {
     parts: Vec<Part>,
-    escaped: bool,
     hash: u64,
+    pen: Pen,
+}
+
+/// How the parts are written, and the buffers they share.
+#[derive(Clone, Debug)]
+struct Pen {
+    escapes: bool,
     scratch: String,
     repeats: Repeats,
 }
@@ -53,6 +65,22 @@ pub struct Pattern {
 enum Part {
     Text(String),
     Field(Field, Option<Width>),
+    /// Neighbours that show nothing but text and what level and site decide.
+    Site(SiteParts),
+}
+
+/// Parts that make the same text of every event of a level and site.
+#[derive(Clone, Debug, Default)]
+struct SiteParts {
+    parts: Vec<Part>,
+    /// What they made of some sites; the place is decided by the site's number.
+    remembered: Vec<Remembered>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Remembered {
+    of: Option<(Level, u64)>,
+    text: String,
 }
 
 #[derive(Clone, Debug)]
@@ -159,41 +187,25 @@ impl Pattern {
     /// several lines, and its control characters reach whoever reads the text. Values in `%k` and
     /// `%X` are quoted all the same.
     pub fn escape(mut self, escaped: bool) -> Pattern {
-        if self.escaped != escaped {
-            self.escaped = escaped;
+        if self.pen.escapes != escaped {
+            self.pen.escapes = escaped;
             self.hash = !self.hash;
+            self.parts.iter_mut().for_each(Part::forget);
         }
         self
     }
 
     fn new(parts: Vec<Part>, pattern: &str, zones: &str) -> Pattern {
         let hash = super::hash_of(HASH_KIND, &[pattern, zones]);
-        let repeats = Repeats::default();
-        Pattern { parts, escaped: true, hash, scratch: String::new(), repeats }
+        let pen = Pen { escapes: true, scratch: String::new(), repeats: Repeats::default() };
+        Pattern { parts: Part::joined(parts), hash, pen }
     }
 }
 
 impl Layout for Pattern {
     fn write(&mut self, event: &Event<'_>, out: &mut String) {
         for part in &mut self.parts {
-            let (field, width) = match part {
-                Part::Text(text) => {
-                    out.push_str(text);
-                    continue;
-                }
-                Part::Field(field, width) => (field, width),
-            };
-            let start = out.len();
-            field.push(event, &mut self.repeats, out);
-            if let Some(width) = width {
-                width.cut(start, out);
-            }
-            if self.escaped && field.is_raw() {
-                escape_tail(out, start, &mut self.scratch);
-            }
-            if let Some(width) = width {
-                width.fill(start, out);
-            }
+            part.write(event, &mut self.pen, out);
         }
     }
 
@@ -202,8 +214,111 @@ impl Layout for Pattern {
     }
 }
 
+impl Part {
+    /// The same parts, neighbours made one where only the site decides what they show.
+    fn joined(parts: Vec<Part>) -> Vec<Part> {
+        let mut joined = Vec::new();
+        for run in parts.chunk_by(|a, b| a.is_fixed() && b.is_fixed()) {
+            match run {
+                [Part::Text(_)] | [Part::Field(..)] => joined.push(run[0].clone()),
+                run => {
+                    joined.push(Part::Site(SiteParts { parts: run.to_vec(), ..Default::default() }))
+                }
+            }
+        }
+        joined
+    }
+
+    /// Whether every event of a level and site shows the same here.
+    fn is_fixed(&self) -> bool {
+        match self {
+            Part::Text(_) | Part::Site(_) => true,
+            Part::Field(field, _) => match field {
+                Field::Level | Field::Category(_) | Field::File | Field::Line | Field::Module => {
+                    true
+                }
+                Field::Date(_) | Field::Message | Field::Pairs(_) | Field::Context(_) => false,
+                Field::Thread | Field::Process | Field::Host => false,
+            },
+        }
+    }
+
+    fn forget(&mut self) {
+        if let Part::Site(site) = self {
+            site.remembered.clear();
+        }
+    }
+
+    #[inline(always)]
+    fn write(&mut self, event: &Event<'_>, pen: &mut Pen, out: &mut String) {
+        match self {
+            Part::Text(text) => out.push_str(text),
+            Part::Site(site) => site.write(event, pen, out),
+            // What stands in every line, without a call between.
+            Part::Field(Field::Date(format), None) => format.write(event.time_ns, out),
+            Part::Field(Field::Message, None) => {
+                let start = out.len();
+                if !event.message(out) && pen.escapes {
+                    escape_tail(out, start, &mut pen.scratch);
+                }
+            }
+            Part::Field(Field::Pairs(_), None) if !event.has_pairs() => {}
+            Part::Field(field, width) => field.write(width.as_ref(), event, pen, out),
+        }
+    }
+}
+
+impl SiteParts {
+    #[inline(always)]
+    fn write(&mut self, event: &Event<'_>, pen: &mut Pen, out: &mut String) {
+        let number = event.site.number();
+        match self.remembered.get(number as usize % REMEMBERED_SITES) {
+            Some(known) if known.of == Some((event.level, number)) => out.push_str(&known.text),
+            _ => self.render(event, pen, out),
+        }
+    }
+
+    #[cold]
+    fn render(&mut self, event: &Event<'_>, pen: &mut Pen, out: &mut String) {
+        let start = out.len();
+        for part in &mut self.parts {
+            match part {
+                Part::Field(field, width) => field.write(width.as_ref(), event, pen, out),
+                Part::Text(text) => out.push_str(text),
+                // Parts are joined once.
+                Part::Site(_) => {}
+            }
+        }
+        let text = &out[start..];
+        if text.len() <= REMEMBERED_BYTES_MAX {
+            self.remembered.resize_with(REMEMBERED_SITES, Remembered::default);
+            let number = event.site.number();
+            let place = &mut self.remembered[number as usize % REMEMBERED_SITES];
+            place.of = Some((event.level, number));
+            place.text.clear();
+            place.text.push_str(text);
+        }
+    }
+}
+
 impl Field {
-    fn push(&mut self, event: &Event<'_>, repeats: &mut Repeats, out: &mut String) {
+    #[inline(never)]
+    fn write(&mut self, width: Option<&Width>, event: &Event<'_>, pen: &mut Pen, out: &mut String) {
+        let start = out.len();
+        let is_done = self.push(event, &mut pen.repeats, out);
+        if let Some(width) = width {
+            width.cut(start, out);
+        }
+        if pen.escapes && !is_done {
+            escape_tail(out, start, &mut pen.scratch);
+        }
+        if let Some(width) = width {
+            width.fill(start, out);
+        }
+    }
+
+    /// Appends what the field shows. Returns whether nothing of it is to be escaped any more.
+    fn push(&mut self, event: &Event<'_>, repeats: &mut Repeats, out: &mut String) -> bool {
         let push_integer = |number: u64, out: &mut String| {
             out.push_str(itoa::Buffer::new().format(number));
         };
@@ -212,7 +327,7 @@ impl Field {
             Field::Level => out.push_str(event.level.name()),
             Field::Category(None) => out.push_str(&event.site.category),
             Field::Category(Some(count)) => out.push_str(last_parts(&event.site.category, *count)),
-            Field::Message => event.message(out),
+            Field::Message => return event.message(out),
             Field::Pairs(None) => {
                 for (key, value) in event.pairs() {
                     out.push(' ');
@@ -236,6 +351,7 @@ impl Field {
             Field::Process => push_integer(event.source.pid.into(), out),
             Field::Host => out.push_str(&event.source.host),
         }
+        !self.is_raw()
     }
 
     /// Whether the field shows data that is still to be escaped.
@@ -535,10 +651,10 @@ fn unknown_letter(at: usize, letter: char) -> PatternError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::escape::unescape;
+    use super::super::escape::{escape, unescape};
     use super::super::fixture::Fixture;
     use super::*;
-    use crate::level::Level;
+    use crate::template::Template;
     use crate::value::Kind;
     use proptest::prelude::*;
 
@@ -811,6 +927,101 @@ mod tests {
             prop_assert_eq!(unquote(all.strip_prefix(" k=").unwrap().trim_end_matches('\n')), &*value);
             let one = line("%k{k}", &mut fixture);
             prop_assert_eq!(unescape(&one), &*value);
+        }
+    }
+
+    /// Text around the syntax of escapes, most of it plain.
+    fn hostile() -> impl Strategy<Value = String> {
+        r#"([ -~]|[a-z]{1,20}|\\|u|\{|\}|5c|[0-9a-f]|"|\n|\t|\x1b|\u{202e}|é|日){0,6}"#
+    }
+
+    fn conversions() -> impl Strategy<Value = Vec<(&'static str, String)>> {
+        let known = [
+            "d", "p", "-5p", "7p", "c", "12c", "-12.3c", "m", "30m", ".9m", ".-9m", "F", "L",
+            "05L", "M", "t", ".2t",
+        ];
+        prop::collection::vec((prop::sample::select(known.to_vec()), hostile()), 0..8)
+    }
+
+    /// What a conversion shows: its raw text cut, escaped, filled.
+    fn shown(conversion: &str, escaped: bool, raw: &str) -> String {
+        let (width, _) = conversion.split_at(conversion.len() - 1);
+        let (min, max) = width.split_once('.').unwrap_or((width, "1000"));
+        let excess = |max: &str| raw.chars().count().saturating_sub(max.parse().unwrap());
+        let cut: String = match max.strip_prefix('-') {
+            Some(max) => raw.chars().skip(excess(max)).collect(),
+            None => raw.chars().take(max.parse().unwrap()).collect(),
+        };
+        let mut text = String::new();
+        match escaped {
+            true => escape(&cut, &mut text),
+            false => text = cut,
+        }
+        let blanks = |min: &str| min.parse::<usize>().unwrap_or(0);
+        match (min.strip_prefix('-'), min.strip_prefix('0')) {
+            (Some(min), _) => format!("{text:<0$}", blanks(min)),
+            (None, Some(min)) => format!("{text:0>0$}", blanks(min)),
+            (None, None) => format!("{text:>0$}", blanks(min)),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_is_what_its_parts_show_one_by_one(
+            conversions in conversions(),
+            escaped: bool,
+            literals in [hostile(), hostile(), hostile(), hostile()],
+            (text, number, float, character) in (hostile(), any::<i64>(), any::<f64>(), any::<char>()),
+            names in [hostile(), hostile(), hostile(), hostile()],
+            time_ns in any::<i64>(),
+        ) {
+            let braces = |text: &str| text.replace('{', "{{").replace('}', "}}");
+            let pattern = conversions
+                .iter()
+                .map(|(conversion, text)| format!("%{conversion}{}", text.replace('%', "%%").replace('{', "%{")));
+            let mut layout = Pattern::parse(&pattern.collect::<String>()).unwrap().escape(escaped);
+            let timestamp = jiff::Timestamp::from_nanosecond(time_ns.into()).unwrap();
+            let date = timestamp.strftime("%Y-%m-%dT%H:%M:%S.%9fZ").to_string();
+
+            let [a, b, c, d] = &literals;
+            let template = [braces(a), braces(b), braces(c), braces(d)].join("{}");
+            let mut fixtures = [0, 1].map(|index: u32| {
+                let mut fixture = Fixture::saying("")
+                    .with("0", Kind::STR, text.as_bytes())
+                    .with("1", Kind::I64, &number.to_le_bytes())
+                    .with("2", Kind::F64, &float.to_le_bytes())
+                    .with("3", Kind::CHAR, &u32::from(character).to_le_bytes());
+                fixture.time_ns = time_ns;
+                fixture.site.line = index;
+                fixture.site.category = names[index as usize].as_str().into();
+                fixture.site.module = names[2].as_str().into();
+                fixture.thread.name = format!("t{}", names[3]).into();
+                fixture.site.template = Template::parse(&format!("{template}{{:>9}}"));
+                fixture
+            });
+            let message = format!("{a}{text}{b}{number}{c}{float}{d}{character:>9}");
+            for (index, level) in [(0, Level::INFO), (1, Level::INFO), (0, Level::WARN), (0, Level::INFO)] {
+                let fixture = &mut fixtures[index];
+                fixture.level = level;
+                let mut expected = String::new();
+                for (conversion, text) in &conversions {
+                    let raw = match conversion.chars().last().unwrap() {
+                        'd' => &*date,
+                        'p' => level.name(),
+                        'c' => &names[index],
+                        'm' => &message,
+                        'F' => "src/till.rs",
+                        'L' => ["0", "1"][index],
+                        'M' => &names[2],
+                        _ => &*fixture.thread.name,
+                    };
+                    expected += &shown(conversion, escaped, raw);
+                    expected += text;
+                }
+                let mut line = String::new();
+                layout.write(&fixture.event(), &mut line);
+                prop_assert_eq!(line, expected);
+            }
         }
     }
 

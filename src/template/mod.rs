@@ -6,11 +6,13 @@
 mod number;
 mod pad;
 mod parse;
+mod plain;
 mod render;
 
 use crate::record::Values;
 use crate::value::Value;
 use parse::{Count, Piece, Pieces, Placeholder, Spec};
+pub(crate) use plain::is_plain;
 use render::{Flags, Renderer};
 
 /// A parsed format string.
@@ -33,6 +35,8 @@ pub struct Template {
     /// `None` for a text that is no format string.
     parts: Option<Parts>,
     slots: usize,
+    /// Whether its literal text is plain.
+    is_plain: bool,
 }
 
 /// A format string as literal text, value, literal text, value, … and literal text.
@@ -77,7 +81,8 @@ impl Template {
         let parts = Parts::parse(text);
         let slots =
             parts.as_ref().map_or(usize::MAX, |parts| parts.steps.iter().map(Step::slots).sum());
-        Template { text: text.into(), parts, slots }
+        let is_plain = parts.as_ref().map_or(is_plain(text), Parts::is_plain);
+        Template { text: text.into(), parts, slots, is_plain }
     }
 
     /// The format string as written.
@@ -96,25 +101,30 @@ impl Template {
     /// The message is byte for byte what [`std::format!`] makes of the same format string and
     /// arguments. A value that is missing is shown as `{?}`, a width or precision above 65535 is
     /// taken as 65535, and a message ends with `…` at [`Template::MESSAGE_BYTES_MAX`].
-    pub fn render(&self, values: &mut Values<'_>, out: &mut String) {
+    ///
+    /// Returns whether the message is *plain*: certainly nothing but printable ASCII without
+    /// quotes and backslashes, so that no layout has to escape any of it.
+    pub fn render(&self, values: &mut Values<'_>, out: &mut String) -> bool {
         let mut renderer = Renderer::new(out, Self::MESSAGE_BYTES_MAX);
+        renderer.is_plain = self.is_plain;
         let Some(parts) = &self.parts else {
             renderer.out.push_str(&self.text);
             for value in values {
                 renderer.out.push(' ');
                 renderer.display(value);
             }
-            return;
+            return renderer.is_plain;
         };
         for step in &parts.steps {
             renderer.out.push_str(&step.literal);
             if renderer.is_full() {
                 renderer.out.push('…');
-                return;
+                return false;
             }
             step.show.render(values, &mut renderer);
         }
         renderer.out.push_str(&parts.tail);
+        renderer.is_plain
     }
 }
 
@@ -147,6 +157,10 @@ impl Parts {
             }
         }
         Some(Parts { steps: steps.into(), tail: literal.into() })
+    }
+
+    fn is_plain(&self) -> bool {
+        self.steps.iter().all(|step| is_plain(&step.literal)) && is_plain(&self.tail)
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::number::{Integer, push_float, push_integer, push_plain_float};
 use super::pad::{pad, push_indented};
 use super::parse::{Align, Count, Form, Spec};
+use super::plain::is_plain;
 use crate::value::{Scalar, Value};
 
 /// What a placeholder says about its value, counts known.
@@ -26,6 +27,8 @@ pub(super) struct Renderer<'o> {
     pub(super) out: &'o mut String,
     /// Length of `out` from which on it takes no more.
     end: usize,
+    /// Whether everything so far is plain.
+    pub(super) is_plain: bool,
 }
 
 impl From<Spec<'_>> for Flags {
@@ -57,7 +60,7 @@ impl<'o> Renderer<'o> {
     /// Appends to `out`, about `bytes_max` bytes.
     pub(super) fn new(out: &'o mut String, bytes_max: usize) -> Renderer<'o> {
         let end = out.len().saturating_add(bytes_max);
-        Renderer { out, end }
+        Renderer { out, end, is_plain: true }
     }
 
     /// Whether no more should be appended.
@@ -66,20 +69,30 @@ impl<'o> Renderer<'o> {
     }
 
     /// Appends a value as `{}`; this is most of them.
-    #[inline]
+    #[inline(always)]
     pub(super) fn display(&mut self, value: Value<'_>) {
-        let scalar = match value {
-            Value::Plain(scalar) => scalar,
-            Value::None => return self.out.push_str("None"),
-            Value::Some(scalar) => {
-                self.out.push_str("Some(");
-                self.display(Value::Plain(scalar));
-                return self.out.push(')');
-            }
-        };
+        match value {
+            Value::Plain(scalar) => self.display_scalar(scalar),
+            Value::None => self.out.push_str("None"),
+            Value::Some(scalar) => self.display_some(scalar),
+        }
+    }
+
+    #[cold]
+    fn display_some(&mut self, scalar: Scalar<'_>) {
+        self.out.push_str("Some(");
+        self.display_scalar(scalar);
+        self.out.push(')');
+    }
+
+    #[inline(always)]
+    fn display_scalar(&mut self, scalar: Scalar<'_>) {
         let mut integer = itoa::Buffer::new();
         self.out.push_str(match scalar {
-            Scalar::Str(text) | Scalar::Text(text) => text,
+            Scalar::Str(text) | Scalar::Text(text) => {
+                self.is_plain &= is_plain(text);
+                text
+            }
             Scalar::U8(number) => integer.format(number),
             Scalar::U16(number) => integer.format(number),
             Scalar::U32(number) => integer.format(number),
@@ -94,13 +107,17 @@ impl<'o> Renderer<'o> {
             Scalar::F64(number) => return push_plain_float(self.out, number),
             Scalar::Bool(true) => "true",
             Scalar::Bool(false) => "false",
-            Scalar::Char(c) => return self.out.push(c),
+            Scalar::Char(c) => {
+                self.is_plain &= is_plain(c.encode_utf8(&mut [0; 4]));
+                return self.out.push(c);
+            }
             Scalar::Bytes(bytes) => return self.list(&Flags::from(Spec::NONE), bytes),
         });
     }
 
     /// Appends a value with its flags.
     pub(super) fn formatted(&mut self, flags: &Flags, value: Value<'_>) {
+        let start = self.out.len();
         match value {
             Value::Plain(scalar) => self.scalar(flags, scalar),
             // `None` takes no notice of flags, and `Some` hands them on.
@@ -116,6 +133,7 @@ impl<'o> Renderer<'o> {
                 self.out.push(')');
             }
         }
+        self.is_plain = self.is_plain && is_plain(&self.out[start..]);
     }
 
     fn scalar(&mut self, flags: &Flags, scalar: Scalar<'_>) {
@@ -156,6 +174,7 @@ impl<'o> Renderer<'o> {
         for (index, byte) in bytes.iter().enumerate() {
             if self.is_full() {
                 self.out.push('…');
+                self.is_plain = false;
                 break;
             }
             if flags.alternate {
