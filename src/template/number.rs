@@ -182,3 +182,50 @@ fn push_sign(out: &mut String, flags: &Flags, is_negative: bool) {
         out.push('+');
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn check<F: Float>(number: F) {
+        let mut shown = String::new();
+        push_plain_float(&mut shown, number);
+        assert_eq!(shown, number.to_string());
+    }
+
+    #[test]
+    fn a_float_at_the_borders_of_each_way_reads_as_std_shows_it() {
+        for power in -30..30 {
+            for digits in [1.0, 1.5, 2.5, 9.5, 9.999999, 1.000001, 1.0000005, 999999.5] {
+                let number = digits * 10f64.powi(power);
+                for near in [number.next_down(), number, number.next_up()] {
+                    check(near);
+                    check(-near);
+                    check(near as f32);
+                }
+            }
+        }
+        for odd in [0.0, -0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, 5e-324] {
+            check(odd);
+            check(odd as f32);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_decimal_reads_as_std_shows_it(units in any::<i64>(), decimals in 0..20_i32, digits in 1..20_u32) {
+            let number = (units % 10_i64.saturating_pow(digits)) as f64 / 10f64.powi(decimals);
+            for near in [number.next_down(), number, number.next_up()] {
+                check(near);
+                check(near as f32);
+            }
+        }
+
+        #[test]
+        fn any_float_reads_as_std_shows_it(bits: u64, short_bits: u32) {
+            check(f64::from_bits(bits));
+            check(f32::from_bits(short_bits));
+        }
+    }
+}
