@@ -6,6 +6,7 @@ use super::repeats::Repeats;
 use super::scalar::{push_bytes, push_integer};
 use super::time::DateFormat;
 use crate::event::Event;
+use crate::template::is_plain;
 use crate::value::{Scalar, Value};
 
 /// [`Layout::hash`] of JSON layouts begins with this.
@@ -116,10 +117,15 @@ impl Layout for Json {
         out.push_str(event.level.name());
         out.push_str("\",\"category\":");
         push_string(&event.site.category, out);
-        out.push_str(",\"message\":");
-        self.scratch.clear();
-        event.message(&mut self.scratch);
-        push_string(&self.scratch, out);
+        out.push_str(",\"message\":\"");
+        let start = out.len();
+        if !event.message(out) {
+            self.scratch.clear();
+            self.scratch.push_str(&out[start..]);
+            out.truncate(start);
+            push_escaped(&self.scratch, out);
+        }
+        out.push('"');
         for group in Group::ALL {
             if self.shows(group) {
                 self.push_group(group, event, out);
@@ -179,6 +185,9 @@ impl Json {
         values: impl Iterator<Item = (&'a str, Value<'a>)>,
         out: &mut String,
     ) {
+        if names.is_empty() {
+            return;
+        }
         let repeated = self.repeats.find(names.len(), |index| &names[index]);
         let mut object = Object::new(key);
         for ((name, value), _) in values.zip(repeated).filter(|(_, repeated)| !**repeated) {
@@ -191,7 +200,10 @@ impl Json {
     /// Appends the context, outermost first; of equal keys the innermost.
     fn push_context(&mut self, event: &Event<'_>, out: &mut String) {
         let pairs = &event.context.pairs;
-        let last = pairs.len().wrapping_sub(1);
+        if pairs.is_empty() {
+            return;
+        }
+        let last = pairs.len() - 1;
         let covered = self.repeats.find(pairs.len(), |index| &pairs[last - index].0);
         let mut object = Object::new("context");
         for ((name, value), _) in
@@ -270,6 +282,15 @@ fn push_float(float: impl zmij::Float, finite: bool, out: &mut String) {
 /// text layouts, so that a line is as safe to look at.
 fn push_string(text: &str, out: &mut String) {
     out.push('"');
+    match is_plain(text) {
+        true => out.push_str(text),
+        false => push_escaped(text, out),
+    }
+    out.push('"');
+}
+
+/// Appends what stands between the quotes of a string.
+fn push_escaped(text: &str, out: &mut String) {
     let mut rest = text;
     while let Some(at) =
         find_byte(rest.as_bytes(), |byte| may_hide(byte) | (byte == b'"') | (byte == b'\\'))
@@ -283,7 +304,6 @@ fn push_string(text: &str, out: &mut String) {
         rest = characters.as_str();
     }
     out.push_str(rest);
-    out.push('"');
 }
 
 fn push_character(character: char, out: &mut String) {
