@@ -14,8 +14,10 @@ mod index;
 mod lines;
 mod master;
 mod merge;
+mod progress;
 mod send;
 mod signals;
+mod temporary;
 mod waiting;
 mod when;
 
