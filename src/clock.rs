@@ -44,6 +44,14 @@ fn slow_ticks() -> u64 {
     if SOURCE.load(Ordering::Relaxed) == COUNTER { counter() } else { system_ns() }
 }
 
+/// Whether [`ticks`] reads the processor's counter. Where it cannot be trusted, a reading asks the
+/// system, which takes longer.
+pub fn is_counter() -> bool {
+    ticks();
+    // Relaxed: the byte stands for itself.
+    SOURCE.load(Ordering::Relaxed) == COUNTER
+}
+
 /// Nanoseconds of the monotonic clock since this process first asked, plus one second: so that a
 /// forked child counts on from its parent.
 fn system_ns() -> u64 {

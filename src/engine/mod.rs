@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 use crossbeam_queue::ArrayQueue;
 
 pub use builder::{Builder, InitError, builder, init};
+#[cfg(feature = "cli")]
+pub(crate) use builder::{RING_BYTES, RING_MEMORY_BYTES};
 pub use drops::Dropped;
 pub use mdc::{MdcScope, mdc};
 pub use outlet::OutletStats;
