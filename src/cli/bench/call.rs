@@ -28,6 +28,8 @@ const JOURNAL_BYTES_MAX: u64 = 128 << 20;
 const FIGURES: f64 = 5.0;
 /// The share of a figure's time that only warms the caches.
 const WARM_UP: f64 = 0.1;
+/// The longest time that is told from longer ones: ten minutes of a counter of 2 GHz.
+const TICKS_MAX: u64 = 1 << 40;
 /// Digits of a quantile.
 const DIGITS: u8 = 3;
 
@@ -97,7 +99,7 @@ impl Timer {
         mut timed: impl FnMut() -> u64,
         pause: impl Fn(),
     ) -> Result<Value, Failure> {
-        let mut histogram = Histogram::<u64>::new(DIGITS).map_err(|error| {
+        let mut histogram = Histogram::<u64>::new_with_max(TICKS_MAX, DIGITS).map_err(|error| {
             Failure::caused(Exit::Io, format!("{COMMAND}: cannot count times"), &error)
         })?;
         let begin = Instant::now();
@@ -134,5 +136,18 @@ mod tests {
         let figure = timer.repeat(20, || ticks.next().unwrap(), || ()).unwrap();
         let expected = json!({ "p50_ns": 1.0, "p99_ns": 1.0, "p999_ns": 1.0, "timings": 1 });
         assert_eq!(figure, expected);
+    }
+
+    #[test]
+    fn a_call_that_took_long_is_in_the_tail() {
+        let timer = Timer { nanos_per_tick: 1.0, time: Duration::from_millis(20) };
+        let mut turn = 0;
+        let timed = || {
+            turn += 1;
+            if turn % 2 == 0 { 10 } else { 5_000_000 }
+        };
+        let figure = timer.repeat(1, timed, || ()).unwrap();
+        let p999_ns = figure["p999_ns"].as_f64().unwrap();
+        assert!((p999_ns / 5e6 - 1.0).abs() < 1e-3, "{figure}");
     }
 }

@@ -6,12 +6,22 @@
 
 use std::hint::{black_box, spin_loop};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Messages to and fro of one reading of the round trip.
 const ROUND_TRIPS: u64 = 20_000;
+/// Those in front of them.
+const WARM_UP_TRIPS: u64 = 200;
+/// The message after which no more come.
+const LAST: u64 = u64::MAX;
 /// Readings; the median counts.
 const READINGS: usize = 7;
+/// On a busy machine fewer of them: a message waits there until the other thread has a core.
+const READINGS_MAX: Duration = Duration::from_secs(1);
+/// One reading takes no longer, and [`TRIPS_PER_LOOK`] round trips.
+const READING_MAX: Duration = Duration::from_millis(100);
+/// Round trips between two looks at the time.
+const TRIPS_PER_LOOK: u64 = 50;
 /// Clock reads timed as one.
 const CLOCK_READS: u64 = 200_000;
 
@@ -26,7 +36,7 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Takes some 50 ms of two cores.
+    /// Takes some 50 ms of two cores; a few seconds where others work on them.
     pub fn take() -> Probe {
         let round_trip_ns = if is_single_core() { 0.0 } else { median(round_trip_ns) };
         Probe { clock_ns: median(clock_ns), round_trip_ns }
@@ -39,9 +49,13 @@ fn is_single_core() -> bool {
 }
 
 fn median(mut reading: impl FnMut() -> f64) -> f64 {
-    let mut readings: Vec<f64> = (0..READINGS).map(|_| reading()).collect();
+    let begin = Instant::now();
+    let mut readings = vec![reading()];
+    while readings.len() < READINGS && begin.elapsed() < READINGS_MAX {
+        readings.push(reading());
+    }
     readings.sort_by(f64::total_cmp);
-    readings[READINGS / 2]
+    readings[readings.len() / 2]
 }
 
 fn clock_ns() -> f64 {
@@ -59,27 +73,38 @@ fn round_trip_ns() -> f64 {
 
     let (ping, pong) = (Line(AtomicU64::new(0)), Line(AtomicU64::new(0)));
     // Release and Acquire: the message is the number itself.
-    let wait = |line: &Line, number| {
-        while line.0.load(Ordering::Acquire) < number {
-            spin_loop();
+    let wait = |line: &Line, number| loop {
+        let seen = line.0.load(Ordering::Acquire);
+        if seen >= number {
+            return seen;
         }
+        spin_loop();
     };
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            for number in 1..=ROUND_TRIPS {
-                wait(&ping, number);
+            let mut number = 1;
+            while wait(&ping, number) != LAST {
                 pong.0.store(number, Ordering::Release);
+                number += 1;
             }
         });
-        let mut start = Instant::now();
-        for number in 1..=ROUND_TRIPS {
-            if number == ROUND_TRIPS / 10 {
-                start = Instant::now(); // the other thread runs by now
-            }
+        let trip = |number| {
             ping.0.store(number, Ordering::Release);
             wait(&pong, number);
+        };
+        // The other thread runs after these.
+        (1..=WARM_UP_TRIPS).for_each(trip);
+        let start = Instant::now();
+        let mut trips = 0;
+        while trips < ROUND_TRIPS && start.elapsed() < READING_MAX {
+            for _ in 0..TRIPS_PER_LOOK {
+                trips += 1;
+                trip(WARM_UP_TRIPS + trips);
+            }
         }
-        start.elapsed().as_nanos() as f64 / (ROUND_TRIPS - ROUND_TRIPS / 10) as f64
+        let taken = start.elapsed();
+        ping.0.store(LAST, Ordering::Release);
+        taken.as_nanos() as f64 / trips as f64
     })
 }
 
