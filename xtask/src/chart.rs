@@ -121,7 +121,7 @@ impl Lines {
     pub(crate) fn to_svg(&self) -> String {
         let (top, bottom) = (TITLE_HEIGHT + 14.0, TITLE_HEIGHT + 14.0 + PLOT_HEIGHT);
         let names = name_width(self.lines.iter().map(|line| &*line.name));
-        let (left, right) = (MARGIN + 56.0, WIDTH - MARGIN - names - 10.0);
+        let (left, right) = (MARGIN + 56.0, WIDTH - MARGIN - names - 24.0);
         let mut svg = Svg::new(&self.title, bottom + AXIS_HEIGHT);
         let lines: Vec<(&Line, Vec<(f64, f64)>)> = self
             .lines
@@ -150,7 +150,7 @@ impl Lines {
         for count in counts {
             let x = x_axis.place(count);
             svg.line("rule", [x, bottom, x, bottom + 5.0]);
-            svg.text(x, bottom + 19.0, "middle", "faint", &number(count));
+            svg.text(x, bottom + 19.0, "middle", "faint", &count_text(count));
         }
         svg.line("rule", [left, bottom, right, bottom]);
         svg.text((left + right) / 2.0, bottom + 38.0, "middle", "ink", &self.x_axis);
@@ -169,15 +169,16 @@ impl Lines {
             for (x, y) in &places {
                 svg.dot(*x, *y, 0, colour);
             }
-            if let Some((_, y)) = places.last() {
-                ends.push((*y, line.name.as_str(), colour));
+            if let Some((x, y)) = places.last() {
+                ends.push((*x, *y, line.name.as_str(), colour));
             }
         }
         // Lines end close to one another; their names must not.
-        ends.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let heights: Vec<f64> = ends.iter().map(|(y, ..)| *y).collect();
-        for ((_, name, colour), y) in ends.into_iter().zip(apart(&heights, top, bottom)) {
-            svg.coloured(right + 8.0, y + 4.0, colour, &short(name));
+        ends.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let heights: Vec<f64> = ends.iter().map(|(_, y, ..)| *y).collect();
+        for ((x, y, name, colour), name_y) in ends.into_iter().zip(apart(&heights, top, bottom)) {
+            svg.line("grid", [x + 7.0, y, right + 22.0, name_y]);
+            svg.coloured(right + 26.0, name_y + 4.0, colour, &short(name));
         }
         svg.end()
     }
@@ -296,6 +297,11 @@ fn number(value: f64) -> String {
         return number.trim_end_matches('0').trim_end_matches('.').to_owned();
     }
     format!("{value:.0e}")
+}
+
+/// A count: exact as long as that is short.
+fn count_text(count: f64) -> String {
+    if count.fract() == 0.0 && count < 1e6 { format!("{count:.0}") } else { number(count) }
 }
 
 fn short(name: &str) -> String {
@@ -529,5 +535,6 @@ mod tests {
             [0.5, 1.0, 20.0, 1e3, 1.5e6, 65536.0, 1e-9].map(number),
             ["0.5", "1", "20", "1k", "1.5M", "65.54k", "1e-9"]
         );
+        assert_eq!([4.0, 1024.0, 0.5, 2e6].map(count_text), ["4", "1024", "0.5", "2M"]);
     }
 }

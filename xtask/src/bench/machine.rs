@@ -15,7 +15,7 @@ pub(super) fn facts(root: &Path) -> BTreeMap<&'static str, String> {
         ("memory", memory()),
         ("kernel", trimmed(fs::read_to_string("/proc/sys/kernel/osrelease").ok())),
         ("clock source", clock_source()),
-        ("file system", said(root, "stat", &["-f", "-c", "%T", &dir.to_string_lossy()])),
+        ("file system", file_system(root, &dir)),
         ("compiler", said(root, "rustc", &["--version"])),
         ("commit", said(root, "git", &["describe", "--always", "--dirty"])),
         ("date", said(root, "date", &["-u", "+%Y-%m-%d"])),
@@ -44,6 +44,12 @@ fn memory() -> Option<String> {
 fn clock_source() -> Option<String> {
     let path = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
     trimmed(fs::read_to_string(path).ok())
+}
+
+/// Type and device of what the benches write to: the last line of a table.
+fn file_system(root: &Path, dir: &Path) -> Option<String> {
+    let table = said(root, "df", &["--output=fstype,source", &dir.to_string_lossy()])?;
+    Some(table.lines().last()?.split_whitespace().collect::<Vec<_>>().join(" on "))
 }
 
 /// What a program prints; nothing where it is missing or fails.

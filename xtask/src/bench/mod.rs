@@ -27,7 +27,8 @@ Measures, and rewrites docs/performance.md and docs/performance/*.svg from docs/
 
   --rounds N          runs of each program (5), in turn: latency, paths, peers, collectors, latency …
   --only A,B          these programs alone: latency, paths, peers, collectors
-  --quick             one round, and little of what takes long: a look whether everything works
+  --quick             one round, and little of what takes long: a look whether everything works;
+                      the page goes to target/bench, docs/ stays as it is
   --criterion         the criterion benches too, once, at the end
   --keep              adds to the figures of an earlier run instead of replacing them
   --render-only FILE  measures nothing, and renders these figures
@@ -40,8 +41,10 @@ What was not measured says so on the page. Ends with status 1 if a program faile
 /// The environment variable that tells the programs where figures go.
 const OUT: &str = "ROLLWAY_BENCH_OUT";
 const TEMPLATE: &str = "docs/performance.in.md";
-const PAGE: &str = "docs/performance.md";
-const PICTURES: &str = "docs/performance";
+/// Where the page and its pictures go.
+const PAGES: &str = "docs";
+/// Where they go that nobody shall quote.
+const QUICK_PAGES: &str = "target/bench";
 const FIGURES: &str = "target/bench/figures.jsonl";
 
 /// What measures.
@@ -157,7 +160,8 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         None => measure(root, options),
     };
     let figures = options.render_only.clone().unwrap_or_else(|| root.join(FIGURES));
-    match measured.and_then(|is_whole| render(root, &figures).map(|()| is_whole)) {
+    let pages = root.join(if options.is_quick { QUICK_PAGES } else { PAGES });
+    match measured.and_then(|is_whole| render(root, &figures, &pages).map(|()| is_whole)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(message) => {
@@ -211,27 +215,26 @@ fn add(out: &Path, lines: &[String]) -> Result<(), String> {
     written.map_err(|error| format!("{}: cannot be written: {error}", out.display()))
 }
 
-/// Writes the page and its pictures.
-fn render(root: &Path, figures: &Path) -> Result<(), String> {
-    let read = |path: &Path| {
-        fs::read_to_string(path)
-            .map_err(|error| format!("{}: cannot be read: {error}", path.display()))
-    };
+/// Writes `performance.md` and its pictures into the directory `pages`.
+fn render(root: &Path, figures: &Path, pages: &Path) -> Result<(), String> {
+    let told = |path: &Path, what: &str, error| format!("{}: {what}: {error}", path.display());
+    let read =
+        |path: &Path| fs::read_to_string(path).map_err(|error| told(path, "cannot be read", error));
     let write = |path: &Path, text: &str| {
-        fs::write(path, text)
-            .map_err(|error| format!("{}: cannot be written: {error}", path.display()))
+        fs::write(path, text).map_err(|error| told(path, "cannot be written", error))
     };
     let parsed = Figures::parse(&read(figures)?)
         .map_err(|error| format!("{}: {error}", figures.display()))?;
     let page = Page::render(&read(&root.join(TEMPLATE))?, &parsed)
         .map_err(|error| format!("{TEMPLATE}: {error}"))?;
-    let pictures = root.join(PICTURES);
-    fs::create_dir_all(&pictures).map_err(|error| format!("{PICTURES}: {error}"))?;
+    let pictures = pages.join("performance");
+    fs::create_dir_all(&pictures).map_err(|error| told(&pictures, "cannot be made", error))?;
     for (name, svg) in &page.pictures {
         write(&pictures.join(name), svg)?;
     }
-    write(&root.join(PAGE), &page.text)?;
-    println!("{PAGE} and {} pictures were written", page.pictures.len());
+    let path = pages.join("performance.md");
+    write(&path, &page.text)?;
+    println!("{} and {} pictures were written", path.display(), page.pictures.len());
     Ok(())
 }
 

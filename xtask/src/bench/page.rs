@@ -65,7 +65,8 @@ impl Page {
             }
             _ => return Err(format!("`{{{{{place}}}}}` is not known; see page.rs for what is")),
         };
-        self.text.push_str(&text);
+        // The template ends its own lines.
+        self.text.push_str(text.trim_end_matches('\n'));
         Ok(())
     }
 
@@ -214,8 +215,8 @@ impl Loss<'_> {
     fn cells(&self) -> Vec<String> {
         let Loss { peer, metric, own } = self;
         let mut ahead = cell(&peer.subject);
-        if metric.name != LOST && peer.median(LOST).is_some_and(|lost| lost > 0.0) {
-            ahead.push_str(" (loses events)");
+        if metric.name != LOST && loses(peer) {
+            ahead.push_str(" (loses)");
         }
         let (ours, median) = match own {
             Some((row, own)) => (cell(&row.subject), brief(own.samples.median())),
@@ -250,7 +251,7 @@ fn dots(figures: &Figures, title: &str, bench: &str, case: &str) -> Dots {
         .rows(bench, case)
         .filter(|row| row.case == case)
         .map(|row| chart::Row {
-            name: row.subject.clone(),
+            name: named(row),
             is_strong: row.is_ours(),
             values: marks.iter().map(|mark| row.median(mark)).collect(),
         })
@@ -274,7 +275,8 @@ fn lines(
     case: &str,
     metric: &str,
 ) -> Lines {
-    let mut lines: Vec<chart::Line> = Vec::new();
+    // By subject: the name also tells whether one of its points was bought with losses.
+    let mut lines: Vec<(&str, chart::Line)> = Vec::new();
     let mut unit = String::new();
     for row in figures.rows(bench, "") {
         let (Some(x), Some(metric)) = (number_in(case, &row.case), row.metric(metric)) else {
@@ -282,15 +284,21 @@ fn lines(
         };
         unit.clone_from(&metric.unit);
         let point = (x, metric.samples.median());
-        match lines.iter_mut().find(|line| line.name == row.subject) {
-            Some(line) => line.points.push(point),
-            None => lines.push(chart::Line {
-                name: row.subject.clone(),
-                is_strong: row.is_ours(),
-                points: vec![point],
-            }),
+        match lines.iter_mut().find(|(subject, _)| *subject == row.subject) {
+            Some((_, line)) => {
+                line.points.push(point);
+                if loses(row) {
+                    line.name = named(row);
+                }
+            }
+            None => {
+                let (name, is_strong) = (named(row), row.is_ours());
+                let line = chart::Line { name, is_strong, points: vec![point] };
+                lines.push((&row.subject, line));
+            }
         }
     }
+    let lines = lines.into_iter().map(|(_, line)| line).collect();
     let (title, x_axis) = (title.to_owned(), x_axis.to_owned());
     Lines { title, x_axis, y_axis: format!("{metric}, {unit}"), lines }
 }
@@ -306,6 +314,15 @@ fn number_in(pattern: &str, case: &str) -> Option<f64> {
     (singular(rest) == singular(behind)).then(|| number.parse().ok())?
 }
 
+/// The name for a picture.
+fn named(row: &Row) -> String {
+    if loses(row) { format!("{} (loses)", row.subject) } else { row.subject.clone() }
+}
+
+fn loses(row: &Row) -> bool {
+    row.median(LOST).is_some_and(|lost| lost > 0.0)
+}
+
 fn subject(row: &Row) -> String {
     let name = cell(&row.subject);
     if row.is_ours() { format!("**{name}**") } else { name }
@@ -315,10 +332,7 @@ fn subject(row: &Row) -> String {
 fn told(samples: &Samples) -> String {
     let [median, least, greatest] =
         [samples.median(), samples.least(), samples.greatest()].map(brief);
-    match samples.count() {
-        1 => median,
-        _ => format!("{median} [{least}..{greatest}]"),
-    }
+    if least == greatest { median } else { format!("{median} [{least}..{greatest}]") }
 }
 
 /// Three digits at least, and no more decimals than that takes.
@@ -385,7 +399,7 @@ mod tests {
             ("peers", "peer", "int2 burst", "p50", "ns", 60.0),
         ]);
         assert_eq!(
-            rendered("Calls:\n\n{{table peers mixed4}}end", &figures),
+            rendered("Calls:\n\n{{table peers mixed4}}\nend", &figures),
             "Calls:\n\n\
              | case | subject | p50, ns | p99, ns | n | configuration |\n\
              |---|---|--:|--:|--:|---|\n\
@@ -432,7 +446,7 @@ mod tests {
         let text = rendered("{{losses}}", &figures);
         let row = |words: &str| text.lines().any(|line| line == words);
         assert!(row(
-            "| text 1 producer | rate | faster (loses events) | 30.0 | rollway-text | 15.0 | M/s | 2.00 |"
+            "| text 1 producer | rate | faster (loses) | 30.0 | rollway-text | 15.0 | M/s | 2.00 |"
         ));
         assert!(row("| burst | p50 | faster | 2.50 | rollway-text | 10.0 | ns | 4.00 |"));
         assert!(row("| json | rate | alone | 3.00 | not measured | not measured | M/s | – |"));
