@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use super::machine::FAR_NS;
 use super::report::{bytes, rate};
 use crate::engine::{RING_BYTES, RING_MEMORY_BYTES};
 use crate::journal::JournalOptions;
@@ -16,6 +17,8 @@ const CLOCK_NS_MAX: f64 = 20.0;
 const CHANGE_MAX: f64 = 1.5;
 /// A round trip between cores that share a cache.
 const NEAR_NS: f64 = 110.0;
+/// No two cores are so far apart: one of them worked for others.
+const ELSEWHERE_NS: f64 = 2000.0;
 /// A tail so many times its median is somebody else's work.
 const TAIL_MAX: f64 = 20.0;
 /// A destination slower than this part of the journal falls behind in a burst.
@@ -123,14 +126,13 @@ impl Figures<'_> {
     }
 
     fn cores_far(&self) -> Option<Advice> {
-        let (before, after) =
-            (self.text("/machine/round_trip/before"), self.text("/machine/round_trip/after"));
-        if before != "far" && after != "far" {
-            return None;
-        }
+        // What disturbs a reading makes it slower: the lesser one tells the distance.
         let round_trip = self
             .number("/machine/round_trip/before_ns")?
-            .max(self.number("/machine/round_trip/after_ns")?);
+            .min(self.number("/machine/round_trip/after_ns")?);
+        if !(FAR_NS..ELSEWHERE_NS).contains(&round_trip) {
+            return None;
+        }
         advice(
             format!("two cores are far apart ({round_trip:.0} ns a round trip)"),
             format!(
@@ -333,7 +335,6 @@ mod tests {
             ("/machine/clock/counter_used", json!(false), None, "keeps time by tsc"),
             ("/machine/clock/read_ns", json!(31.0), None, "31 ns"),
             ("/machine/round_trip/after_ns", json!(240.0), None, "240 ns after"),
-            ("/machine/round_trip/after", json!("far"), Some("pin_writer"), "far apart"),
             ("/machine/cores", json!(1), Some("ring_bytes"), "one core"),
             ("/call/durability", json!("L0"), Some("rings_dir"), "on the heap"),
             ("/machine/shm/free_bytes", json!(64 << 20), Some("rings_dir"), "64.0 MiB"),
@@ -348,6 +349,21 @@ mod tests {
             let text = advice.to_string();
             assert!(text.contains(word), "{place}: {text}");
         }
+    }
+
+    #[test]
+    fn cores_are_far_apart_when_both_round_trips_say_so_and_nobody_else_held_them() {
+        let told = |ns: f64| {
+            let mut figures = quiet();
+            figures["machine"]["round_trip"]["before_ns"] = ns.into();
+            figures["machine"]["round_trip"]["after_ns"] = (ns * 1.2).into();
+            of(&figures)
+        };
+        let [advice] = &told(495.0)[..] else { panic!("{:?}", told(495.0)) };
+        assert_eq!(advice.setting, Some("pin_writer"));
+        assert!(advice.to_string().contains("4.5 times"), "{advice}");
+        assert_eq!(told(240.0), []);
+        assert_eq!(told(9000.0), []);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::clock::{self, Rate};
 /// Where rings lie by default.
 pub(super) const SHM: &str = "/dev/shm";
 /// Cores whose round trip is longer share no cache.
-const FAR_NS: f64 = 250.0;
+pub(super) const FAR_NS: f64 = 250.0;
 const CLOCK_READS: u32 = 100_000;
 /// Two readings of the clock that follow one another, for its steps.
 const CLOCK_PAIRS: usize = 20_000;
