@@ -44,6 +44,13 @@ pub trait Capture {
         let _ = scratch;
     }
 
+    /// Whether [`Capture::encode`] would cut nothing off: text and bytes have at most `run_max` bytes.
+    #[inline(always)]
+    fn fits(&self, scratch: &[u8], run_max: usize) -> bool {
+        let _ = (scratch, run_max);
+        true
+    }
+
     /// Bytes that [`Capture::encode`] will write: of a string or of bytes at most `run_max + 5`.
     fn encoded_len(&self, scratch: &[u8], run_max: usize) -> usize;
 
@@ -66,6 +73,9 @@ pub trait Values {
     /// Writes the kinds one byte each, as records with more than ten values have them.
     fn encode_kinds(out: &mut Encoder<'_>);
 
+    /// Whether each value [fits](Capture::fits).
+    fn fit(&self, scratch: &[u8], run_max: usize) -> bool;
+
     /// Bytes of [`Values::encode`]. A constant where no value is a string, bytes or optional.
     fn encoded_len(&self, scratch: &[u8], run_max: usize) -> usize;
 
@@ -82,6 +92,11 @@ impl Values for () {
 
     #[inline(always)]
     fn encode_kinds(_: &mut Encoder<'_>) {}
+
+    #[inline(always)]
+    fn fit(&self, _: &[u8], _: usize) -> bool {
+        true
+    }
 
     #[inline(always)]
     fn encoded_len(&self, _: &[u8], _: usize) -> usize {
@@ -106,6 +121,11 @@ impl<First: Capture, Rest: Values> Values for (First, Rest) {
     fn encode_kinds(out: &mut Encoder<'_>) {
         out.array([First::KIND.number()]);
         Rest::encode_kinds(out);
+    }
+
+    #[inline(always)]
+    fn fit(&self, scratch: &[u8], run_max: usize) -> bool {
+        self.0.fits(scratch, run_max) && self.1.fit(scratch, run_max)
     }
 
     #[inline(always)]
@@ -389,6 +409,11 @@ encode_fixed! {
 impl Capture for &str {
     const KIND: Kind = Kind::STR;
 
+    #[inline(always)]
+    fn fits(&self, _: &[u8], run_max: usize) -> bool {
+        self.len() <= run_max
+    }
+
     #[inline]
     fn encoded_len(&self, _: &[u8], run_max: usize) -> usize {
         text_len(self.as_bytes(), 0, run_max)
@@ -404,6 +429,11 @@ impl Capture for &str {
 impl Capture for &[u8] {
     const KIND: Kind = Kind::BYTES;
 
+    #[inline(always)]
+    fn fits(&self, _: &[u8], run_max: usize) -> bool {
+        self.len() <= run_max
+    }
+
     #[inline]
     fn encoded_len(&self, _: &[u8], run_max: usize) -> usize {
         4 + self.len().min(run_max)
@@ -417,6 +447,11 @@ impl Capture for &[u8] {
 
 impl<T: Capture> Capture for Option<T> {
     const KIND: Kind = T::KIND.optional();
+
+    #[inline(always)]
+    fn fits(&self, scratch: &[u8], run_max: usize) -> bool {
+        self.as_ref().is_none_or(|value| value.fits(scratch, run_max))
+    }
 
     #[inline]
     fn encoded_len(&self, scratch: &[u8], run_max: usize) -> usize {
@@ -505,6 +540,10 @@ impl<R: fmt::Display> Capture for Rendered<R> {
             self.lost_bytes = 0;
         }
         self.place = start..scratch.len();
+    }
+
+    fn fits(&self, scratch: &[u8], run_max: usize) -> bool {
+        self.lost_bytes == 0 && self.text(scratch).len() <= run_max
     }
 
     fn encoded_len(&self, scratch: &[u8], run_max: usize) -> usize {

@@ -21,6 +21,15 @@ const COUNTER: u8 = 1;
 /// [`SOURCE`] when the system's monotonic clock must.
 const SYSTEM: u8 = 2;
 
+/// The ticks of a record that has no time of its own: its time is that of the moment when the writer
+/// took it, the later anchor of its block.
+pub const AT_DRAIN: u64 = u64::MAX;
+
+/// The word of a thread whose records get the processor's counter.
+const BY_COUNTER: u64 = 0;
+/// The word of a thread whose records get the system's clock.
+const BY_SYSTEM: u64 = 1;
+
 /// Which clock gives the ticks. Written once, with the same value by whoever is first.
 static SOURCE: AtomicU8 = AtomicU8::new(UNDECIDED);
 
@@ -50,6 +59,33 @@ pub fn is_counter() -> bool {
     ticks();
     // Relaxed: the byte stands for itself.
     SOURCE.load(Ordering::Relaxed) == COUNTER
+}
+
+/// The word for [`stamp`] with which each record gets the time of its log call.
+pub(crate) fn stamp_at_call() -> u64 {
+    ticks();
+    if SOURCE.load(Ordering::Relaxed) == COUNTER { BY_COUNTER } else { BY_SYSTEM }
+}
+
+/// Whether the word of a thread is itself the ticks of its records.
+#[inline(always)]
+pub(crate) fn is_fixed(word: u64) -> bool {
+    word > BY_SYSTEM
+}
+
+/// The ticks of a record, by the word that its thread keeps: read now, or the word itself.
+pub(crate) fn stamp(word: u64) -> u64 {
+    quick_stamp(word).unwrap_or_else(system_ns)
+}
+
+/// The same where it takes no call; `None` where the system's clock must be asked.
+#[inline(always)]
+pub(crate) fn quick_stamp(word: u64) -> Option<u64> {
+    match word {
+        BY_COUNTER => Some(counter()),
+        BY_SYSTEM => None,
+        fixed => Some(fixed),
+    }
 }
 
 /// Nanoseconds of the monotonic clock since this process first asked, plus one second: so that a
@@ -226,13 +262,17 @@ impl Timeline {
     /// The UTC of a count of ticks, in nanoseconds since 1970.
     ///
     /// Straight between the anchors, at the given rate outside. If the system's clock was set back
-    /// between them, or they are in disorder, only the first anchor and the rate count.
+    /// between them, or they are in disorder, only the first anchor and the rate count. [`AT_DRAIN`]
+    /// is the later anchor.
     #[inline]
     pub fn utc_ns(&self, ticks: u64) -> i64 {
         let Timeline { before, after, .. } = *self;
         let ordered = before.ticks < after.ticks && before.utc_ns <= after.utc_ns;
         if ticks < before.ticks {
             return before.utc_ns.saturating_sub(self.outside_ns(before.ticks - ticks));
+        }
+        if ticks == AT_DRAIN {
+            return after.utc_ns;
         }
         if !ordered {
             return before.utc_ns.saturating_add(self.outside_ns(ticks - before.ticks));

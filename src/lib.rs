@@ -40,11 +40,12 @@ pub mod value;
 
 #[cfg(not(loom))]
 pub use engine::{
-    AppenderReport, Builder, Dropped, Durability, FlushError, Guard, InitError, Logger, MdcScope,
-    OutletStats, OverflowPolicy, ShutdownReport, Stats, WaitStrategy, builder, flush, flush_to,
-    init, logger, mdc, prepare_thread, stats,
+    AppenderReport, Batch, Builder, Dropped, Durability, FlushError, Guard, InitError, Logger,
+    MdcScope, OutletStats, OverflowPolicy, ShutdownReport, Stats, Timestamp, WaitStrategy, batch,
+    builder, flush, flush_to, init, logger, mdc, prepare_thread, stats,
 };
 pub use level::{Level, LevelFilter};
 #[cfg(not(loom))]
 #[doc(hidden)]
 pub use macros::__private;
+pub use sys::output::IoMethod;

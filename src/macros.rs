@@ -174,12 +174,12 @@ pub mod __private {
         }
     }
 
-    /// Logs to the process's logger, with the site's own level and target.
+    /// Logs to the process's logger, with the site's own level and target and the number that the
+    /// site passed with.
     // Forced inline, values stay in registers; a debug build would only compile longer.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn emit<V: Values>(site: &'static Site, values: V) {
-        let level = site.definition().level;
-        crate::engine::call::emit(Call { site, level, target: None }, values);
+    pub fn emit<V: Values>(site: &'static Site, id: u32, level: Level, values: V) {
+        crate::engine::call::emit_by_id(id, Call { site, level, target: None }, values);
     }
 
     /// An argument of `{}`.

@@ -164,14 +164,24 @@ impl Site {
         &self.definition
     }
 
-    /// Whether the process's logger takes this site's events. One relaxed load and a branch; the
-    /// first use of a site enters it in the registry.
+    /// Whether the process's logger takes this site's events. One load and a branch; the first use
+    /// of a site enters it in the registry.
     #[inline(always)]
     pub fn is_enabled(&'static self) -> bool {
-        // Relaxed: the state is a hint about the level, and the id it may hold was published to
-        // the site tables before the state was stored by this or another thread's cold path.
-        let state = self.state.load(Ordering::Relaxed);
-        state > OFF || (state == UNSEEN && self.first_use())
+        self.pass().is_some()
+    }
+
+    /// The number of an enabled site for the process's logger: its id, or a lower number where it
+    /// has none. `None` while the logger does not take its events. One load and a branch.
+    #[inline(always)]
+    pub fn pass(&'static self) -> Option<u32> {
+        // Acquire: pairs with the Release in `refresh`; the registry holds the site whose id this
+        // is.
+        match self.state.load(Ordering::Acquire) {
+            OFF => None,
+            id @ FIRST_SITE_ID.. => Some(id),
+            _ => self.first_use(),
+        }
     }
 
     /// The id, `None` for a site beyond [`MAX_SITES`]. Registers
@@ -187,10 +197,10 @@ impl Site {
 
     #[cold]
     #[inline(never)]
-    fn first_use(&'static self) -> bool {
+    fn first_use(&'static self) -> Option<u32> {
         register(self);
         self.refresh();
-        self.state.load(Ordering::Relaxed) > OFF
+        Some(self.state.load(Ordering::Acquire)).filter(|state| *state > OFF)
     }
 
     /// Stores whether the process's level lets this site pass, and again while that level moves.
@@ -204,7 +214,8 @@ impl Site {
                     (true, 0) => INLINE,
                     (true, id) => id,
                 };
-            self.state.store(state, Ordering::Relaxed);
+            // Release: pairs with the Acquire in `pass`.
+            self.state.store(state, Ordering::Release);
             // SeqCst: pairs with the fence in `set_process_level`. If its walk stored into this
             // site before the line above did, the new level is visible here.
             fence(Ordering::SeqCst);

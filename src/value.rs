@@ -227,7 +227,7 @@ impl<'a> Encoder<'a> {
     pub fn bytes(&mut self, bytes: &[u8]) {
         if let Some((head, tail)) = std::mem::take(&mut self.out).split_at_mut_checked(bytes.len())
         {
-            head.copy_from_slice(bytes);
+            copy(head, bytes);
             self.out = tail;
         }
     }
@@ -235,6 +235,28 @@ impl<'a> Encoder<'a> {
     /// The bytes not yet written.
     pub fn remaining(&self) -> usize {
         self.out.len()
+    }
+}
+
+/// Copies `from` to `to`, which is as long. Up to 32 bytes in place, with two stores that may
+/// overlap: a call costs more than a short string.
+#[inline(always)]
+fn copy(to: &mut [u8], from: &[u8]) {
+    #[inline(always)]
+    fn ends<const N: usize>(to: &mut [u8], from: &[u8]) -> Option<()> {
+        let (first, last) = (from.first_chunk::<N>()?, from.last_chunk::<N>()?);
+        *to.first_chunk_mut::<N>()? = *first;
+        *to.last_chunk_mut::<N>()? = *last;
+        Some(())
+    }
+    let copied = match from.len() {
+        8..=16 => ends::<8>(to, from),
+        17..=32 => ends::<16>(to, from),
+        4..=7 => ends::<4>(to, from),
+        _ => None,
+    };
+    if copied.is_none() {
+        to.copy_from_slice(from);
     }
 }
 
@@ -250,6 +272,18 @@ mod tests {
         assert_eq!(Value::take(Kind::STR, &mut &[2, 0, 0, 0, b'a'][..]), None);
         assert_eq!(Value::take(Kind::U64, &mut &[0; 7][..]), None);
         assert_eq!(Value::take(Kind::U8.optional(), &mut &[2, 0][..]), None);
+    }
+
+    #[test]
+    fn bytes_of_every_length_are_copied_whole() {
+        let bytes: Vec<u8> = (1..=200).collect();
+        for len in 0..=bytes.len() {
+            let mut out = vec![0; len + 1];
+            let mut encoder = Encoder::new(&mut out);
+            encoder.bytes(&bytes[..len]);
+            assert_eq!(encoder.remaining(), 1);
+            assert_eq!(out.split_last(), Some((&0, &bytes[..len])));
+        }
     }
 
     #[test]

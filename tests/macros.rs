@@ -41,9 +41,9 @@ mod harness {
             }
         }
 
-        pub(crate) fn emit<V: Values>(site: &'static Site, values: V) {
-            let definition = site.definition();
-            crate::keep("lean", definition, definition.level, None, values);
+        pub(crate) fn emit<V: Values>(site: &'static Site, id: u32, level: Level, values: V) {
+            assert_eq!(site.pass(), Some(id));
+            crate::keep("lean", site.definition(), level, None, values);
         }
     }
 }

@@ -1,8 +1,11 @@
 //! What the measuring programs share: how a figure is told.
+#![allow(unreachable_pub, reason = "each program is a crate of its own")]
 
 use std::fs::OpenOptions;
 use std::io::Write;
 
+pub mod child;
+#[allow(unused_imports, reason = "its test is run where it lives")]
 #[path = "../../src/cli/bench/probe.rs"]
 pub mod probe;
 

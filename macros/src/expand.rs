@@ -61,9 +61,9 @@ pub(crate) fn event(call: EventCall) -> Result<TokenStream> {
     if is_lean {
         return Ok(quote_spanned! {own=>
             match #site {
-                site => if site.is_enabled() {
+                site => if let #private::Some(id) = site.pass() {
                     match (#(&(#evaluated),)*) {
-                        (#(#bound,)*) => #private::emit(site, #captures),
+                        (#(#bound,)*) => #private::emit(site, id, #named_level, #captures),
                     }
                 }
             }

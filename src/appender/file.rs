@@ -21,6 +21,7 @@ use crate::journal::{CursorFile, Position, TextFileMark};
 use crate::layout::{Layout, Pattern};
 use crate::sys::file::reserve_ahead;
 use crate::sys::lock::FileLock;
+use crate::sys::output::Output;
 
 /// Disk space reserved behind the end of the file at a time.
 const RESERVE_BYTES: u64 = 64 << 20;
@@ -126,6 +127,7 @@ impl Open for File {
             has_sync_failed: false,
             path: self.path.clone(),
             target,
+            output: place.outputs.open(),
             layout: self.layout,
             text: String::new(),
             settled: place.begin,
@@ -167,6 +169,7 @@ impl Target {
 struct TextFile {
     path: PathBuf,
     target: Target,
+    output: Output,
     layout: Box<dyn Layout>,
     cursor: Option<CursorFile>,
     /// The position of the slot that a reboot falls back to.
@@ -308,7 +311,7 @@ impl TextFile {
                 reserve_ahead(self.target.file(), self.end, RESERVE_BYTES);
                 self.reserved_to = self.end + RESERVE_BYTES;
             }
-            io::Write::write_all(&mut self.target.file(), text)?;
+            self.output.append(self.target.file(), text)?;
             self.end += text.len() as u64;
         }
         self.text.clear();
@@ -478,6 +481,7 @@ mod tests {
     use super::*;
     use crate::event::Event;
     use crate::journal::Journal;
+    use crate::sys::output::{IoMethod, Outputs};
 
     /// A line of so many bytes for each event.
     struct Wide(usize);
@@ -501,6 +505,7 @@ mod tests {
             name: "file",
             journal_dir: Some(dir),
             begin: journal.start_position(),
+            outputs: &Outputs::new(IoMethod::Write, |_| {}),
         };
         let path = dir.join("app.log");
         let lock = FileLock::try_open(&path, |path: &Path| {
@@ -509,6 +514,7 @@ mod tests {
         let mut file = TextFile {
             path,
             target: Target::Locked(lock.unwrap().unwrap()),
+            output: place.outputs.open(),
             layout: Box::new(Wide(line_bytes)),
             cursor: place.cursor().unwrap(),
             synced: None,

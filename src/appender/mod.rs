@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use crate::event::Event;
 use crate::journal::{Block, CursorFile, Journal, Position, segment_paths};
 use crate::route::Share;
+use crate::sys::output::Outputs;
 
 pub use console::Console;
 pub use file::File;
@@ -149,6 +150,8 @@ pub struct Place<'a> {
     pub journal_dir: Option<&'a Path>,
     /// Where an appender begins that has no stored position.
     pub begin: Position,
+    /// How it may write.
+    pub(crate) outputs: &'a Outputs,
 }
 
 impl Place<'_> {
@@ -282,6 +285,18 @@ impl<'a> Batch<'a> {
             }
         }
         self.counts.set(counts);
+    }
+
+    /// How many events are routed to the appender, without looking into them where it gets all.
+    /// They count as delivered.
+    pub fn count(&self) -> u64 {
+        if self.share.is_some() {
+            self.for_each(|_| {});
+        } else {
+            let events = self.block.events.count();
+            self.counts.set(Counts { events, damaged: 0 });
+        }
+        self.counts.get().events
     }
 
     /// Where the batch begins in the journal.

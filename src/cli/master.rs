@@ -35,6 +35,9 @@ pub(super) fn run(
     if let Some(dir) = journal {
         builder = builder.journal(JournalOptions::directory(dir));
     }
+    if let Some(method) = config.io_method {
+        builder = builder.io_method(method);
+    }
     let mut appender = match (&args.appender, config.appender) {
         (Some(destination), _) => on_command_line(destination.clone()),
         (None, Some(plan)) => plan,

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use crate::appender::{Console, File, Open};
 use crate::layout::{Json, Layout, Pattern};
+use crate::sys::output::IoMethod;
 use reading::{Source, Table};
 
 /// What a configuration file asks for.
@@ -28,6 +29,8 @@ pub struct MasterPlan {
     pub journal: Option<PathBuf>,
     /// Where events go.
     pub appender: Option<AppenderPlan>,
+    /// How files are written.
+    pub io_method: Option<IoMethod>,
 }
 
 /// A section `[appenders.NAME]`.
@@ -121,7 +124,7 @@ impl Config {
             }
         }
         let Some(section) = root.table("master")? else { return Ok(Config::default()) };
-        section.allow(&["listen", "appender", "journal"])?;
+        section.allow(&["listen", "appender", "journal", "io_method"])?;
         let named = section.text("appender")?.map(|(name, place)| {
             let found = appenders.iter().find(|appender: &&AppenderPlan| appender.name == name);
             found.cloned().ok_or_else(|| {
@@ -137,9 +140,18 @@ impl Config {
             listen: section.text("listen")?.map(|(listen, _)| listen.to_owned()),
             journal: section.text("journal")?.map(|(dir, _)| PathBuf::from(dir)),
             appender: named.transpose()?,
+            io_method: io_method(&section)?,
         };
         Ok(Config { master })
     }
+}
+
+fn io_method(section: &Table<'_>) -> Result<Option<IoMethod>, ConfigError> {
+    let method = section.optional_choice("io_method", &["write", "io_uring"])?;
+    Ok(method.map(|method| match method {
+        "io_uring" => IoMethod::IoUring,
+        _ => IoMethod::Write,
+    }))
 }
 
 fn appender(name: &str, section: &Table<'_>) -> Result<AppenderPlan, ConfigError> {
@@ -216,6 +228,7 @@ mod tests {
             listen = "localhost:0"
             journal = "/var/lib/rollway"
             appender = "all"
+            io_method = "io_uring"
 
             [appenders.all]
             type = "file"
@@ -231,6 +244,7 @@ mod tests {
         let master = config.unwrap().master;
         assert_eq!(master.listen.as_deref(), Some("localhost:0"));
         assert_eq!(master.journal, Some(PathBuf::from("/var/lib/rollway")));
+        assert_eq!(master.io_method, Some(IoMethod::IoUring));
         let appender = master.appender.unwrap();
         assert_eq!(
             (&*appender.name, appender.destination),
@@ -249,7 +263,7 @@ mod tests {
     fn an_unknown_key_is_named_with_its_place_and_the_nearest_known_one() {
         assert_eq!(
             error("[master]\nlisten = ':1'\n  journall = 'x'"),
-            "line 3, column 3: unknown key `journall` (did you mean `journal`?); known are `listen`, `appender`, `journal`"
+            "line 3, column 3: unknown key `journall` (did you mean `journal`?); known are `listen`, `appender`, `journal`, `io_method`"
         );
         assert!(
             error("[mastre]")
@@ -270,6 +284,10 @@ mod tests {
         assert_eq!(
             error("[master]\nlisten = 5000"),
             "line 2, column 10: `listen` is a string, such as \"…\""
+        );
+        assert_eq!(
+            error("[master]\nio_method = 'uring'"),
+            "line 2, column 13: unknown io_method `uring` (did you mean `io_uring`?); known are `write`, `io_uring`"
         );
         assert_eq!(error("master = 1"), "line 1, column 10: `master` is a table");
         assert_eq!(

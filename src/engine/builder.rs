@@ -16,7 +16,7 @@ use super::shutdown::Running;
 use super::writer::Writer;
 use super::{
     Durability, ENGINES, Guard, Limits, Logger, OverflowPolicy, PROCESS, PROCESS_NUMBER, Progress,
-    Shared, TIMEOUT_MAX, WaitStrategy, call, hooks, selflog,
+    Shared, TIMEOUT_MAX, Timestamp, WaitStrategy, call, hooks, selflog,
 };
 use crate::appender::{Console, Open, OpenError, Place};
 use crate::block::define::Definitions;
@@ -28,6 +28,7 @@ use crate::route::Router;
 use crate::site;
 use crate::sys;
 use crate::sys::lock::FileLock;
+use crate::sys::output::{IoMethod, Outputs};
 use crate::sys::table::SharedTable;
 
 /// The default of [`Builder::ring_bytes`].
@@ -54,9 +55,11 @@ pub struct Builder {
     overflow: OverflowPolicy,
     wait: WaitStrategy,
     linger: Duration,
+    timestamp: Timestamp,
     flush_timeout: Duration,
     pin: Option<usize>,
     require: Durability,
+    io_method: IoMethod,
     appenders: Vec<(String, Box<dyn Open>)>,
     router: Router,
 }
@@ -91,9 +94,11 @@ pub fn builder() -> Builder {
         overflow: OverflowPolicy::Block,
         wait: WaitStrategy::Adaptive,
         linger: Duration::from_millis(2),
+        timestamp: Timestamp::Call,
         flush_timeout: Duration::from_secs(5),
         pin: None,
         require: Durability::L0,
+        io_method: IoMethod::Write,
         appenders: Vec::new(),
         router: Router::new(),
     }
@@ -198,6 +203,12 @@ impl Builder {
         self
     }
 
+    /// When an event gets its time; by default in the log call.
+    pub fn timestamp(mut self, timestamp: Timestamp) -> Builder {
+        self.timestamp = timestamp;
+        self
+    }
+
     /// How long `flush` and the drop of the guard may take; by default 5 s.
     pub fn flush_timeout(mut self, timeout: Duration) -> Builder {
         self.flush_timeout = timeout;
@@ -214,6 +225,13 @@ impl Builder {
     /// not to be had there; use `flush_to`.
     pub fn require(mut self, durability: Durability) -> Builder {
         self.require = durability;
+        self
+    }
+
+    /// How the journal and the text files are written and frames are sent to a master; by default
+    /// [`IoMethod::Write`]. What a file or a master gets is the same.
+    pub fn io_method(mut self, method: IoMethod) -> Builder {
+        self.io_method = method;
         self
     }
 
@@ -290,7 +308,11 @@ impl Builder {
         if as_process_logger && super::process().is_some_and(|engine| !engine.is_forked()) {
             return Err(InitError::AlreadyInitialised);
         }
-        let past = Past::open(&self)?;
+        let mut past = Past::open(&self)?;
+        let outputs = Outputs::new(self.io_method, selflog::warn);
+        if past.writer.journal().dir().is_some() {
+            past.writer.set_output(outputs.open());
+        }
         let durability = past.home.durability();
         if durability < self.require {
             return Err(InitError::Durability { required: self.require, reached: durability });
@@ -327,6 +349,7 @@ impl Builder {
                 overflow: self.overflow,
                 wait: self.wait,
                 linger: self.linger,
+                timestamp: self.timestamp,
                 flush_timeout: self.flush_timeout.min(TIMEOUT_MAX),
                 pin: self.pin,
             },
@@ -368,6 +391,7 @@ impl Builder {
                 name: &name,
                 journal_dir: journal.dir(),
                 begin,
+                outputs: &outputs,
             };
             let mandatory = appender.is_mandatory();
             let opened = appender.open(&place).map_err(InitError::Appender)?;

@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::time::{Duration, Instant};
 
 use super::drops::Reason;
-use super::{OverflowPolicy, Shared, process};
+use super::{OverflowPolicy, Shared, Timestamp, process};
 use crate::capture::{self, Values};
 use crate::clock;
 use crate::context;
 use crate::level::Level;
 use crate::record;
 use crate::ring::{Producer, Refresh, local};
-use crate::site::{Definition, Site};
+use crate::site::{Definition, FIRST_SITE_ID, Site};
 use crate::value::Encoder;
 
 /// Records up to this length take the hot path.
@@ -101,17 +101,29 @@ impl Call<'_> {
 
 /// Logs to the process's logger.
 #[inline(always)]
-pub(crate) fn emit<V: Values>(call: Call<'_>, mut values: V) {
+pub(crate) fn emit<V: Values>(call: Call<'_>, values: V) {
+    emit_by_id(call.site_id().unwrap_or(record::INLINE), call, values);
+}
+
+/// Logs to the process's logger for a site whose number is known, see [`Site::pass`].
+#[inline(always)]
+pub(crate) fn emit_by_id<V: Values>(id: u32, call: Call<'_>, values: V) {
     if V::RENDERS {
+        let mut values = values;
         return emit_rendered(None, call, &mut values);
     }
-    let ticks = clock::ticks();
-    let put = |producer: &mut Producer| {
-        put(producer, &call, ticks, &values, &[], process_record_bytes_max)
-    };
-    if !local::with(put) {
-        emit_cold(None, call, &values, &[]);
+    let (limit, ticks) = (process_record_bytes_max, clock::quick_stamp);
+    if !local::with(|producer| put(producer, id, &call, &values, &[], limit, ticks)) {
+        emit_unrendered(call, values);
     }
+}
+
+/// The cold path of values that need no scratch. Takes them as they are, so that the hot path need
+/// not put them into memory.
+#[cold]
+#[inline(never)]
+fn emit_unrendered<V: Values>(call: Call<'_>, values: V) {
+    emit_ready(None, call, &values, &[]);
 }
 
 /// Logs to the logger of `engine`.
@@ -138,19 +150,18 @@ fn emit_rendered<V: Values>(engine: Option<&Arc<Shared>>, call: Call<'_>, values
 
 #[inline]
 fn emit_ready<V: Values>(engine: Option<&Arc<Shared>>, call: Call<'_>, values: &V, scratch: &[u8]) {
-    let ticks = clock::ticks();
-    let done = match engine {
-        None => local::with(|producer| {
-            put(producer, &call, ticks, values, scratch, process_record_bytes_max)
+    let done = match (engine, call.site_id()) {
+        (None, Some(id)) => local::with(|producer| {
+            put(producer, id, &call, values, scratch, process_record_bytes_max, any_stamp)
         }),
-        Some(engine) if call.site_id().is_some_and(|id| engine.knows_site(id)) => {
+        (Some(engine), Some(id)) if engine.knows_site(id) => {
             let limit = || engine.limits.record_bytes_max;
             with_other(engine, |other| {
-                put(&mut other.producer, &call, ticks, values, scratch, limit)
+                put(&mut other.producer, id, &call, values, scratch, limit, any_stamp)
             })
             .unwrap_or(false)
         }
-        Some(_) => false,
+        _ => false,
     };
     if !done {
         emit_cold(engine, call, values, scratch);
@@ -161,39 +172,51 @@ fn emit_ready<V: Values>(engine: Option<&Arc<Shared>>, call: Call<'_>, values: &
 #[inline(always)]
 fn put<V: Values>(
     producer: &mut Producer,
+    id: u32,
     call: &Call<'_>,
-    ticks: u64,
     values: &V,
     scratch: &[u8],
     record_bytes_max: impl Fn() -> usize,
+    stamp: impl Fn(u64) -> Option<u64>,
 ) -> bool {
-    let Some(id) = call.site_id() else { return false };
+    // Nothing is cut here: what is too long is the cold path's. Knowing it, the compiler leaves out
+    // most checks of what follows.
+    if id < FIRST_SITE_ID || !values.fit(scratch, HOT_MAX_BYTES) {
+        return false;
+    }
     let body = V::KINDS.listed_bytes() + values.encoded_len(scratch, HOT_MAX_BYTES);
     let len = record::padded_len(body);
     if len > ALWAYS_FITS_BYTES && (len > HOT_MAX_BYTES || len > record_bytes_max()) {
         return false;
     }
-    let Some(slot) = producer.reserve(len) else { return false };
-    // The padding behind the values; they overwrite what is theirs.
-    if let Some(last) = slot.last_chunk_mut::<{ record::ALIGN }>() {
-        *last = [0; record::ALIGN];
-    }
-    let mut out = Encoder::new(slot);
-    record::put_header(&mut out, len, call.level, id, ticks, V::KINDS.word());
-    if V::KINDS.listed_bytes() > 0 {
-        V::encode_kinds(&mut out);
-    }
-    values.encode(scratch, HOT_MAX_BYTES, &mut out);
-    producer.commit();
-    true
+    let word = producer.stamp();
+    producer.push(len, |slot| {
+        // Only a thread that has a ring knows whether it may read the counter.
+        let Some(ticks) = stamp(word) else { return false };
+        // The padding behind the values; they overwrite what is theirs.
+        if let Some(last) = slot.last_chunk_mut::<{ record::ALIGN }>() {
+            *last = [0; record::ALIGN];
+        }
+        let Some(slot) = slot.get_mut(..record::HEADER_BYTES + body) else { return false };
+        let mut out = Encoder::new(slot);
+        record::put_header(&mut out, len, call.level, id, ticks, V::KINDS.word());
+        if V::KINDS.listed_bytes() > 0 {
+            V::encode_kinds(&mut out);
+        }
+        values.encode(scratch, HOT_MAX_BYTES, &mut out);
+        true
+    })
+}
+
+/// The ticks of a record, whichever clock must be asked.
+fn any_stamp(word: u64) -> Option<u64> {
+    Some(clock::stamp(word))
 }
 
 /// Tries the hot path once more where the ring had but to look around: at the end of a lap, and when
 /// it becomes half full. This is the steady state: it allocates nothing.
 fn put_again<V: Values>(engine: &Shared, call: &Call<'_>, values: &V, scratch: &[u8]) -> bool {
-    if !call.site_id().is_some_and(|id| engine.knows_site(id)) {
-        return false;
-    }
+    let Some(id) = call.site_id().filter(|id| engine.knows_site(*id)) else { return false };
     let len =
         record::padded_len(V::KINDS.listed_bytes() + values.encoded_len(scratch, HOT_MAX_BYTES));
     let done = with_any(engine, |producer, context_known| {
@@ -205,7 +228,8 @@ fn put_again<V: Values>(engine: &Shared, call: &Call<'_>, values: &V, scratch: &
             Refresh::CrossedHalf => engine.wake_sleeping_writer(),
             _ => return false,
         }
-        put(producer, call, clock::ticks(), values, scratch, || engine.limits.record_bytes_max)
+        let limit = || engine.limits.record_bytes_max;
+        put(producer, id, call, values, scratch, limit, any_stamp)
     });
     done.unwrap_or(false)
 }
@@ -312,7 +336,7 @@ fn try_store(
             refused => return Err(refused),
         }
     }
-    let ticks = clock::ticks();
+    let ticks = clock::stamp(producer.stamp());
     if let Some(field) = bytes.get_mut(TICKS_AT..TICKS_AT + 8) {
         field.copy_from_slice(&ticks.to_le_bytes());
     }
@@ -373,7 +397,11 @@ fn bind(engine: &Arc<Shared>) -> Bound {
         return Bound::Never(Reason::ShutDown);
     }
     let Some(ring) = engine.take_ring() else { return Bound::Overflow };
-    let (producer, consumer) = ring.split();
+    let (mut producer, consumer) = ring.split();
+    producer.set_stamp(match engine.limits.timestamp {
+        Timestamp::Call => clock::stamp_at_call(),
+        Timestamp::Drain => clock::AT_DRAIN,
+    });
     let installed = if engine.is_process_logger() {
         local::try_install(producer).inspect(|()| CONTEXT_KNOWN.set(0))
     } else {

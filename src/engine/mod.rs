@@ -1,5 +1,6 @@
 //! From log calls to outlets: init and shutdown, the writer loop, the outlet loop.
 
+mod batch;
 mod builder;
 pub(crate) mod call;
 mod drops;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_queue::ArrayQueue;
 
+pub use batch::{Batch, batch};
 pub use builder::{Builder, InitError, builder, init};
 #[cfg(feature = "cli")]
 pub(crate) use builder::{RING_BYTES, RING_MEMORY_BYTES};
@@ -298,8 +300,22 @@ pub(crate) struct Limits {
     pub(crate) overflow: OverflowPolicy,
     pub(crate) wait: WaitStrategy,
     pub(crate) linger: Duration,
+    pub(crate) timestamp: Timestamp,
     pub(crate) flush_timeout: Duration,
     pub(crate) pin: Option<usize>,
+}
+
+/// When an event gets its time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Timestamp {
+    /// In the log call, by the processor's counter.
+    #[default]
+    Call,
+    /// When the writer takes it out of the thread's ring: later than the call by the linger time at
+    /// most while the writer keeps up, by as much as it is behind otherwise. All events that it takes
+    /// at once have one time; each thread's are in the order of its calls. A log call does not read
+    /// the clock then, which is most of its cost.
+    Drain,
 }
 
 /// What log calls, the writer and everybody else share.

@@ -13,6 +13,7 @@ use crate::clock::{Anchor, Timeline};
 use crate::event::{SourceInfo, ThreadInfo};
 use crate::level::Level;
 use crate::site::{Definition, Names};
+use crate::sys::output::{IoMethod, Outputs};
 
 const SITE: Definition<'static> = Definition {
     level: Level::INFO,
@@ -231,6 +232,28 @@ fn a_directory_keeps_its_events_and_marks_for_the_next_owner() {
     let (journal, writer) = open(dir.path());
     assert_eq!(numbers(&journal, Position::default()), (0..300).collect::<Vec<_>>());
     assert_eq!(writer.marks().get(7, 1), 300);
+}
+
+#[test]
+fn the_way_of_writing_leaves_no_trace_in_the_segments() {
+    let [by_calls, by_ring] = [IoMethod::Write, IoMethod::IoUring].map(|method| {
+        let dir = tempfile::tempdir().unwrap();
+        let options = JournalOptions::directory(dir.path()).max_bytes(32 << 20);
+        let (journal, mut writer) = Journal::in_directory(options, Scan::default()).unwrap();
+        writer.set_output(Outputs::new(method, |why| println!("{why}")).open());
+        let mut source = Source::new();
+        for number in 0..400 {
+            source.append(&mut writer, number, number as usize * 7919 % FILLER).unwrap();
+        }
+        assert!(journal.end().generation > 1);
+        assert_eq!(numbers(&journal, Position::default()), (0..400).collect::<Vec<_>>());
+        drop((journal, writer));
+        let (journal, _) = open(dir.path());
+        assert_eq!(numbers(&journal, Position::default()), (0..400).collect::<Vec<_>>());
+        let name = writer::segment_name(1);
+        std::fs::read(dir.path().join(name)).unwrap()
+    });
+    assert!(by_calls == by_ring);
 }
 
 #[test]

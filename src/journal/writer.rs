@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use crate::block::define::Definitions;
 use crate::block::header::{self, BlockHeader, BlockKind, HEADER_BYTES, MAX_BLOCK_BYTES};
 use crate::sys;
 use crate::sys::append::{AppendBuffer, AppendWriter};
+use crate::sys::output::Output;
 
 /// Definitions are said anew after this many bytes, so that damage to one block of them costs
 /// little.
@@ -78,6 +78,7 @@ pub struct JournalWriter {
     journal: Journal,
     marks: Marks,
     target: Target,
+    output: Output,
     generation: u64,
     offset: u64,
     /// The revision of its definitions that this segment has, by (source, epoch).
@@ -104,6 +105,7 @@ impl JournalWriter {
             journal,
             marks,
             target: Target::None,
+            output: Output::by_calls(),
             generation,
             offset: 0,
             written: HashMap::new(),
@@ -112,6 +114,11 @@ impl JournalWriter {
             define_buffer: AlignedVec::new(),
             retired: Vec::new(),
         }
+    }
+
+    /// Chooses how files are written from now on; at first by system calls.
+    pub(crate) fn set_output(&mut self, output: Output) {
+        self.output = output;
     }
 
     /// The journal that is written.
@@ -230,13 +237,13 @@ impl JournalWriter {
                 header::seal(block);
                 let (header, archive) = block.split_at(HEADER_BYTES);
                 // The archive first: without a header the block does not exist (invariant 2).
-                file.write_all_at(archive, self.offset + HEADER_BYTES as u64)
-                    .and_then(|()| file.write_all_at(header, self.offset))
-                    .map_err(|source| JournalError::Io {
-                        doing: "write the segment",
-                        path: path.clone(),
-                        source,
-                    })?;
+                let archive = (archive, self.offset + HEADER_BYTES as u64);
+                let written = self.output.write_in_order(file, archive, (header, self.offset));
+                written.map_err(|source| JournalError::Io {
+                    doing: "write the segment",
+                    path: path.clone(),
+                    source,
+                })?;
             }
             Target::None => {
                 return Err(JournalError::TooLarge { block_bytes: padded_bytes, limit_bytes: 0 });

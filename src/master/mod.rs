@@ -33,6 +33,7 @@ use crate::journal::{Journal, JournalError, JournalOptions, JournalWriter, Scan}
 use crate::net::{DEFAULT_WINDOW_BYTES, host_and_port};
 use crate::sys::file::create_private_dir;
 use crate::sys::lock::FileLock;
+use crate::sys::output::{IoMethod, Outputs};
 use connection::{Edge, FrameRoom};
 use inbox::Inbox;
 use ingest::Ingest;
@@ -87,6 +88,7 @@ pub struct MasterBuilder {
     level: Option<AckLevel>,
     window_bytes: u64,
     limits: Limits,
+    io_method: IoMethod,
     appenders: Vec<(String, Box<dyn Open>)>,
     router: Router,
 }
@@ -127,6 +129,13 @@ impl MasterBuilder {
         MasterBuilder { limits, ..self }
     }
 
+    /// How the journal and the text files are written; by default [`IoMethod::Write`]. What a file
+    /// gets is the same.
+    #[must_use]
+    pub fn io_method(self, method: IoMethod) -> MasterBuilder {
+        MasterBuilder { io_method: method, ..self }
+    }
+
     /// Adds a destination. It gets every event that is received, of whatever level, unless
     /// [`MasterBuilder::route`] sends it elsewhere.
     #[must_use]
@@ -159,8 +168,12 @@ impl MasterBuilder {
         let listener = bind(&self.listen)?;
         let net = |source| MasterError::Resources { what: "the network thread", source };
         let address = listener.local_addr().map_err(net)?;
-        let (journal, writer, lock) = open_journal(self.journal)?;
-        let outlets = open_outlets(&journal, self.appenders, self.router)?;
+        let (journal, mut writer, lock) = open_journal(self.journal)?;
+        let outputs = Outputs::new(self.io_method, selflog::warn);
+        if journal.dir().is_some() {
+            writer.set_output(outputs.open());
+        }
+        let outlets = open_outlets(&journal, self.appenders, self.router, &outputs)?;
 
         let inbox = Arc::new(Inbox::default());
         let counters = Arc::new(Counters::default());
@@ -273,6 +286,7 @@ impl Master {
             level: None,
             window_bytes: DEFAULT_WINDOW_BYTES,
             limits: Limits::default(),
+            io_method: IoMethod::Write,
             appenders: Vec::new(),
             router: Router::new(),
         }
@@ -406,6 +420,7 @@ fn open_outlets(
     journal: &Journal,
     appenders: Vec<(String, Box<dyn Open>)>,
     router: Router,
+    outputs: &Outputs,
 ) -> Result<Vec<Outlet>, MasterError> {
     let router = Arc::new(router);
     let known = |name: &&str| appenders.iter().any(|(known, _)| known == *name);
@@ -428,6 +443,7 @@ fn open_outlets(
             name: &name,
             journal_dir: journal.dir(),
             begin: journal.start_position(),
+            outputs,
         };
         let is_mandatory = appender.is_mandatory();
         let opened = appender.open(&place).map_err(MasterError::Appender)?;

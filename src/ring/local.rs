@@ -49,28 +49,26 @@ const fn in_use() -> NonNull<Page> {
 /// nothing can be installed or removed. Unwinding out of `f` is fine.
 #[inline(always)]
 pub(crate) fn with<R>(f: impl FnOnce(&mut Producer) -> R) -> R {
-    SLOT.with(|slot| {
-        let producer = ManuallyDrop::new(Producer::of_page(slot.replace(in_use())));
-        let mut taken = Taken { slot, producer };
-        // A signal handler may look at the slot from here on: the compiler must not think that
-        // nobody does, and leave the store out.
-        compiler_fence(Ordering::SeqCst);
-        f(&mut taken.producer)
-    })
+    // Not inside `LocalKey::with`, which is not always inlined.
+    let producer = Producer::of_page(SLOT.replace(in_use()));
+    let mut taken = Taken { producer: ManuallyDrop::new(producer) };
+    // A signal handler may look at the slot from here on: the compiler must not think that nobody
+    // does, and leave the store out.
+    compiler_fence(Ordering::SeqCst);
+    f(&mut taken.producer)
 }
 
 /// Puts a producer back into its slot.
-struct Taken<'a> {
-    slot: &'a Cell<NonNull<Page>>,
+struct Taken {
     producer: ManuallyDrop<Producer>,
 }
 
-impl Drop for Taken<'_> {
+impl Drop for Taken {
     #[inline(always)]
     fn drop(&mut self) {
         // As in `with`.
         compiler_fence(Ordering::SeqCst);
-        self.slot.set(self.producer.page_pointer());
+        SLOT.set(self.producer.page_pointer());
     }
 }
 

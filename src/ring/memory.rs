@@ -82,6 +82,8 @@ pub(super) struct Page {
     pub(super) published_tail: Cell<*const AtomicU64>,
     /// The ring, and one of its reference counts.
     pub(super) shared: Cell<*const Shared>,
+    /// A number for the producer's owner; the ring does not look at it.
+    pub(super) stamp: Cell<u64>,
     /// Whether the ring was less than half full when it was last looked at.
     pub(super) below_half: Cell<bool>,
     /// Written when the page is made.
@@ -105,6 +107,7 @@ impl Page {
         mask: Cell::new(0),
         published_tail: Cell::new(std::ptr::null()),
         shared: Cell::new(std::ptr::null()),
+        stamp: Cell::new(0),
         below_half: Cell::new(false),
         kind: AtomicU64::new(WIPED),
     };
@@ -119,6 +122,7 @@ impl Page {
             mask: Cell::new(0),
             published_tail: Cell::new(std::ptr::null()),
             shared: Cell::new(std::ptr::null()),
+            stamp: Cell::new(0),
             below_half: Cell::new(false),
             kind: AtomicU64::new(LIVE),
         }

@@ -7,8 +7,11 @@ use super::memory::{LIVE, NONE, Page, TAKEN};
 use super::{ALIGN, Shared, State, skip_marker};
 use crate::sync::{Arc, AtomicU64, Ordering, full_fence, ordering};
 
-/// Bytes ahead of the tail at which the next line is asked for.
-const PREFETCH_BYTES: u64 = 256;
+/// Bytes ahead of the tail at which the next line is asked for: as far as a burst of twenty records
+/// goes, so that it finds the lines that the one before has asked for.
+const PREFETCH_BYTES: usize = 1024;
+/// Bytes of a cache line.
+const LINE_BYTES: usize = 64;
 
 /// The producing side of a ring, or a stand-in that refuses every record.
 ///
@@ -64,6 +67,7 @@ impl Producer {
         page.mask.set(memory.capacity() - 1);
         page.published_tail.set(&raw const memory.control().tail.0);
         page.below_half.set(true);
+        page.stamp.set(0);
         // The first record takes the cold path, which sets the limit.
         page.limit.store(0, Ordering::Relaxed);
         producer.page().shared.set(Arc::into_raw(shared));
@@ -112,7 +116,6 @@ impl Producer {
         }
         page.reserved.set(last + 1);
         let (data, mask) = (page.data.get(), page.mask.get());
-        prefetch(data, (tail + PREFETCH_BYTES) & mask);
         if cfg!(loom)
             && let Some(shared) = self.shared()
         {
@@ -125,6 +128,52 @@ impl Producer {
         // SAFETY: `tail..last + 1` is below the limit: inside the lap, and free (invariants 1, 3).
         // The borrow of `self` keeps it reserved.
         Some(unsafe { std::slice::from_raw_parts_mut(start, len) })
+    }
+
+    /// Reserves `len` bytes, has `fill` write the record there, and hands it to the consumer, all in
+    /// one: the hot path. `false` where the cold path must be taken, or `fill` gave up. Wait-free
+    /// but for `fill`.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> bool) -> bool {
+        debug_assert!(len > 0 && len.is_multiple_of(ALIGN), "a record of {len} bytes");
+        let page = self.page();
+        let tail = page.tail.get();
+        // Relaxed: the cold path did the synchronising before it stored the limit. Positions do not
+        // reach 2^63: after a close, or on a page of zeros, there is no room or less.
+        let room = page.limit.load(Ordering::Relaxed).wrapping_sub(tail).cast_signed();
+        if len == 0 || room < len as i64 {
+            return false;
+        }
+        let (data, mask) = (page.data.get(), page.mask.get());
+        if cfg!(loom)
+            && let Some(shared) = self.shared()
+        {
+            shared.memory.note_write(tail, len);
+        }
+        // SAFETY: the page is live, for others have limit 0; the masked index is inside the data.
+        let start = unsafe { data.add((tail & mask) as usize) };
+        prefetch(start);
+        if len > LINE_BYTES {
+            prefetch(start.wrapping_add(LINE_BYTES));
+        }
+        // SAFETY: as above; a live page's data does not lie at address 0.
+        unsafe { std::hint::assert_unchecked(!start.is_null()) };
+        // SAFETY: `len` bytes from the tail are below the limit: inside the lap, and free
+        // (invariants 1, 3). They stay so until the tail moves, which the borrow of `self` leaves to
+        // this function.
+        if !fill(unsafe { std::slice::from_raw_parts_mut(start, len) }) {
+            return false;
+        }
+        // SAFETY: null or the ring's (invariant 5). It is null if a signal handler has forked since,
+        // and this is the child.
+        let Some(published_tail) = (unsafe { page.published_tail.get().as_ref() }) else {
+            return false;
+        };
+        let end = tail + len as u64;
+        page.tail.set(end);
+        // Release: as in `commit`.
+        published_tail.store(end, ordering("ring.commit", Ordering::Release));
+        true
     }
 
     /// Hands the reserved record to the consumer. Without one, does nothing. Wait-free: one
@@ -150,6 +199,24 @@ impl Producer {
         // Release: pairs with the Acquire in `Consumer::pending_from`; the record is visible
         // before its end is.
         published_tail.store(end, ordering("ring.commit", Ordering::Release));
+    }
+
+    /// The number that [`Producer::set_stamp`] left; 0 at first, without a ring, and in a forked
+    /// child.
+    #[inline(always)]
+    pub(crate) fn stamp(&self) -> u64 {
+        self.page().stamp.get()
+    }
+
+    /// Keeps a number for the owner. Does nothing without a ring, and in a forked child; then it is
+    /// `false`.
+    #[inline]
+    pub(crate) fn set_stamp(&mut self, stamp: u64) -> bool {
+        let has_ring = self.shared().is_some();
+        if has_ring {
+            self.page().stamp.set(stamp);
+        }
+        has_ring
     }
 
     /// The cold path of [`Producer::reserve`]: looks at the consumer's progress, and goes on to
@@ -280,13 +347,13 @@ impl Drop for Producer {
     }
 }
 
-/// Asks for the line at `offset` of the data, for writing: the consumer has read it last, and a
-/// plain prefetch would fetch it shared.
+/// Asks for the line that the tail will reach, for writing: the consumer has read it last, and a
+/// plain prefetch would fetch it shared. At the end of a lap that is nobody's line.
 #[inline(always)]
-fn prefetch(data: *mut u8, offset: u64) {
+fn prefetch(start: *mut u8) {
     #[cfg(target_arch = "x86_64")]
     {
-        let line = data.addr().wrapping_add(offset as usize);
+        let line = start.addr().wrapping_add(PREFETCH_BYTES);
         // The intrinsic yields this instruction only for targets that name the feature.
         // SAFETY: a prefetch never faults, wherever it points, and changes nothing that can be
         // seen; processors that do not know this one take it for a no-op.
@@ -299,5 +366,5 @@ fn prefetch(data: *mut u8, offset: u64) {
         }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (data, offset);
+    let _ = start;
 }

@@ -6,5 +6,11 @@ pub(crate) mod dead;
 pub(crate) mod file;
 pub(crate) mod lock;
 pub(crate) mod mapping;
+pub(crate) mod output;
 pub(crate) mod table;
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+mod uring;
+#[cfg(not(all(feature = "io-uring", target_os = "linux")))]
+#[path = "no_uring.rs"]
+mod uring;
 pub(crate) mod words;

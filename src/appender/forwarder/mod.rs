@@ -106,6 +106,7 @@ impl Open for Forwarder {
             monitor: self.monitor.clone(),
             forwarder: *self,
             master,
+            output: place.outputs.open(),
             sender,
             file,
             stored: Instant::now(),
@@ -125,6 +126,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use crate::journal::Position;
+    use crate::sys::output::{IoMethod, Outputs};
 
     #[test]
     fn an_address_that_makes_no_sense_is_refused_by_name() {
@@ -135,6 +137,7 @@ mod tests {
             name: "master",
             journal_dir: None,
             begin: Position::default(),
+            outputs: &Outputs::new(IoMethod::Write, |_| {}),
         };
         let opened = Box::new(Forwarder::new("logs:http")).open(&place);
         let error = opened.err().map(|error| error.to_string()).unwrap_or_default();

@@ -7,7 +7,6 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
-use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -19,6 +18,7 @@ use crate::appender::{BlockAppender, OutletSide};
 use crate::event::SourceInfo;
 use crate::journal::{CursorFile, Position, Reader, TextFileMark};
 use crate::net::{AckLevel, Farewell, FrameKind, HEARTBEAT, Reason, frame};
+use crate::sys::output::Output;
 
 /// The first pause after a failure, doubled with each further one.
 pub(super) const RETRY_MIN: Duration = Duration::from_millis(50);
@@ -35,6 +35,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub(super) struct Shipping {
     pub(super) forwarder: Forwarder,
     pub(super) master: (String, u16),
+    pub(super) output: Output,
     pub(super) sender: SourceInfo,
     pub(super) monitor: ForwarderMonitor,
     pub(super) file: Option<CursorFile>,
@@ -235,7 +236,7 @@ impl Shipping {
     fn send(&mut self, outlet: &dyn OutletSide, link: &Link, frame: &[u8]) -> Result<(), Broken> {
         let mut rest = frame;
         while !rest.is_empty() {
-            match (&link.stream).write(rest) {
+            match self.output.send(&link.stream, rest) {
                 Ok(count) => rest = &rest[count..],
                 Err(error) if is_timeout(&error) => {
                     link.check()?;
