@@ -53,6 +53,14 @@ fn slow_ticks() -> u64 {
     if SOURCE.load(Ordering::Relaxed) == COUNTER { counter() } else { system_ns() }
 }
 
+/// Whether [`ticks`] reads the processor's counter. Where it cannot be trusted, a reading asks the
+/// system, which takes longer.
+pub fn is_counter() -> bool {
+    ticks();
+    // Relaxed: the byte stands for itself.
+    SOURCE.load(Ordering::Relaxed) == COUNTER
+}
+
 /// The word for [`stamp`] with which each record gets the time of its log call.
 pub(crate) fn stamp_at_call() -> u64 {
     ticks();

@@ -315,6 +315,8 @@ fn wrong_arguments_are_refused_with_the_argument_the_value_and_the_remedy() {
         (&["master", "--listen", "localhost:99999"], &["--listen", "localhost:99999", "65535"]),
         (&["master", "--appender", "flie:x"], &["--appender", "flie:x", "file:PATH"]),
         (&["demo", "--events", "0"], &["--events", "0"]),
+        (&["bench", "--seconds", "soon"], &["--seconds", "soon", "seconds"]),
+        (&["bench", "--only", "disk"], &["--only", "disk", "tcp"]),
         (&["kat"], &["kat"]),
     ] {
         let (code, out, err) = binary(args);
@@ -374,7 +376,7 @@ fn a_reader_that_leaves_early_ends_the_command_quietly() {
 
 #[test]
 fn every_command_explains_itself() {
-    for command in ["cat", "send", "master", "demo"] {
+    for command in ["cat", "send", "master", "demo", "bench"] {
         let (code, out, err) = binary(&[command, "--help"]);
         assert_eq!((code, &*err), (0, ""));
         assert!(out.contains("Examples:") && out.contains("Exit codes:"), "{command}: {out}");

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::when::{Moment, parse_moment};
 use crate::config::Destination;
@@ -24,8 +24,11 @@ pub(super) enum Command {
     Send(SendArgs),
     Master(MasterArgs),
     Demo(DemoArgs),
+    Bench(BenchArgs),
     #[command(hide = true)]
     DemoWorker(DemoWorkerArgs),
+    #[command(hide = true)]
+    BenchPart(BenchPartArgs),
 }
 
 /// Print journals as text or JSON, merged by time.
@@ -187,6 +190,71 @@ pub(super) struct DemoWorkerArgs {
     pub(super) victim: bool,
 }
 
+/// Measure this machine: what to expect of it, and which setting to change.
+///
+/// Looks at the clock, the cores and the memory for rings, then measures log calls, files and a
+/// master on loopback, each in a process of its own. Takes about a minute of two cores and up to
+/// 3 GiB of the disk, all of which it gives back.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  rollway bench
+  rollway bench --dir /var/lib/shop --only file
+  rollway bench --seconds 6 --only call --json | jq .call.mixed4
+
+Exit codes: 0 measured; 1 events were lost on the way; 2 wrong arguments; 66 no such directory;
+74 it could not be carried out.")]
+pub(super) struct BenchArgs {
+    /// Measure these alone, separated by commas.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "PHASES")]
+    pub(super) only: Vec<BenchPhase>,
+    /// How many seconds the measuring may take, all phases together.
+    #[arg(long, value_name = "SECONDS", default_value = "45", value_parser = parse_bench_seconds)]
+    pub(super) seconds: f64,
+    /// Write below this directory, on the disk in question [default: $TMPDIR, else the current one].
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
+    /// Print all figures and the advice as one JSON object.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum BenchPhase {
+    /// Log calls: disabled, with values, after a pause.
+    Call,
+    /// A journal directory, and a text file.
+    File,
+    /// A worker that ships to a master on loopback.
+    Tcp,
+}
+
+/// What `rollway bench` tells the process of one part.
+#[derive(Args, Debug)]
+pub(super) struct BenchPartArgs {
+    #[arg(value_enum)]
+    pub(super) part: BenchPart,
+    #[arg(long)]
+    pub(super) seconds: f64,
+    /// An empty directory of this part's own.
+    #[arg(long)]
+    pub(super) dir: PathBuf,
+    /// Where its rings go; otherwise where those of services go.
+    #[arg(long)]
+    pub(super) rings: Option<PathBuf>,
+    /// Bytes that it may have on the disk at a time.
+    #[arg(long)]
+    pub(super) disk_bytes: u64,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum BenchPart {
+    Call,
+    Journal,
+    Text,
+    Tcp,
+}
+
 fn parse_appender(text: &str) -> Result<Destination, &'static str> {
     match text.split_once(':') {
         Some(("file", path)) if !path.is_empty() => Ok(Destination::File(path.into())),
@@ -202,6 +270,11 @@ fn parse_address(text: &str) -> Result<String, &'static str> {
 fn parse_seconds(text: &str) -> Result<f64, &'static str> {
     let seconds = text.parse().ok().filter(|seconds| (0.0..=1e9).contains(seconds));
     seconds.ok_or("use a number of seconds such as 30 or 0.5")
+}
+
+fn parse_bench_seconds(text: &str) -> Result<f64, &'static str> {
+    let seconds = text.parse().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
+    seconds.ok_or("use a number of seconds from 0.1 to 3600, such as 20")
 }
 
 fn parse_pattern(text: &str) -> Result<Pattern, String> {

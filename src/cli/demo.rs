@@ -1,26 +1,29 @@
 //! `rollway demo`: three workers, a master, a kill, and the books at the end.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::args::DemoArgs;
 use super::demo_ledger::{Author, Balance, Books};
 use super::demo_worker::{self, BATCHES, CALLS_PER_BATCH, THREADS, ledger_path, times_path};
 use super::exit::{Exit, Failure};
+use super::progress::Progress;
 use super::signals::Signals;
+use super::temporary::TemporaryDir;
 use crate::appender::File;
 use crate::journal::JournalOptions;
 use crate::layout::Pattern;
 use crate::master::Master;
 use crate::sys::words;
 
+const COMMAND: &str = "demo";
+const BAR: &str = "{wide_bar} {human_pos} of {human_len} delivered {elapsed}";
 const WORKERS: usize = 3;
 /// The worker that is killed.
 const VICTIM: usize = 0;
@@ -42,9 +45,10 @@ pub(super) fn run(
     // An interrupted demo cleans up, too.
     let signals = Signals::listen().map_err(failed("wait for signals"))?;
     let limit = LIMIT + Duration::from_secs(args.events / EVENTS_PER_SECOND_MIN);
-    let dir = TemporaryDir::new(&std::env::temp_dir()).map_err(failed("make a directory"))?;
+    let dir =
+        TemporaryDir::new(&std::env::temp_dir(), COMMAND).map_err(failed("make a directory"))?;
     let shm = Some(Path::new(SHM)).filter(|shm| shm.is_dir()).unwrap_or(&dir.path);
-    let ledgers = TemporaryDir::new(shm).map_err(failed("make a directory"))?;
+    let ledgers = TemporaryDir::new(shm, COMMAND).map_err(failed("make a directory"))?;
     let text = dir.path.join("master.log");
     let pattern = Pattern::parse("%m%n")
         .map_err(|error| Failure::caused(Exit::Io, "demo: the master's layout", &error))?;
@@ -63,7 +67,7 @@ pub(super) fn run(
         books: Books::default(),
         deadline: Instant::now() + limit,
         signals,
-        progress: Progress::new(args.events, err),
+        progress: Progress::new(COMMAND, BAR, args.events, err),
     };
 
     story.progress.say("three workers of two threads each log to a master, paced at first");
@@ -82,7 +86,7 @@ pub(super) fn run(
     let Story { master, books, progress, .. } = story;
     let report = master.shutdown(DRAIN_LIMIT);
     let seconds = begin.elapsed().as_secs_f64();
-    progress.end();
+    drop(progress);
     if report.left() > 0 {
         let left = report.left();
         return Err(Failure::new(Exit::Io, format!("demo: the master left {left} events")));
@@ -384,69 +388,6 @@ fn tell(
     }
     let is_whole = lost == 0 && duplicated == 0 && emitted == args.events;
     Ok(if is_whole { Exit::Ok } else { Exit::Loss })
-}
-
-/// What is going on, on standard error: a bar on a terminal, lines elsewhere.
-struct Progress<'a> {
-    bar: Option<ProgressBar>,
-    err: std::cell::RefCell<&'a mut dyn Write>,
-}
-
-impl<'a> Progress<'a> {
-    fn new(events: u64, err: &'a mut dyn Write) -> Progress<'a> {
-        let bar = io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new(events);
-            let style = ProgressStyle::with_template(
-                "{wide_bar} {human_pos} of {human_len} delivered {elapsed}",
-            );
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-            bar
-        });
-        Progress { bar, err: std::cell::RefCell::new(err) }
-    }
-
-    fn say(&self, what: &str) {
-        match &self.bar {
-            Some(bar) => bar.println(format!("demo: {what}")),
-            // Without a standard error there is nobody to tell.
-            None => drop(writeln!(self.err.borrow_mut(), "demo: {what}")),
-        }
-    }
-
-    fn show(&self, delivered: u64) {
-        if let Some(bar) = &self.bar {
-            bar.set_position(delivered);
-        }
-    }
-
-    fn end(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-/// A directory of our own that goes when we go.
-struct TemporaryDir {
-    path: PathBuf,
-}
-
-impl TemporaryDir {
-    fn new(parent: &Path) -> io::Result<TemporaryDir> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
-        let path = parent.join(format!("rollway-demo-{}-{now}", std::process::id()));
-        let mut builder = fs::DirBuilder::new();
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&path)?;
-        Ok(TemporaryDir { path })
-    }
-}
-
-impl Drop for TemporaryDir {
-    fn drop(&mut self) {
-        // What stays is a temporary directory's business.
-        let _ = fs::remove_dir_all(&self.path);
-    }
 }
 
 fn failed(what: &'static str) -> impl Fn(io::Error) -> Failure {

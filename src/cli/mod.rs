@@ -14,8 +14,10 @@ mod index;
 mod lines;
 mod master;
 mod merge;
+mod progress;
 mod send;
 mod signals;
+mod temporary;
 mod waiting;
 mod when;
 
@@ -68,6 +70,8 @@ where
         Command::Send(args) => send::run(args, out, err),
         Command::Master(args) => master::run(args, out, err),
         Command::Demo(args) => demo::run(args, out, err),
+        Command::Bench(args) => bench::run(args, out, err),
+        Command::BenchPart(args) => bench::run_part(args, out),
         Command::DemoWorker(args) => demo_worker::run(args, out),
     };
     match result {

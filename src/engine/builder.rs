@@ -31,6 +31,10 @@ use crate::sys::lock::FileLock;
 use crate::sys::output::{IoMethod, Outputs};
 use crate::sys::table::SharedTable;
 
+/// The default of [`Builder::ring_bytes`].
+pub(crate) const RING_BYTES: usize = 1 << 20;
+/// The default of [`Builder::ring_memory_bytes`].
+pub(crate) const RING_MEMORY_BYTES: usize = 256 << 20;
 /// Records that wait in the overflow ring.
 const OVERFLOW_RECORDS: usize = 4096;
 /// Bytes for the definitions of call sites.
@@ -84,8 +88,8 @@ pub fn builder() -> Builder {
         level: Level::INFO.into(),
         journal: JournalOptions::memory(),
         rings_dir: None,
-        ring_bytes: 1 << 20,
-        ring_memory_bytes: 256 << 20,
+        ring_bytes: RING_BYTES,
+        ring_memory_bytes: RING_MEMORY_BYTES,
         record_bytes_max: 64 << 10,
         overflow: OverflowPolicy::Block,
         wait: WaitStrategy::Adaptive,

@@ -23,6 +23,8 @@ use crossbeam_queue::ArrayQueue;
 
 pub use batch::{Batch, batch};
 pub use builder::{Builder, InitError, builder, init};
+#[cfg(feature = "cli")]
+pub(crate) use builder::{RING_BYTES, RING_MEMORY_BYTES};
 pub use drops::Dropped;
 pub use mdc::{MdcScope, mdc};
 pub use outlet::OutletStats;

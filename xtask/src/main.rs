@@ -1,12 +1,18 @@
-//! Chores that take longer than CI allows: `cargo xtask crash`.
+//! Chores that take longer than CI allows: `cargo xtask crash`, `cargo xtask bench`.
+
+mod bench;
+mod chart;
 
 use std::process::{Command, ExitCode};
 
 const USAGE: &str = "\
 usage: cargo xtask crash [--loops N] [--seed S]
+       cargo xtask bench [OPTIONS]
 
 crash   Kills a logging program N times (200) at instants drawn from seed S (1) and upwards, starts
-        it again, and counts what was lost or doubled. Ends with status 1 if anything was.";
+        it again, and counts what was lost or doubled. Ends with status 1 if anything was.
+bench   Measures rollway and its peers, and rewrites docs/performance.md. `cargo xtask bench --help`
+        explains.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -15,6 +21,19 @@ fn main() -> ExitCode {
             Ok(options) => crash(&options),
             Err(message) => refuse(&message),
         },
+        Some((chore, options)) if chore == "bench" => {
+            if options.iter().any(|option| option == "--help" || option == "-h") {
+                println!("{}", bench::USAGE);
+                return ExitCode::SUCCESS;
+            }
+            match bench::Options::parse(options) {
+                Ok(options) => bench::run(&options),
+                Err(message) => {
+                    eprintln!("{message}\n{}", bench::USAGE);
+                    ExitCode::from(2)
+                }
+            }
+        }
         Some((help, _)) if help == "--help" || help == "-h" => {
             println!("{USAGE}");
             ExitCode::SUCCESS

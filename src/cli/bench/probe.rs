@@ -6,12 +6,22 @@
 
 use std::hint::{black_box, spin_loop};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Messages to and fro of one reading of the round trip.
 const ROUND_TRIPS: u64 = 20_000;
+/// Those in front of them.
+const WARM_UP_TRIPS: u64 = 200;
+/// The message after which no more come.
+const LAST: u64 = u64::MAX;
 /// Readings; the median counts.
 const READINGS: usize = 7;
+/// On a busy machine fewer of them: a message waits there until the other thread has a core.
+const READINGS_MAX: Duration = Duration::from_secs(1);
+/// One reading takes no longer, and [`TRIPS_PER_LOOK`] round trips.
+const READING_MAX: Duration = Duration::from_millis(100);
+/// Round trips between two looks at the time.
+const TRIPS_PER_LOOK: u64 = 50;
 /// Clock reads timed as one.
 const CLOCK_READS: u64 = 200_000;
 
@@ -21,21 +31,31 @@ pub struct Probe {
     /// One read of the clock that a log call reads.
     pub clock_ns: f64,
     /// A message to another core and back, over two cache lines. About 110 where the cores are near,
-    /// about 500 where they are far.
+    /// about 500 where they are far; 0 where there is one core alone.
     pub round_trip_ns: f64,
 }
 
 impl Probe {
-    /// Takes some 50 ms of two cores. With a single core the round trip is that of its scheduler.
+    /// Takes some 50 ms of two cores; a few seconds where others work on them.
     pub fn take() -> Probe {
-        Probe { clock_ns: median(clock_ns), round_trip_ns: median(round_trip_ns) }
+        let round_trip_ns = if is_single_core() { 0.0 } else { median(round_trip_ns) };
+        Probe { clock_ns: median(clock_ns), round_trip_ns }
     }
 }
 
+/// There each message would wait for the other thread's turn: milliseconds, thousands of times.
+fn is_single_core() -> bool {
+    std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1)
+}
+
 fn median(mut reading: impl FnMut() -> f64) -> f64 {
-    let mut readings: Vec<f64> = (0..READINGS).map(|_| reading()).collect();
+    let begin = Instant::now();
+    let mut readings = vec![reading()];
+    while readings.len() < READINGS && begin.elapsed() < READINGS_MAX {
+        readings.push(reading());
+    }
     readings.sort_by(f64::total_cmp);
-    readings[READINGS / 2]
+    readings[readings.len() / 2]
 }
 
 fn clock_ns() -> f64 {
@@ -53,27 +73,38 @@ fn round_trip_ns() -> f64 {
 
     let (ping, pong) = (Line(AtomicU64::new(0)), Line(AtomicU64::new(0)));
     // Release and Acquire: the message is the number itself.
-    let wait = |line: &Line, number| {
-        while line.0.load(Ordering::Acquire) < number {
-            spin_loop();
+    let wait = |line: &Line, number| loop {
+        let seen = line.0.load(Ordering::Acquire);
+        if seen >= number {
+            return seen;
         }
+        spin_loop();
     };
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            for number in 1..=ROUND_TRIPS {
-                wait(&ping, number);
+            let mut number = 1;
+            while wait(&ping, number) != LAST {
                 pong.0.store(number, Ordering::Release);
+                number += 1;
             }
         });
-        let mut start = Instant::now();
-        for number in 1..=ROUND_TRIPS {
-            if number == ROUND_TRIPS / 10 {
-                start = Instant::now(); // the other thread runs by now
-            }
+        let trip = |number| {
             ping.0.store(number, Ordering::Release);
             wait(&pong, number);
+        };
+        // The other thread runs after these.
+        (1..=WARM_UP_TRIPS).for_each(trip);
+        let start = Instant::now();
+        let mut trips = 0;
+        while trips < ROUND_TRIPS && start.elapsed() < READING_MAX {
+            for _ in 0..TRIPS_PER_LOOK {
+                trips += 1;
+                trip(WARM_UP_TRIPS + trips);
+            }
         }
-        start.elapsed().as_nanos() as f64 / (ROUND_TRIPS - ROUND_TRIPS / 10) as f64
+        let taken = start.elapsed();
+        ping.0.store(LAST, Ordering::Release);
+        taken.as_nanos() as f64 / trips as f64
     })
 }
 
@@ -84,6 +115,7 @@ mod tests {
     #[test]
     fn a_probe_has_two_figures() {
         let probe = Probe::take();
-        assert!(probe.clock_ns > 0.0 && probe.round_trip_ns > 0.0, "{probe:?}");
+        assert!(probe.clock_ns > 0.0, "{probe:?}");
+        assert_eq!(probe.round_trip_ns > 0.0, !is_single_core(), "{probe:?}");
     }
 }
