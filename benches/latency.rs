@@ -8,7 +8,7 @@
 //! `tmpfs` is the default with a journal directory: rings in shared memory, a journal in files.
 //! `heap` is the default without one. Nobody reads the journal.
 
-#[allow(dead_code, reason = "shared with the other programs")]
+#[allow(dead_code, unreachable_pub, reason = "shared with the other programs")]
 mod support;
 
 use std::hint::{black_box, spin_loop};

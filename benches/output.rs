@@ -147,7 +147,7 @@ fn sends(disk: &str) {
 fn send_all(output: &mut Output, stream: &TcpStream, frame: &[u8]) -> io::Result<usize> {
     let mut rest = frame;
     while !rest.is_empty() {
-        match output.send(stream, rest) {
+        match output.send(stream, [rest, &[]]) {
             Ok(count) => rest = &rest[count..],
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),

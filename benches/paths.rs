@@ -6,7 +6,7 @@
 //! tmpfs wherever there is a journal directory. `ROLLWAY_BENCH_DIR` says where directories are
 //! made, by default where the system has its temporary files.
 
-#[allow(dead_code, reason = "shared with the other programs")]
+#[allow(dead_code, unreachable_pub, reason = "shared with the other programs")]
 mod support;
 
 use std::fs::File;

@@ -1,5 +1,4 @@
 //! What the measuring programs share: how a figure is told.
-#![allow(unreachable_pub, reason = "each program is a crate of its own")]
 
 use std::fs::OpenOptions;
 use std::io::Write;
