@@ -172,7 +172,7 @@ impl Producer {
         let end = tail + len as u64;
         page.tail.set(end);
         // Release: as in `commit`.
-        published_tail.store(end, ordering("ring.commit", Ordering::Release));
+        published_tail.store(end, ordering("ring.push", Ordering::Release));
         true
     }
 

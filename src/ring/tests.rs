@@ -81,6 +81,35 @@ fn a_record_is_seen_when_it_is_committed_and_not_before() {
 }
 
 #[test]
+fn a_pushed_record_is_seen_at_once_and_one_given_up_never() {
+    let (mut producer, mut consumer) = private();
+    let full = |producer: &mut Producer| !producer.push(24, |_| panic!("there is no room"));
+    assert!(full(&mut producer), "the first record takes the cold path");
+    assert_eq!(producer.refresh(24), Refresh::Ready);
+    for byte in [1, 2] {
+        assert!(!producer.push(24, |_| false));
+        assert!(producer.push(24, |record| {
+            fill(record, byte);
+            true
+        }));
+        assert_eq!(drain(&mut consumer), [(24, byte)]);
+    }
+    consumer.shared().close();
+    assert!(full(&mut producer), "a closed ring has no room");
+}
+
+#[test]
+fn a_stamp_stays_until_the_ring_goes_to_another_thread() {
+    let (mut producer, consumer) = private();
+    assert_eq!(producer.stamp(), 0);
+    assert!(producer.set_stamp(7));
+    assert_eq!(producer.stamp(), 7);
+    producer.retire();
+    let (producer, _consumer) = consumer.reclaim().unwrap().split();
+    assert_eq!(producer.stamp(), 0);
+}
+
+#[test]
 fn a_record_reserved_twice_is_committed_once() {
     let (mut producer, mut consumer) = private();
     producer.refresh(24);
