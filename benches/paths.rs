@@ -18,15 +18,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rkyv::util::AlignedVec;
 use rollway::appender::{
     self, AppendError, Appender, Batch, Forwarder, Open, OpenError, Opened, Place,
 };
+use rollway::block::build::{self, ChunkSource, EventsHead};
+use rollway::block::define::Definitions;
+use rollway::capture::encode_record;
+use rollway::clock::{Anchor, Timeline};
+use rollway::event::SourceInfo;
 use rollway::info;
-use rollway::journal::{JournalOptions, Position};
-use rollway::master::Master;
+use rollway::journal::{Journal, JournalOptions, Position, Scan};
+use rollway::master::{Limits, Master};
+use rollway::site::{Definition, FIRST_SITE_ID, Names};
 use support::{Figure, child};
 
-const CASES: [&str; 14] = [
+const CASES: [&str; 15] = [
+    "blocks",
     "memory",
     "directory",
     "directory-read",
@@ -86,6 +94,7 @@ fn one(case: &str) {
         "idle" => idle(dir),
         "resident" => resident(),
         "connections" => connections(dir),
+        "blocks" => blocks(dir),
         other => panic!("there is no case `{other}`"),
     }
 }
@@ -224,6 +233,7 @@ fn count_lines(path: &Path) -> u64 {
 fn serve(dir: &Path, kind: &str) {
     let mut builder = Master::builder()
         .listen("127.0.0.1:0")
+        .limits(Limits { connections_per_address: 1024, ..Limits::default() })
         .journal(JournalOptions::directory(dir.join("journal")));
     if kind == "text" {
         builder = builder.appender("text", appender::File::new(dir.join("text.log")));
@@ -367,6 +377,7 @@ fn low_rate(dir: &Path) {
     let master = Serving::start(dir, "journal");
     let journal = dir.join("journal");
     let forwarder = Forwarder::new(&*master.address);
+    let monitor = forwarder.monitor();
     let layout = rollway::layout::Pattern::parse("%d{EPOCH_NS}%n").expect("a pattern");
     let guard = rollway::builder()
         .journal_dir(&journal)
@@ -377,6 +388,7 @@ fn low_rate(dir: &Path) {
     rollway::prepare_thread();
     guard.flush().expect("a master");
     let end_before = guard.stats().end;
+    let sent_before = monitor.stats().sent_bytes;
 
     // The reader looks at the file in a process's own time: its CPU is not the logger's.
     let mut late = hdrhistogram::Histogram::<u64>::new(3).expect("three digits");
@@ -409,6 +421,8 @@ fn low_rate(dir: &Path) {
     report(case, "cpu", "% core", cpu * 100.0, config);
     let bytes = guard.stats().end.offset - end_before.offset;
     report(case, "journal", "B/event", bytes as f64 / EVENTS as f64, config);
+    let sent = monitor.stats().sent_bytes - sent_before;
+    report(case, "wire", "B/event", sent as f64 / EVENTS as f64, config);
     master.end();
 }
 
@@ -440,6 +454,52 @@ fn resident() {
     let over = resident_mib(std::process::id()) - before - journal_mib - 1.0;
     let config = "over the journal's max_bytes and one ring, after 20 M events";
     report("resident memory", "over", "MiB", over.max(0.0), config);
+}
+
+/// What the size of a block does: the way of a writer, without the threads around it.
+fn blocks(dir: &Path) {
+    const EVENTS: usize = 2_000_000;
+    let site = Definition {
+        level: rollway::Level::INFO,
+        line: 1,
+        column: 1,
+        target: "paths",
+        module: "paths",
+        file: "paths.rs",
+        template: "order {} filled qty {} px {} sym {}",
+        names: Names::Listed(&["0", "1", "2", "3"]),
+    };
+    let values = (1_u64, (7_i32, (1.25_f64, ("ROLLWAYX", ()))));
+    let level = site.level;
+    let record = encode_record(&site, Some(FIRST_SITE_ID), level, None, 1000, 256, values);
+    let record = record.expect("a short record");
+    let anchor = |ticks| Anchor { ticks, utc_ns: ticks as i64 };
+    let timeline = Timeline { before: anchor(0), after: anchor(2000), nanos_per_tick: 1.0 };
+    for kib in [4, 16, 64, 256, 1024] {
+        let dir = dir.join(kib.to_string());
+        let (journal, mut writer) =
+            Journal::in_directory(JournalOptions::directory(dir), Scan::default())
+                .expect("a journal");
+        let definitions =
+            Definitions::new(SourceInfo { source: 1, epoch: 1, ..Default::default() });
+        let mut block = AlignedVec::new();
+        let events = (kib << 10) / record.len();
+        let records = record.repeat(events);
+        let rounds = EVENTS / events;
+        let start = Instant::now();
+        for sequence in 1..=rounds as u64 {
+            let (to, runs) = (sequence * records.len() as u64, [&records[..], &[]]);
+            let from = to - records.len() as u64;
+            let chunk = ChunkSource { ring: 1, thread: 1, context: 0, from, to, runs };
+            let head = EventsHead { source: 1, epoch: 1, sequence, timeline };
+            build::events(&mut block, &head, &[chunk]);
+            writer.append_events(&mut block, &definitions).expect("room on the disk");
+        }
+        let case = format!("blocks of {kib} KiB");
+        let config = "built, sealed and written to a journal directory, one thread";
+        report_rate(&case, (rounds * events) as u64, start, config);
+        drop((journal, writer));
+    }
 }
 
 /// What idle connections take of the master.

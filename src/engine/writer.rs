@@ -46,6 +46,11 @@ const ANCHOR_EVERY: Duration = Duration::from_millis(50);
 /// The first and the longest sleep of an adaptive wait.
 const SLEEP_MIN: Duration = Duration::from_micros(50);
 const SLEEP_MAX: Duration = Duration::from_millis(10);
+/// A block with fewer bytes of records was closed by the linger time: events come slowly, and the
+/// next block will be closed by it as well.
+const QUIET_BYTES: u64 = 4 << 10;
+/// The first sleep of an adaptive wait while events come slowly.
+const QUIET_SLEEP: Duration = Duration::from_micros(500);
 /// How long an adaptive wait looks again at once before it sleeps.
 const SPIN: Duration = Duration::from_micros(20);
 /// A pause between two looks at the rings, so that producers keep their cache lines.
@@ -97,6 +102,9 @@ pub(super) struct Writer {
     flush: Option<Flush>,
     /// Records taken from the overflow ring so far.
     overflow_taken: u64,
+    /// Events come so slowly that one look at the rings for each block is enough. A ring that fills
+    /// up all the same wakes the writer.
+    is_quiet: bool,
     /// Since when records wait in the rings.
     waiting_since: Option<Instant>,
     retry: Duration,
@@ -183,6 +191,7 @@ impl Writer {
             reported: Dropped::default(),
             reported_at: now,
             buffer: AlignedVec::new(),
+            is_quiet: false,
             waiting_since: None,
             retry: RETRY_MIN,
             retry_at: None,
@@ -200,7 +209,7 @@ impl Writer {
         let mut idle_since = None;
         while !self.shared.is_closed() {
             if self.step() {
-                (sleep, idle_since) = (SLEEP_MIN, None);
+                (sleep, idle_since) = (if self.is_quiet { QUIET_SLEEP } else { SLEEP_MIN }, None);
                 continue;
             }
             match self.shared.limits.wait {
@@ -208,15 +217,16 @@ impl Writer {
                 WaitStrategy::Sleep(pause) => self.sleep(pause),
                 WaitStrategy::Adaptive => {
                     let since = *idle_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() < SPIN {
+                    if !self.is_quiet && since.elapsed() < SPIN {
                         look_pause();
                     } else {
-                        let longest = if self.waiting_since.is_some() {
-                            self.shared.limits.linger.clamp(SLEEP_MIN, SLEEP_MAX)
-                        } else {
-                            SLEEP_MAX
+                        let linger = self.shared.limits.linger;
+                        let pause = match self.waiting_since {
+                            Some(since) if self.is_quiet => linger.saturating_sub(since.elapsed()),
+                            Some(_) => sleep.min(linger),
+                            None => sleep,
                         };
-                        self.sleep(sleep.min(longest));
+                        self.sleep(pause.clamp(SLEEP_MIN, SLEEP_MAX));
                         sleep = (sleep * 2).min(SLEEP_MAX);
                     }
                 }
@@ -465,6 +475,7 @@ impl Writer {
 
     fn succeeded(&mut self, record_bytes: u64) {
         (self.retry, self.retry_at) = (RETRY_MIN, None);
+        self.is_quiet = record_bytes < QUIET_BYTES;
         let mut progress = self.shared.progress();
         progress.blocks += 1;
         progress.record_bytes += record_bytes;

@@ -1,18 +1,23 @@
-//! Chores that take longer than CI allows: `cargo xtask crash`, `cargo xtask bench`.
+//! Chores that take longer than CI allows: `cargo xtask crash`, `cargo xtask bench`, `cargo xtask
+//! sites`.
 
 mod bench;
 mod chart;
+mod sites;
 
 use std::process::{Command, ExitCode};
 
 const USAGE: &str = "\
 usage: cargo xtask crash [--loops N] [--seed S]
        cargo xtask bench [OPTIONS]
+       cargo xtask sites
 
 crash   Kills a logging program N times (200) at instants drawn from seed S (1) and upwards, starts
         it again, and counts what was lost or doubled. Ends with status 1 if anything was.
 bench   Measures rollway and its peers, and rewrites docs/performance.md. `cargo xtask bench --help`
-        explains.";
+        explains.
+sites   Builds a crate with a thousand call sites through rollway and through `log`, five times each, and
+        tells the time and the code of a site.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -34,6 +39,7 @@ fn main() -> ExitCode {
                 }
             }
         }
+        Some((chore, [])) if chore == "sites" => sites::run(),
         Some((help, _)) if help == "--help" || help == "-h" => {
             println!("{USAGE}");
             ExitCode::SUCCESS

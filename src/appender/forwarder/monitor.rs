@@ -67,6 +67,8 @@ pub struct ForwarderStats {
     pub delivered: u64,
     /// Blocks that the master acknowledged.
     pub delivered_blocks: u64,
+    /// Bytes that were sent, what went before each block and heartbeats included.
+    pub sent_bytes: u64,
     /// Blocks in the journal that the master did not acknowledge. Known at the end only.
     pub left_blocks: u64,
     /// Blocks that could not be read from the journal.

@@ -254,6 +254,7 @@ impl Shipping {
         while pieces.iter().any(|piece| !piece.is_empty()) {
             match self.output.send(&link.stream, pieces) {
                 Ok(count) => {
+                    self.monitor.lock().sent_bytes += count as u64;
                     let [front, rest] = pieces;
                     let of_front = count.min(front.len());
                     pieces = [&front[of_front..], &rest[count - of_front..]];

@@ -39,7 +39,7 @@ bench, subject, case, metric, unit, value and config to the file that ROLLWAY_BE
 What was not measured says so on the page. Ends with status 1 if a program failed.";
 
 /// The environment variable that tells the programs where figures go.
-const OUT: &str = "ROLLWAY_BENCH_OUT";
+pub(crate) const OUT: &str = "ROLLWAY_BENCH_OUT";
 const TEMPLATE: &str = "docs/performance.in.md";
 /// Where the page and its pictures go.
 const PAGES: &str = "docs";
@@ -208,7 +208,8 @@ fn cargo(root: &Path, arguments: &[&str], out: &Path) -> Result<bool, String> {
     Ok(status.success())
 }
 
-fn add(out: &Path, lines: &[String]) -> Result<(), String> {
+/// Adds lines to a file of figures.
+pub(crate) fn add(out: &Path, lines: &[String]) -> Result<(), String> {
     let file = OpenOptions::new().append(true).create(true).open(out);
     let written =
         file.and_then(|mut file| lines.iter().try_for_each(|line| writeln!(file, "{line}")));
