@@ -7,7 +7,7 @@
 //! | 0 | 3 | length of the record in bytes, header and padding included |
 //! | 3 | 1 | level, 1 to 24; 0 in special records |
 //! | 4 | 4 | site: an id from 16 on, or one of the special numbers below |
-//! | 8 | 8 | ticks of the clock at the log call |
+//! | 8 | 8 | ticks of the clock at the log call, or [`AT_DRAIN`](crate::clock::AT_DRAIN) |
 //! | 16 | 8 | kinds: ten of six bits from the lowest on, 0 ends; or, with the top four bits set, the number of kinds in the low 32 bits |
 //! | 24 | … | with more than ten kinds, one byte each; with [`INLINE`], the [`Definition`]; then the values |
 //!
