@@ -168,7 +168,7 @@ pub mod __private {
         }
 
         /// Logs to the process's logger.
-        #[cfg_attr(not(debug_assertions), inline(always))]
+        #[inline]
         pub fn emit<V: Values>(&self, call: Call<'_>, values: V) {
             crate::engine::call::emit(call, values);
         }
@@ -179,7 +179,7 @@ pub mod __private {
     // Forced inline, values stay in registers; a debug build would only compile longer.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn emit<V: Values>(site: &'static Site, id: u32, level: Level, values: V) {
-        crate::engine::call::emit_by_id(id, Call { site, level, target: None }, values);
+        crate::engine::call::emit_site(site, id, level, values);
     }
 
     /// An argument of `{}`.

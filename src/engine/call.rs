@@ -85,6 +85,11 @@ pub struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// A call with the site's own level and target.
+    fn of_site(site: &'static Site) -> Call<'static> {
+        Call { site, level: site.definition().level, target: None }
+    }
+
     /// The id that the record refers to; `None` when it must carry the definition.
     #[inline(always)]
     fn site_id(&self) -> Option<u32> {
@@ -100,30 +105,39 @@ impl Call<'_> {
 }
 
 /// Logs to the process's logger.
-#[inline(always)]
-pub(crate) fn emit<V: Values>(call: Call<'_>, values: V) {
-    emit_by_id(call.site_id().unwrap_or(record::INLINE), call, values);
-}
-
-/// Logs to the process's logger for a site whose number is known, see [`Site::pass`].
-#[inline(always)]
-pub(crate) fn emit_by_id<V: Values>(id: u32, call: Call<'_>, values: V) {
+#[inline]
+pub(crate) fn emit<V: Values>(call: Call<'_>, mut values: V) {
     if V::RENDERS {
-        let mut values = values;
         return emit_rendered(None, call, &mut values);
     }
+    emit_ready(None, call, &values, &[]);
+}
+
+/// Logs to the process's logger, with the site's own level and target. `id` is the number that the
+/// site [passed](Site::pass) with.
+#[inline(always)]
+pub(crate) fn emit_site<V: Values>(site: &'static Site, id: u32, level: Level, values: V) {
+    if V::RENDERS {
+        return emit_site_rendered(site, values);
+    }
     let (limit, ticks) = (process_record_bytes_max, clock::quick_stamp);
-    if !local::with(|producer| put(producer, id, &call, &values, &[], limit, ticks)) {
-        emit_unrendered(call, values);
+    if !local::with(|producer| put(producer, id, level, &values, &[], limit, ticks)) {
+        emit_site_cold(site, values);
     }
 }
 
-/// The cold path of values that need no scratch. Takes them as they are, so that the hot path need
-/// not put them into memory.
+/// The same where values are rendered first.
+#[inline(never)]
+fn emit_site_rendered<V: Values>(site: &'static Site, mut values: V) {
+    emit_rendered(None, Call::of_site(site), &mut values);
+}
+
+/// The same where the ring has no room. Takes the values as they are, so that the hot path need not
+/// put them into memory.
 #[cold]
 #[inline(never)]
-fn emit_unrendered<V: Values>(call: Call<'_>, values: V) {
-    emit_ready(None, call, &values, &[]);
+fn emit_site_cold<V: Values>(site: &'static Site, values: V) {
+    emit_ready(None, Call::of_site(site), &values, &[]);
 }
 
 /// Logs to the logger of `engine`.
@@ -152,12 +166,12 @@ fn emit_rendered<V: Values>(engine: Option<&Arc<Shared>>, call: Call<'_>, values
 fn emit_ready<V: Values>(engine: Option<&Arc<Shared>>, call: Call<'_>, values: &V, scratch: &[u8]) {
     let done = match (engine, call.site_id()) {
         (None, Some(id)) => local::with(|producer| {
-            put(producer, id, &call, values, scratch, process_record_bytes_max, any_stamp)
+            put(producer, id, call.level, values, scratch, process_record_bytes_max, any_stamp)
         }),
         (Some(engine), Some(id)) if engine.knows_site(id) => {
             let limit = || engine.limits.record_bytes_max;
             with_other(engine, |other| {
-                put(&mut other.producer, id, &call, values, scratch, limit, any_stamp)
+                put(&mut other.producer, id, call.level, values, scratch, limit, any_stamp)
             })
             .unwrap_or(false)
         }
@@ -173,7 +187,7 @@ fn emit_ready<V: Values>(engine: Option<&Arc<Shared>>, call: Call<'_>, values: &
 fn put<V: Values>(
     producer: &mut Producer,
     id: u32,
-    call: &Call<'_>,
+    level: Level,
     values: &V,
     scratch: &[u8],
     record_bytes_max: impl Fn() -> usize,
@@ -199,7 +213,7 @@ fn put<V: Values>(
         }
         let Some(slot) = slot.get_mut(..record::HEADER_BYTES + body) else { return false };
         let mut out = Encoder::new(slot);
-        record::put_header(&mut out, len, call.level, id, ticks, V::KINDS.word());
+        record::put_header(&mut out, len, level, id, ticks, V::KINDS.word());
         if V::KINDS.listed_bytes() > 0 {
             V::encode_kinds(&mut out);
         }
@@ -229,7 +243,7 @@ fn put_again<V: Values>(engine: &Shared, call: &Call<'_>, values: &V, scratch: &
             _ => return false,
         }
         let limit = || engine.limits.record_bytes_max;
-        put(producer, id, call, values, scratch, limit, any_stamp)
+        put(producer, id, call.level, values, scratch, limit, any_stamp)
     });
     done.unwrap_or(false)
 }
