@@ -477,6 +477,7 @@ fn blocks(dir: &Path) {
     let timeline = Timeline { before: anchor(0), after: anchor(2000), nanos_per_tick: 1.0 };
     for kib in [4, 16, 64, 256, 1024] {
         let dir = dir.join(kib.to_string());
+        std::fs::create_dir_all(&dir).expect("a directory for the journal");
         let (journal, mut writer) =
             Journal::in_directory(JournalOptions::directory(dir), Scan::default())
                 .expect("a journal");

@@ -10,14 +10,14 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "\
 usage: cargo xtask crash [--loops N] [--seed S]
        cargo xtask bench [OPTIONS]
-       cargo xtask sites
+       cargo xtask sites [--builds N]
 
 crash   Kills a logging program N times (200) at instants drawn from seed S (1) and upwards, starts
         it again, and counts what was lost or doubled. Ends with status 1 if anything was.
 bench   Measures rollway and its peers, and rewrites docs/performance.md. `cargo xtask bench --help`
         explains.
-sites   Builds a crate with a thousand call sites through rollway and through `log`, five times each, and
-        tells the time and the code of a site.";
+sites   Builds a crate with a thousand call sites through rollway and through `log`, N times each (5),
+        and tells the time and the code of a site.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -39,7 +39,10 @@ fn main() -> ExitCode {
                 }
             }
         }
-        Some((chore, [])) if chore == "sites" => sites::run(),
+        Some((chore, options)) if chore == "sites" => match sites::parse(options) {
+            Ok(builds) => sites::run(builds),
+            Err(message) => refuse(&message),
+        },
         Some((help, _)) if help == "--help" || help == "-h" => {
             println!("{USAGE}");
             ExitCode::SUCCESS

@@ -13,8 +13,8 @@ use serde_json::json;
 
 /// Calls, with from none to four values, as programs have them.
 const SITES: usize = 1000;
-/// Builds of each; the median counts.
-const BUILDS: usize = 5;
+/// Builds of each, if nobody says another number.
+const BUILDS: u32 = 5;
 
 /// What the calls go through.
 #[derive(Clone, Copy, PartialEq)]
@@ -74,11 +74,23 @@ impl Facade {
     }
 }
 
-/// Builds the crates and prints what came out. Figures are added to the file that `ROLLWAY_BENCH_OUT`
-/// names.
-pub(crate) fn run() -> ExitCode {
+/// Reads `[--builds N]`.
+pub(crate) fn parse(arguments: &[String]) -> Result<u32, String> {
+    match arguments {
+        [] => Ok(BUILDS),
+        [name, value] if name == "--builds" => {
+            let builds = value.parse().ok().filter(|builds| (1..=100).contains(builds));
+            builds.ok_or_else(|| format!("--builds: `{value}` is not a number from 1 to 100"))
+        }
+        _ => Err("sites takes `--builds N` and nothing else".to_owned()),
+    }
+}
+
+/// Builds each crate so many times and prints what came out. Figures are added to the file that
+/// `ROLLWAY_BENCH_OUT` names.
+pub(crate) fn run(builds: u32) -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
-    match measure(root) {
+    match measure(root, builds) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("{message}");
@@ -87,7 +99,7 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-fn measure(root: &Path) -> Result<(), String> {
+fn measure(root: &Path, builds: u32) -> Result<(), String> {
     let base = root.join("target/bench/sites");
     for facade in Facade::ALL {
         let dir = base.join(facade.name());
@@ -98,7 +110,7 @@ fn measure(root: &Path) -> Result<(), String> {
     }
     for profile in ["dev", "release"] {
         let mut seconds = Facade::ALL.map(|_| Vec::new());
-        for _ in 0..BUILDS {
+        for _ in 0..builds {
             for (facade, seconds) in Facade::ALL.into_iter().zip(&mut seconds) {
                 let dir = base.join(facade.name());
                 // Written anew, it is newer than what was built of it.
@@ -171,4 +183,30 @@ fn report(facade: Facade, case: &str, metric: &str, unit: &str, value: f64) -> R
         "value": value, "config": config,
     });
     super::bench::add(Path::new(&path), &[line.to_string()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_builds_can_be_chosen() {
+        let parsed = |arguments: &[&str]| {
+            parse(&arguments.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(parsed(&[]), Ok(BUILDS));
+        assert_eq!(parsed(&["--builds", "3"]), Ok(3));
+        assert!(parsed(&["--builds", "none"]).unwrap_err().contains("`none`"));
+        assert!(parsed(&["--rounds", "3"]).unwrap_err().contains("--builds"));
+    }
+
+    #[test]
+    fn each_facade_has_the_same_functions() {
+        for facade in Facade::ALL {
+            let source = facade.source();
+            assert_eq!(source.matches("pub fn site_").count(), SITES);
+            let calls = source.matches("::info!").count();
+            assert_eq!(calls, if facade == Facade::Nothing { 0 } else { SITES });
+        }
+    }
 }

@@ -25,8 +25,8 @@ usage: cargo xtask bench [--rounds N] [--only PROGRAM,…] [--quick] [--criterio
 
 Measures, and rewrites docs/performance.md and docs/performance/*.svg from docs/performance.in.md.
 
-  --rounds N          runs of each program (5), in turn: latency, paths, peers, collectors, latency …
-  --only A,B          these programs alone: latency, paths, peers, collectors
+  --rounds N          runs of each program (5), in turn: latency, paths … sites, latency …
+  --only A,B          these programs alone: latency, paths, peers, collectors, sites
   --quick             one round, and little of what takes long: a look whether everything works;
                       the page goes to target/bench, docs/ stays as it is
   --criterion         the criterion benches too, once, at the end
@@ -34,7 +34,7 @@ Measures, and rewrites docs/performance.md and docs/performance/*.svg from docs/
   --render-only FILE  measures nothing, and renders these figures
 
 Programs: `cargo bench --bench latency` and `--bench paths`, and for peers and collectors the crate in
-benches/peers. The figures are lines of JSON in target/bench/figures.jsonl; a program adds one with
+benches/peers; for sites `cargo xtask sites`. The figures are lines of JSON in target/bench/figures.jsonl; a program adds one with
 bench, subject, case, metric, unit, value and config to the file that ROLLWAY_BENCH_OUT names.
 What was not measured says so on the page. Ends with status 1 if a program failed.";
 
@@ -54,11 +54,12 @@ enum Program {
     Paths,
     Peers,
     Collectors,
+    Sites,
 }
 
 impl Program {
-    const ALL: [Program; 4] =
-        [Program::Latency, Program::Paths, Program::Peers, Program::Collectors];
+    const ALL: [Program; 5] =
+        [Program::Latency, Program::Paths, Program::Peers, Program::Collectors, Program::Sites];
 
     fn name(self) -> &'static str {
         match self {
@@ -66,6 +67,7 @@ impl Program {
             Program::Paths => "paths",
             Program::Peers => "peers",
             Program::Collectors => "collectors",
+            Program::Sites => "sites",
         }
     }
 
@@ -73,15 +75,18 @@ impl Program {
     fn arguments(self, is_quick: bool) -> Vec<&'static str> {
         let bench = ["bench", "--all-features", "--bench"];
         let crate_ = ["run", "--release", "--manifest-path", "benches/peers/Cargo.toml"];
+        if self == Program::Sites {
+            return vec!["run", "--quiet", "--package", "xtask", "--", "sites", "--builds", "1"];
+        }
         let mut arguments = match self {
             Program::Latency | Program::Paths => [&bench[..], &[self.name()]].concat(),
-            Program::Peers | Program::Collectors => crate_.to_vec(),
+            _ => crate_.to_vec(),
         };
         arguments.extend(["--", "--rounds", "1"]);
         match self {
-            Program::Latency | Program::Paths => return arguments,
             Program::Peers => arguments.extend(["--modes", "latency,throughput"]),
             Program::Collectors => arguments.extend(["--modes", "master"]),
+            _ => return arguments,
         }
         if is_quick {
             arguments.push("--quick");
