@@ -8,6 +8,8 @@
 //! `tmpfs` is the default with a journal directory: rings in shared memory, a journal in files.
 //! `heap` is the default without one. Nobody reads the journal.
 
+#[path = "support/child.rs"]
+mod child;
 #[allow(dead_code, unreachable_pub, reason = "shared with the other programs")]
 mod support;
 
@@ -17,7 +19,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use rollway::clock::{Rate, ticks};
 use rollway::{Guard, info};
-use support::{Figure, child};
+use support::Figure;
 
 const CALLS: u64 = 20;
 const BURSTS: u64 = 30_000;

@@ -6,6 +6,8 @@
 //! tmpfs wherever there is a journal directory. `ROLLWAY_BENCH_DIR` says where directories are
 //! made, by default where the system has its temporary files.
 
+#[path = "support/child.rs"]
+mod child;
 #[allow(dead_code, unreachable_pub, reason = "shared with the other programs")]
 mod support;
 
@@ -31,7 +33,7 @@ use rollway::info;
 use rollway::journal::{Journal, JournalOptions, Position, Scan};
 use rollway::master::{Limits, Master};
 use rollway::site::{Definition, FIRST_SITE_ID, Names};
-use support::{Figure, child};
+use support::Figure;
 
 const CASES: [&str; 15] = [
     "blocks",

@@ -1,5 +1,6 @@
 //! Each measurement in a process of its own: a process has one logger, and a measurement should not
 //! inherit what an earlier one did to the machine's memory.
+#![allow(unreachable_pub, reason = "each program is a crate of its own")]
 
 use std::process::{Command, Stdio};
 
@@ -37,11 +38,11 @@ pub fn rounds(bench: &str, cases: &[&str], arguments: &[String]) {
     }
     let wanted = if wanted.is_empty() { cases.to_vec() } else { wanted };
     for _ in 0..rounds {
-        super::report_probe(bench, "before");
+        crate::support::report_probe(bench, "before");
         for case in &wanted {
             run(&["one", case]);
         }
-        super::report_probe(bench, "after");
+        crate::support::report_probe(bench, "after");
     }
 }
 

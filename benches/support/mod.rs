@@ -3,7 +3,6 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 
-pub mod child;
 #[allow(unused_imports, reason = "its test is run where it lives")]
 #[path = "../../src/cli/bench/probe.rs"]
 pub mod probe;
