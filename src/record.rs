@@ -281,6 +281,13 @@ impl<'a> Values<'a> {
     pub const NONE: Values<'static> =
         Values { kinds: KindList { word: 0, listed: &[] }, bytes: &[], damaged: false };
 
+    /// The word of kinds and the bytes, none of them looked at; `None` for more kinds than a word
+    /// holds.
+    #[inline(always)]
+    pub(crate) fn raw(&self) -> Option<(u64, &'a [u8])> {
+        self.kinds.listed.is_empty().then_some((self.kinds.word, self.bytes))
+    }
+
     /// Whether the walk met bytes that are not what their kind announces.
     pub fn is_damaged(&self) -> bool {
         self.damaged

@@ -241,7 +241,7 @@ impl<'a> Encoder<'a> {
 /// Copies `from` to `to`, which is as long. Up to 32 bytes in place, with two stores that may
 /// overlap: a call costs more than a short string.
 #[inline(always)]
-fn copy(to: &mut [u8], from: &[u8]) {
+pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
     #[inline(always)]
     fn ends<const N: usize>(to: &mut [u8], from: &[u8]) -> Option<()> {
         let (first, last) = (from.first_chunk::<N>()?, from.last_chunk::<N>()?);

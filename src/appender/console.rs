@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::{AppendError, Appender, Batch, Open, OpenError, Opened, Place, WRITE_BYTES};
 use crate::journal::{CursorFile, Position, TextFileMark};
-use crate::layout::{Layout, Pattern};
+use crate::layout::{Layout, Page, Pattern};
 
 /// The console, before it is opened.
 ///
@@ -66,7 +66,7 @@ impl Open for Console {
             stream: self.stream,
             layout: self.layout,
             cursor,
-            text: String::new(),
+            text: Page::new(),
             settled,
         };
         writer.settle(settled).map_err(|source| OpenError {
@@ -89,7 +89,7 @@ struct ConsoleWriter {
     stream: Stream,
     layout: Box<dyn Layout>,
     cursor: Option<CursorFile>,
-    text: String,
+    text: Page,
     settled: Position,
 }
 
@@ -126,7 +126,7 @@ impl Appender for ConsoleWriter {
         let mut written = Ok(());
         batch.for_each(|event| {
             if written.is_ok() {
-                self.layout.write(event, &mut self.text);
+                self.layout.write_page(event, &mut self.text);
                 if self.text.len() >= WRITE_BYTES {
                     written = self.print();
                 }

@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use super::{AppendError, Appender, Batch, Open, OpenError, Opened, Place, WRITE_BYTES};
 use crate::journal::{CursorFile, Position, TextFileMark};
-use crate::layout::{Layout, Pattern};
+use crate::layout::{Layout, Page, Pattern};
 use crate::sys::file::reserve_ahead;
 use crate::sys::lock::FileLock;
 use crate::sys::output::Output;
@@ -129,7 +129,7 @@ impl Open for File {
             target,
             output: place.outputs.open(),
             layout: self.layout,
-            text: String::new(),
+            text: Page::new(),
             settled: place.begin,
             mark: TextFileMark::default(),
             end: 0,
@@ -177,7 +177,7 @@ struct TextFile {
     /// Bytes may be lost that no later sync knows of: none is believed any more.
     has_sync_failed: bool,
     /// Text that is not written yet.
-    text: String,
+    text: Page,
     settled: Position,
     /// The file, its own or a renamed one, and the length up to which it holds everything before
     /// `settled`.
@@ -429,7 +429,7 @@ impl Appender for TextFile {
         let mut written = self.prepare(batch);
         batch.for_each(|event| {
             if written.is_ok() {
-                self.layout.write(event, &mut self.text);
+                self.layout.write_page(event, &mut self.text);
                 if self.text.len() >= WRITE_BYTES {
                     written = self.write();
                 }
@@ -519,7 +519,7 @@ mod tests {
             cursor: place.cursor().unwrap(),
             synced: None,
             has_sync_failed: false,
-            text: String::new(),
+            text: Page::new(),
             settled: place.begin,
             mark: TextFileMark::default(),
             end: 0,

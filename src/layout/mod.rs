@@ -4,14 +4,18 @@
 //! (messages, names, values, hosts) is escaped, so that one event is one line and cannot act on a
 //! terminal; see [`escape`] for the rule and its inverse.
 
+mod digits;
 pub mod escape;
 mod json;
+mod page;
 mod pattern;
+mod program;
 mod repeats;
 mod scalar;
 mod time;
 
 pub use json::{Group, Json};
+pub use page::Page;
 pub use pattern::{Pattern, PatternError};
 
 use crate::event::Event;
@@ -27,6 +31,12 @@ pub trait Layout: Send {
     /// Called by an appender once for each event, in delivery order. What stands in `out` is left
     /// alone. Never fails: what an event does not have is left empty.
     fn write(&mut self, event: &Event<'_>, out: &mut String);
+
+    /// Appends the same bytes to a page; this is what appenders call. By default it lets
+    /// [`write`](Layout::write) make a string of them, which is then copied.
+    fn write_page(&mut self, event: &Event<'_>, page: &mut Page) {
+        page.push_with(|text| self.write(event, text));
+    }
 
     /// A number that changes when the same event would be written differently.
     ///

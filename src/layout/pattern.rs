@@ -2,7 +2,8 @@
 //!
 //! The pattern is read once into parts; writing an event walks them. A part that shows data is
 //! rendered at the end of the line, then cut to its maximum, escaped, and filled to its minimum.
-//! What neighbours show of the call site alone is remembered as one text.
+//! What neighbours show of the call site alone is remembered as one text. On a page most lines are
+//! written by a [`Program`], which leaves those to the parts that need more than copying.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -11,6 +12,8 @@ use jiff::tz::TimeZone;
 
 use super::Layout;
 use super::escape::escape_tail;
+use super::page::Page;
+use super::program::{Builder, Program, Show};
 use super::repeats::Repeats;
 use super::scalar::{push_pair, push_value, push_word};
 use super::time::DateFormat;
@@ -51,6 +54,16 @@ pub struct Pattern {
     parts: Vec<Part>,
     hash: u64,
     pen: Pen,
+    /// How to write the lines of some sites; the place is decided by the site's number.
+    known: Vec<Known>,
+}
+
+/// What all events of a level, a site and a list of kinds have in common.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    of: Option<(Level, u64, u64)>,
+    /// `None` where there is no short way.
+    program: Option<Program>,
 }
 
 /// How the parts are written, and the buffers they share.
@@ -58,6 +71,8 @@ pub struct Pattern {
 struct Pen {
     escapes: bool,
     scratch: String,
+    /// A part on its way to a page.
+    text: String,
     repeats: Repeats,
 }
 
@@ -191,14 +206,77 @@ impl Pattern {
             self.pen.escapes = escaped;
             self.hash = !self.hash;
             self.parts.iter_mut().for_each(Part::forget);
+            self.known.clear();
         }
         self
     }
 
     fn new(parts: Vec<Part>, pattern: &str, zones: &str) -> Pattern {
         let hash = super::hash_of(HASH_KIND, &[pattern, zones]);
-        let pen = Pen { escapes: true, scratch: String::new(), repeats: Repeats::default() };
-        Pattern { parts: Part::joined(parts), hash, pen }
+        let pen = Pen {
+            escapes: true,
+            scratch: String::new(),
+            text: String::new(),
+            repeats: Repeats::default(),
+        };
+        Pattern { parts: Part::joined(parts), hash, pen, known: Vec::new() }
+    }
+
+    /// Writes the line the short way, if there is one.
+    #[inline(always)]
+    fn run(&mut self, event: &Event<'_>, page: &mut Page) -> Option<()> {
+        let (kinds, mut values) = event.values.raw()?;
+        let number = event.site.number();
+        let place = number as usize % REMEMBERED_SITES;
+        let of = Some((event.level, number, kinds));
+        if self.known.get(place).is_none_or(|known| known.of != of) {
+            self.learn(event, kinds);
+        }
+        let (steps, bytes_max) = self.known[place].program.as_ref()?.steps(values.len());
+        let (parts, pen) = (&mut self.parts, &mut self.pen);
+        page.push_line(bytes_max, |line| {
+            for step in steps {
+                step.text(line)?;
+                match step.show {
+                    Show::Value(value) => value.write(&mut values, line)?,
+                    Show::Date(part) => match &mut parts[part] {
+                        Part::Field(Field::Date(format), _) => {
+                            format.write_line(event.time_ns, line)?
+                        }
+                        _ => return None,
+                    },
+                    Show::Part(part) => line.bytes(parts[part].text(event, pen).as_bytes())?,
+                    Show::Nothing => {}
+                }
+            }
+            Some(())
+        })
+    }
+
+    /// Decides how events like this one are written.
+    #[cold]
+    fn learn(&mut self, event: &Event<'_>, kinds: u64) {
+        let number = event.site.number();
+        let mut builder = Builder::new(kinds);
+        for (index, part) in self.parts.iter_mut().enumerate() {
+            match part {
+                part if part.is_fixed() => {
+                    let mut text = String::new();
+                    part.write(event, &mut self.pen, &mut text);
+                    builder.push_text(&text);
+                }
+                Part::Field(Field::Date(format), None) if format.is_fractional() => {
+                    builder.push(Show::Date(index));
+                }
+                Part::Field(Field::Message, None) if builder.push_message(event) => {}
+                Part::Field(Field::Pairs(None), None) if builder.push_pairs(event) => {}
+                _ => builder.push(Show::Part(index)),
+            }
+        }
+        self.known.resize_with(REMEMBERED_SITES, Known::default);
+        let program = builder.finish();
+        let of = Some((event.level, number, kinds));
+        self.known[number as usize % REMEMBERED_SITES] = Known { of, program };
     }
 }
 
@@ -206,6 +284,12 @@ impl Layout for Pattern {
     fn write(&mut self, event: &Event<'_>, out: &mut String) {
         for part in &mut self.parts {
             part.write(event, &mut self.pen, out);
+        }
+    }
+
+    fn write_page(&mut self, event: &Event<'_>, page: &mut Page) {
+        if self.run(event, page).is_none() {
+            page.push_with(|text| self.write(event, text));
         }
     }
 
@@ -265,6 +349,18 @@ impl Part {
             Part::Field(Field::Pairs(_), None) if !event.has_pairs() => {}
             Part::Field(field, width) => field.write(width.as_ref(), event, pen, out),
         }
+    }
+}
+
+impl Part {
+    /// What the part shows, in a buffer of `pen`.
+    #[inline(never)]
+    fn text<'p>(&mut self, event: &Event<'_>, pen: &'p mut Pen) -> &'p str {
+        let mut text = std::mem::take(&mut pen.text);
+        text.clear();
+        self.write(event, pen, &mut text);
+        pen.text = text;
+        &pen.text
     }
 }
 
@@ -1018,9 +1114,144 @@ mod tests {
                     expected += &shown(conversion, escaped, raw);
                     expected += text;
                 }
-                let mut line = String::new();
+                let (mut line, mut page) = (String::new(), Page::new());
                 layout.write(&fixture.event(), &mut line);
+                layout.write_page(&fixture.event(), &mut page);
+                prop_assert_eq!(page.as_bytes(), line.as_bytes());
                 prop_assert_eq!(line, expected);
+            }
+        }
+    }
+
+    /// A kind, whether the value may be absent, and the bytes of one, damaged ones among them.
+    fn values() -> impl Strategy<Value = (Kind, Vec<u8>)> {
+        let bytes = |kind: Kind| move |bytes: Vec<u8>| (kind, bytes);
+        let decimal = (any::<i32>(), 0..9)
+            .prop_map(|(units, decimals)| f64::from(units) / 10f64.powi(decimals));
+        let fixed =
+            (1..=14u8, any::<[u8; 16]>(), any::<bool>()).prop_map(|(number, bytes, is_small)| {
+                let widths = [1, 2, 4, 8, 16, 1, 2, 4, 8, 16, 4, 8, 1, 4];
+                let width = if is_small { 1 } else { 16 };
+                let mut small = [0; 16];
+                small[..width].copy_from_slice(&bytes[..width]);
+                let kind = Kind::from_number(number).unwrap();
+                (kind, small[..widths[usize::from(number) - 1]].to_vec())
+            });
+        let plain = prop_oneof![
+            4 => hostile().prop_map(String::into_bytes).prop_map(bytes(Kind::STR)),
+            4 => "[ -~]{0,40}".prop_map(String::into_bytes).prop_map(bytes(Kind::STR)),
+            2 => "[a-z0-9.:]{0,40}".prop_map(String::into_bytes).prop_map(bytes(Kind::TEXT)),
+            1 => prop::collection::vec(any::<u8>(), 0..12).prop_map(bytes(Kind::STR)),
+            1 => prop::collection::vec(any::<u8>(), 0..12).prop_map(bytes(Kind::BYTES)),
+            4 => decimal.prop_map(|float| (Kind::F64, float.to_le_bytes().to_vec())),
+            2 => any::<f64>().prop_map(|float| (Kind::F64, float.to_le_bytes().to_vec())),
+            1 => any::<f32>().prop_map(|float| (Kind::F32, float.to_le_bytes().to_vec())),
+            1 => any::<bool>().prop_map(|truth| (Kind::BOOL, vec![truth.into()])),
+            1 => any::<char>().prop_map(|c| (Kind::CHAR, u32::from(c).to_le_bytes().to_vec())),
+            8 => fixed,
+        ];
+        (plain, prop::bool::weighted(0.05)).prop_map(|((kind, bytes), is_optional)| {
+            (if is_optional { kind.optional() } else { kind }, bytes)
+        })
+    }
+
+    fn any_pattern() -> impl Strategy<Value = String> {
+        let known = [
+            "%d",
+            "%d",
+            "%d{ABSOLUTE}",
+            "%d{EPOCH_MS}",
+            "%d{S' 'SSSSSS EEEE}{Europe/Berlin}",
+            "%-40d",
+            "%p",
+            "%-5p",
+            "%c",
+            "%.3c",
+            "%m",
+            "%m",
+            "%m",
+            "%m%k",
+            "%40m",
+            "%.-9m",
+            "%k",
+            "%k{0}",
+            "%9k",
+            "%X",
+            "%X{0}",
+            "%F",
+            "%L",
+            "%M",
+            "%t",
+            "%P",
+            "%H",
+            "%05P",
+            "%n",
+        ];
+        let conversion = (prop::sample::select(known.to_vec()), hostile());
+        prop::collection::vec(conversion, 0..8).prop_map(|conversions| {
+            let text = |text: String| text.replace('%', "%%").replace('{', "%{");
+            conversions
+                .into_iter()
+                .map(|(known, literal)| known.to_owned() + &text(literal))
+                .collect()
+        })
+    }
+
+    /// A template that shows `count` values, with any texts between them.
+    fn template(texts: &[String], count: usize, shows: &str) -> String {
+        let braces = |text: &str| text.replace('{', "{{").replace('}', "}}");
+        let texts = texts.iter().cycle().take(count + 1).map(|text| braces(text));
+        Vec::from_iter(texts).join(shows)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1024))]
+
+        #[test]
+        fn a_page_has_the_lines_that_a_string_has(
+            pattern in any_pattern(),
+            escaped: bool,
+            texts in prop::collection::vec(hostile(), 1..6),
+            is_simple in prop::bool::weighted(0.8),
+            events in prop::collection::vec(
+                (0..2_usize, any::<i64>(), prop::collection::vec(values(), 0..12)), 1..4,
+            ),
+            slots in 0..8_usize,
+            names in prop::collection::vec(prop_oneof![hostile(), "[a-z]{0,8}"], 12),
+            long in "[a-z]{0,300}",
+        ) {
+            let mut layout = Pattern::parse(&pattern).unwrap().escape(escaped);
+            let shows = if is_simple { "{}" } else { "{:>3}" };
+            let site = |index: usize| {
+                let mut site = Fixture::saying("").site;
+                site.category = names[index].as_str().into();
+                site.file = names[index + 2].as_str().into();
+                site.template = Template::parse(&template(&texts, slots, shows));
+                site.names = names.iter().map(|name| name.as_str().into()).collect();
+                site
+            };
+            let sites = [site(0), site(1)];
+            let (mut text, mut page) = (String::new(), Page::new());
+            for (site, time_ns, values) in events {
+                let mut fixture = Fixture::saying("").inside(&names[4], &names[5]).inside("0", &long);
+                fixture.time_ns = time_ns;
+                fixture.thread.name = texts[0].as_str().into();
+                fixture.source.host = texts[0].as_str().into();
+                for (kind, bytes) in &values {
+                    fixture = fixture.with("", *kind, bytes);
+                }
+                // A site that has more names than this event has values, and keeps its number.
+                let few = Event { site: &sites[site], ..fixture.event() };
+                for _ in 0..2 {
+                    layout.write(&few, &mut text);
+                    layout.write_page(&few, &mut page);
+                }
+                let mut own = sites[site].clone();
+                own.names = own.names.iter().take(values.len()).cloned().collect();
+                let all = Event { site: &own, ..few };
+                layout.write(&all, &mut text);
+                layout.write_page(&all, &mut page);
+                prop_assert_eq!(String::from_utf8_lossy(page.as_bytes()), &*text);
             }
         }
     }

@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
 
+use super::page::Line;
+
 const NS_PER_SECOND: i64 = 1_000_000_000;
 const NS_PER_MS: i64 = 1_000_000;
 /// No letter stands more often than this behind itself.
@@ -165,17 +167,40 @@ impl DateFormat {
     }
 
     /// Appends the instant `time_ns` nanoseconds after 1970-01-01 UTC.
-    #[inline]
     pub(super) fn write(&mut self, time_ns: i64, out: &mut String) {
-        if !(0..NS_PER_SECOND).contains(&time_ns.wrapping_sub(self.second_ns)) {
-            self.render(time_ns.div_euclid(NS_PER_SECOND));
-        }
-        let nanos = time_ns.wrapping_sub(self.second_ns);
+        let nanos = self.turn_to(time_ns);
         for (steady, gap) in &self.pieces {
             out.push_str(&steady.text);
             gap.push(time_ns, nanos, out);
         }
         out.push_str(&self.tail.text);
+    }
+
+    /// Whether [`write_line`](DateFormat::write_line) can write the format.
+    pub(super) fn is_fractional(&self) -> bool {
+        self.pieces.iter().all(|(_, gap)| matches!(gap, Gap::Fraction(_)))
+    }
+
+    /// Writes the same on a page; `None` unless the format is fractional.
+    #[inline(always)]
+    pub(super) fn write_line(&mut self, time_ns: i64, line: &mut Line<'_>) -> Option<()> {
+        let nanos = self.turn_to(time_ns);
+        for (steady, gap) in &self.pieces {
+            line.bytes(steady.text.as_bytes())?;
+            let Gap::Fraction(count) = *gap else { return None };
+            line.nine_digits(nanos as u32, count)?;
+        }
+        line.bytes(self.tail.text.as_bytes())
+    }
+
+    /// Renders the second of `time_ns` unless it is the last one, and tells how far behind its
+    /// begin it lies.
+    #[inline(always)]
+    fn turn_to(&mut self, time_ns: i64) -> i64 {
+        if !(0..NS_PER_SECOND).contains(&time_ns.wrapping_sub(self.second_ns)) {
+            self.render(time_ns.div_euclid(NS_PER_SECOND));
+        }
+        time_ns.wrapping_sub(self.second_ns)
     }
 
     #[cold]

@@ -11,8 +11,9 @@ mod render;
 
 use crate::record::Values;
 use crate::value::Value;
+pub(crate) use number::plain_float;
 use parse::{Count, Piece, Pieces, Placeholder, Spec};
-pub(crate) use plain::is_plain;
+pub(crate) use plain::{is_plain, is_plain_but_for_quotes, is_plain_word};
 use render::{Flags, Renderer};
 
 /// A parsed format string.
@@ -94,6 +95,15 @@ impl Template {
     /// format string takes all there are: [`usize::MAX`].
     pub fn slots(&self) -> usize {
         self.slots
+    }
+
+    /// The texts in front of each value and the one behind the last, where all values are shown as
+    /// `{}`.
+    pub(crate) fn texts(&self) -> Option<(impl Iterator<Item = &str>, &str)> {
+        let parts = self.parts.as_ref()?;
+        let is_display = |step: &Step| matches!(step.show, Show::Display);
+        let texts = parts.steps.iter().map(|step| &*step.literal);
+        parts.steps.iter().all(is_display).then_some((texts, &*parts.tail))
     }
 
     /// Appends the message to `out`, taking its values from the front of `values`.

@@ -82,7 +82,7 @@ pub(super) fn push_integer(out: &mut String, flags: &Flags, integer: Integer) {
 }
 
 /// `f32` or `f64`.
-pub(super) trait Float:
+pub(crate) trait Float:
     Copy + zmij::Float + Display + Debug + LowerExp + UpperExp + PartialOrd
 {
     /// Whether the sign bit is set and shown, which it is not of what is no number.
@@ -157,14 +157,18 @@ pub(super) fn push_float<F: Float>(out: &mut String, flags: &Flags, number: F) {
 /// does. And where the exact value has one digit more, a 5, two shortest are equally near: then
 /// `std` takes the upper, zmij the even one.
 pub(super) fn push_plain_float<F: Float>(out: &mut String, number: F) {
-    let mut buffer = zmij::Buffer::new();
+    match plain_float(number, &mut zmij::Buffer::new()) {
+        Some(text) => out.push_str(text),
+        None => put(out, format_args!("{number}")),
+    }
+}
+
+/// What [`push_plain_float`] appends; `None` where only `std` can tell.
+#[inline(always)]
+pub(crate) fn plain_float<F: Float>(number: F, buffer: &mut zmij::Buffer) -> Option<&str> {
     let text = buffer.format(number);
     let text = text.strip_suffix(".0").unwrap_or(text);
-    if number.is_everyday() || !needs_std(number, text) {
-        out.push_str(text);
-    } else {
-        put(out, format_args!("{number}"));
-    }
+    (number.is_everyday() || !needs_std(number, text)).then_some(text)
 }
 
 /// Whether `std` shows a float in another way than `text`.
