@@ -8,7 +8,7 @@ use super::exit::{Exit, Failure};
 use super::index::JournalIndex;
 use super::merge::{Filter, Loss, Merge};
 use super::waiting;
-use crate::layout::{Json, Layout, Pattern};
+use crate::layout::{Json, Layout, Page, Pattern};
 
 /// Text is written in pieces of about this size.
 const OUTPUT_BYTES: usize = 256 << 10;
@@ -36,7 +36,7 @@ pub(super) fn run(
     let mut teller = Teller { err, told: 0 };
     let mut losses = Vec::new();
     let mut merge = Merge::new(&journals, &filter, layout, &mut losses);
-    let mut text = String::with_capacity(2 * OUTPUT_BYTES);
+    let mut text = Page::new();
     let mut is_first = true;
     loop {
         let more = merge.next(&mut text, &mut losses);

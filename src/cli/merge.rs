@@ -18,7 +18,7 @@ use crate::block::header::{self, BlockError, BlockHeader, BlockKind, HEADER_BYTE
 use crate::block::{Dictionary, EventsBlock};
 use crate::event::{Event, ThreadInfo};
 use crate::journal::Damage;
-use crate::layout::Layout;
+use crate::layout::{Layout, Page};
 use crate::level::LevelFilter;
 
 /// Text of all open blocks, as far as pieces of [`PIECE_BYTES_MIN`] allow.
@@ -107,6 +107,9 @@ pub(super) struct Merge<'a> {
     layout: Box<dyn Layout>,
     piece_bytes: usize,
     runs: Vec<OpenRun<'a>>,
+    /// The block that is rendered, and buffers of a piece that was given out.
+    buffer: AlignedVec<16>,
+    spare: (Page, Vec<(i64, u32)>),
     /// What comes next of each open block, and when each run begins.
     waiting: BinaryHeap<Reverse<(i64, usize, u64)>>,
     pub(super) totals: Totals,
@@ -132,8 +135,8 @@ struct OpenRun<'a> {
 struct OpenBlock {
     number: u64,
     place: BlockPlace,
-    text: String,
-    /// Time and end of each line in `text`.
+    text: Page,
+    /// Time and end of each line in `text`; no time is earlier than the one in front of it.
     lines: Vec<(i64, u32)>,
     at: usize,
     /// Events of the block behind which the next piece begins; `None` when this is the last.
@@ -162,11 +165,20 @@ impl<'a> Merge<'a> {
         for (at, run) in runs.iter().enumerate() {
             waiting.extend(run.begin().map(|time| Reverse((time, at, 0))));
         }
-        Merge { filter, layout, piece_bytes, runs, waiting, totals: Totals::default() }
+        Merge {
+            filter,
+            layout,
+            piece_bytes,
+            runs,
+            buffer: AlignedVec::new(),
+            spare: Default::default(),
+            waiting,
+            totals: Totals::default(),
+        }
     }
 
     /// Appends the next lines to `out`, and what cannot be shown to `losses`. `false` at the end.
-    pub(super) fn next(&mut self, out: &mut String, losses: &mut Vec<Loss>) -> bool {
+    pub(super) fn next(&mut self, out: &mut Page, losses: &mut Vec<Loss>) -> bool {
         let Some(Reverse((_, run, number))) = self.waiting.pop() else { return false };
         if number == 0 {
             self.open_next(run, losses);
@@ -187,6 +199,7 @@ impl<'a> Merge<'a> {
         block.give(run, limit, out);
         if block.at == block.lines.len() {
             let (place, resume) = (block.place, block.resume);
+            self.spare = (std::mem::take(&mut block.text), std::mem::take(&mut block.lines));
             let piece = resume.and_then(|skip| self.render(run, place, skip, losses));
             match piece {
                 Some(piece) => {
@@ -236,8 +249,8 @@ impl<'a> Merge<'a> {
         losses: &mut Vec<Loss>,
     ) -> Option<Piece> {
         let run = &mut self.runs[run];
-        let mut buffer = AlignedVec::<16>::new();
-        let header = run.read(place, &mut buffer, losses)?;
+        let buffer = &mut self.buffer;
+        let header = run.read(place, buffer, losses)?;
         if header.kind == BlockKind::Define {
             let body = buffer.get(HEADER_BYTES..).unwrap_or(&[]);
             if let Err(error) = run.dictionary.define(&header, body) {
@@ -246,7 +259,7 @@ impl<'a> Merge<'a> {
             }
             return None;
         }
-        let block = match EventsBlock::open(header, &buffer) {
+        let block = match EventsBlock::open(header, buffer) {
             Ok(block) => block,
             Err(error) => {
                 losses.push(run.damage(place, error));
@@ -267,7 +280,9 @@ impl<'a> Merge<'a> {
             losses.push(Loss::Events { segment, offset, bytes, events, what });
             return None;
         }
-        let (mut text, mut lines) = (String::new(), Vec::new());
+        let (mut text, mut lines) = std::mem::take(&mut self.spare);
+        text.clear();
+        lines.clear();
         let (mut left_out, mut why) = (0, "");
         let mut events = block.events(&run.dictionary);
         let mut seen = 0;
@@ -288,7 +303,7 @@ impl<'a> Merge<'a> {
                     if !self.filter.takes(&event) {
                         continue;
                     }
-                    self.layout.write(&event, &mut text);
+                    self.layout.write_page(&event, &mut text);
                     latest = latest.max(event.time_ns);
                     lines.push((latest, text.len() as u32));
                     if text.len() >= self.piece_bytes {
@@ -312,7 +327,7 @@ impl<'a> Merge<'a> {
 }
 
 /// Text, the lines in it, and where the next piece begins.
-type Piece = (String, Vec<(i64, u32)>, Option<usize>);
+type Piece = (Page, Vec<(i64, u32)>, Option<usize>);
 
 /// The event, unless a part of it is missing: then its line would be wrong.
 fn whole(event: Event<'_>, after_damage: bool) -> Result<Event<'_>, &'static str> {
@@ -421,18 +436,22 @@ impl OpenBlock {
     }
 
     /// Gives out the lines up to `limit`, what comes next elsewhere.
-    fn give(&mut self, run: usize, limit: Option<(i64, usize, u64)>, out: &mut String) {
+    fn give(&mut self, run: usize, limit: Option<(i64, usize, u64)>, out: &mut Page) {
         let begin = self.at.checked_sub(1).map_or(0, |last| self.lines[last].1);
         let rest = &self.lines[self.at..];
-        let count = match limit {
-            None => rest.len(),
-            Some(limit) => {
-                rest.iter().take_while(|(time, _)| (*time, run, self.number) <= limit).count()
-            }
+        let is_before =
+            |(time, _): &(i64, u32)| limit.is_none_or(|limit| (*time, run, self.number) <= limit);
+        let count = match rest.last() {
+            Some(last) if is_before(last) => rest.len(),
+            _ => rest.partition_point(is_before),
         };
         self.at += count;
         let end = self.at.checked_sub(1).map_or(0, |last| self.lines[last].1);
-        out.push_str(&self.text[begin as usize..end as usize]);
+        if out.is_empty() && begin == 0 && self.at == self.lines.len() {
+            std::mem::swap(out, &mut self.text);
+        } else {
+            out.push_bytes(&self.text.as_bytes()[begin as usize..end as usize]);
+        }
     }
 }
 

@@ -81,6 +81,15 @@ impl Page {
         }
     }
 
+    /// Appends bytes of another page, which begin and end where characters do.
+    #[cfg(any(test, feature = "cli"))]
+    pub(crate) fn push_bytes(&mut self, bytes: &[u8]) {
+        self.gather();
+        self.reserve(bytes.len());
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+
     /// Appends a line of at most `bytes_max` bytes: what `write` has written, if that is `Some`.
     #[inline(always)]
     pub(super) fn push_line(
@@ -229,7 +238,7 @@ mod tests {
             assert_eq!(page.as_bytes(), b"ab");
             page.push_line(8, |line| line.bytes(b"c")).unwrap();
             page.push_str("d");
-            page.push_str("e");
+            page.push_bytes(b"e");
             assert_eq!((page.as_bytes(), page.len()), (&b"abcde"[..], 5));
             page.clear();
             assert!(page.is_empty());
