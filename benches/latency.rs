@@ -36,7 +36,6 @@ fn main() {
         ["one", case] => case.to_owned(),
         _ => return child::rounds("latency", &CASES, &arguments),
     };
-    core_affinity::set_for_current(core_affinity::CoreId { id: 0 });
     let dir = tempfile::tempdir().expect("a directory for the journal");
     let builder = match &*one {
         "heap" => rollway::builder(),
@@ -44,6 +43,8 @@ fn main() {
         _ => rollway::builder().journal_dir(dir.path()),
     };
     let guard = builder.init().expect("the only logger of this process");
+    // After the logger's threads were started: they would keep to this core as well.
+    core_affinity::set_for_current(core_affinity::CoreId { id: 0 });
     rollway::prepare_thread();
     let nanos_per_tick = Rate::measure().nanos_per_tick();
     let measure = Measure { config: one.clone(), nanos_per_tick };
