@@ -3,6 +3,8 @@
 use super::figures::{FAILED, Figures, LOST, Metric, Row, Samples};
 use crate::chart::{self, Dots, Lines};
 
+/// The subject that has no logger at all: that it is ahead is nobody's loss.
+const BASELINE: &str = "nothing";
 /// Tables with more kinds of figures have a row for each.
 const COLUMNS_MAX: usize = 4;
 const NOT_MEASURED: &str = "not measured";
@@ -168,7 +170,7 @@ fn losses(figures: &Figures) -> String {
     let mut losses = Vec::new();
     for bench in figures.benches() {
         let rows: Vec<&Row> = figures.rows(bench, "").collect();
-        for peer in rows.iter().filter(|row| !row.is_ours()) {
+        for peer in rows.iter().filter(|row| !row.is_ours() && row.subject != BASELINE) {
             for metric in &peer.metrics {
                 let own = rows.iter().filter(|row| row.is_ours() && row.case == peer.case);
                 let own: Vec<_> =
