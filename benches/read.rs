@@ -1,4 +1,4 @@
-//! What does an event cost its reader: walked, as text, as JSON?
+//! What does an event cost its reader: checked as a master does, walked, as text, as JSON?
 //!
 //! One block of 4,096 events with four mixed values, from two threads, read from memory.
 
@@ -12,7 +12,7 @@ use rollway::block::{Dictionary, EventsBlock};
 use rollway::capture::encode_record;
 use rollway::clock::{Anchor, Timeline};
 use rollway::event::{SourceInfo, ThreadInfo};
-use rollway::layout::{Json, Layout, Pattern};
+use rollway::layout::{Json, Layout, Page, Pattern};
 use rollway::site::{Definition, FIRST_SITE_ID, Names};
 
 const EVENTS: u64 = 4096;
@@ -73,6 +73,19 @@ fn read(c: &mut Criterion) {
 
     group.bench_function("checksum", |b| b.iter(|| header::verify(&block)));
     group.bench_function("frames", |b| b.iter(|| open().count()));
+    group.bench_function("check", |b| b.iter(|| open().check()));
+    group.bench_function("template", |b| {
+        let mut text = String::new();
+        b.iter(|| {
+            let block = open();
+            let mut events = block.events(&dictionary);
+            while let Some(Ok(event)) = events.next() {
+                text.clear();
+                event.message(&mut text);
+            }
+            text.len()
+        });
+    });
     group.bench_function("merged_events", |b| {
         b.iter(|| {
             let (block, mut last) = (open(), 0);
@@ -81,6 +94,18 @@ fn read(c: &mut Criterion) {
                 last = event.time_ns;
             }
             last
+        });
+    });
+    group.bench_function("text_on_a_page", |b| {
+        let (mut layout, mut page) = (Pattern::simple(), Page::new());
+        b.iter(|| {
+            page.clear();
+            let block = open();
+            let mut events = block.events(&dictionary);
+            while let Some(Ok(event)) = events.next() {
+                layout.write_page(&event, &mut page);
+            }
+            page.len()
         });
     });
     let mut layouts: [(&str, Box<dyn Layout>); 3] = [
