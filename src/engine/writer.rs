@@ -50,7 +50,7 @@ const SLEEP_MAX: Duration = Duration::from_millis(10);
 /// next block will be closed by it as well.
 const QUIET_BYTES: u64 = 4 << 10;
 /// The first sleep of an adaptive wait while events come slowly.
-const QUIET_SLEEP: Duration = Duration::from_millis(1);
+const QUIET_SLEEP: Duration = Duration::from_micros(1500);
 /// How long an adaptive wait looks again at once before it sleeps.
 const SPIN: Duration = Duration::from_micros(20);
 /// A pause between two looks at the rings, so that producers keep their cache lines.

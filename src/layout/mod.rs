@@ -63,7 +63,7 @@ fn hash_of(kind: u8, parts: &[&str]) -> u64 {
 /// Compiles the examples of the page.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/layouts.md")]
-struct Page;
+struct Documentation;
 
 #[cfg(test)]
 mod fixture;
