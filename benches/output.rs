@@ -11,6 +11,7 @@ mod support;
 #[allow(dead_code, unreachable_pub, unused_imports, reason = "takes its part of it")]
 #[path = "../src/sys"]
 mod sys {
+    pub(crate) mod crash;
     pub(crate) mod output;
     #[cfg(target_os = "linux")]
     mod uring;

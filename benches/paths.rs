@@ -126,8 +126,11 @@ struct Counting {
 struct CountingHere(Arc<AtomicU64>);
 
 impl Open for CountingHere {
-    fn open(self: Box<Self>, place: &Place<'_>) -> Result<Opened, OpenError> {
-        Ok(Opened::Events(Box::new(Counting { counted: self.0, settled: place.begin })))
+    fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
+        Ok(Opened::Events(Box::new(Counting {
+            counted: Arc::clone(&self.0),
+            settled: place.begin,
+        })))
     }
 }
 

@@ -38,6 +38,10 @@ pub(crate) mod sys;
 pub mod template;
 pub mod value;
 
+#[cfg(feature = "crash-points")]
+#[doc(hidden)]
+pub use sys::crash::NAMES as CRASH_POINTS;
+
 #[cfg(not(loom))]
 pub use engine::{
     AppenderReport, Batch, Builder, Dropped, Durability, FlushError, Guard, InitError, Logger,

@@ -217,14 +217,15 @@ fn after_the_shutdown_a_call_is_counted_and_returns() {
 }
 
 /// An appender that logs each batch it gets, to its own engine.
+#[derive(Clone)]
 struct Echo {
     logger: std::sync::Arc<std::sync::OnceLock<Logger>>,
     settled: Position,
 }
 
 impl Open for Echo {
-    fn open(self: Box<Self>, place: &Place<'_>) -> Result<Opened, OpenError> {
-        Ok(Opened::Events(Box::new(Echo { settled: place.begin, ..*self })))
+    fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
+        Ok(Opened::Events(Box::new(Echo { settled: place.begin, ..self.clone() })))
     }
 }
 

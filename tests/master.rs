@@ -370,6 +370,7 @@ fn a_connection_that_falls_silent_is_replaced() {
 }
 
 /// Takes nothing while its gate is closed.
+#[derive(Clone)]
 struct Gated {
     open: Arc<AtomicBool>,
     taken: Arc<Mutex<Vec<String>>>,
@@ -377,8 +378,8 @@ struct Gated {
 }
 
 impl Open for Gated {
-    fn open(self: Box<Self>, _: &Place<'_>) -> Result<Opened, OpenError> {
-        Ok(Opened::Events(self))
+    fn open(&self, _: &Place<'_>) -> Result<Opened, OpenError> {
+        Ok(Opened::Events(Box::new(self.clone())))
     }
 }
 

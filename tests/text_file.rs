@@ -328,6 +328,7 @@ fn a_file_from_elsewhere_is_appended_to() {
 }
 
 /// Lines of 100 kB, whatever the event. Knows how much text waited in front of one at most.
+#[derive(Clone)]
 struct Wide(Arc<AtomicUsize>);
 
 impl Layout for Wide {

@@ -18,8 +18,8 @@ struct Recorder {
 struct Recording(Times);
 
 impl Open for Recording {
-    fn open(self: Box<Self>, place: &Place<'_>) -> Result<Opened, OpenError> {
-        Ok(Opened::Events(Box::new(Recorder { times: self.0, settled: place.begin })))
+    fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
+        Ok(Opened::Events(Box::new(Recorder { times: Arc::clone(&self.0), settled: place.begin })))
     }
 }
 

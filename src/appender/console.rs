@@ -58,13 +58,13 @@ impl Console {
 }
 
 impl Open for Console {
-    fn open(self: Box<Self>, place: &Place<'_>) -> Result<Opened, OpenError> {
+    fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
         let cursor = place.cursor()?;
         let stored = cursor.as_ref().and_then(CursorFile::resume);
         let settled = stored.map_or(place.begin, |slot| slot.position);
         let mut writer = ConsoleWriter {
             stream: self.stream,
-            layout: self.layout,
+            layout: self.layout.clone(),
             cursor,
             text: Page::new(),
             settled,

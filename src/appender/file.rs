@@ -89,7 +89,7 @@ impl File {
 }
 
 impl Open for File {
-    fn open(self: Box<Self>, place: &Place<'_>) -> Result<Opened, OpenError> {
+    fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
         let failed = |what| {
             let (name, path) = (place.name.to_owned(), Some(self.path.clone()));
             move |source| OpenError { name, path, what, source }
@@ -128,7 +128,7 @@ impl Open for File {
             path: self.path.clone(),
             target,
             output: place.outputs.open(),
-            layout: self.layout,
+            layout: self.layout.clone(),
             text: Page::new(),
             settled: place.begin,
             mark: TextFileMark::default(),
@@ -484,6 +484,7 @@ mod tests {
     use crate::sys::output::{IoMethod, Outputs};
 
     /// A line of so many bytes for each event.
+    #[derive(Clone)]
     struct Wide(usize);
 
     impl Layout for Wide {

@@ -114,11 +114,12 @@ pub trait OutletSide {
 
 /// A destination that is configured and not yet open.
 pub trait Open: Send {
-    /// Opens the destination. `place` says whose journal it will read.
+    /// Opens the destination. `place` says whose journal it will read. Called again where the work
+    /// begins anew: in a forked child, or when a process of a cluster takes over.
     ///
     /// # Errors
     /// [`OpenError`], which names the destination and the remedy.
-    fn open(self: Box<Self>, place: &Place<'_>) -> Result<Opened, OpenError>;
+    fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError>;
 
     /// Whether the journal keeps what this appender has not settled. An optional appender is
     /// overtaken at the journal's bound, and what it missed is counted.

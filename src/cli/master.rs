@@ -133,7 +133,7 @@ fn failure_of_start(error: &MasterError) -> Failure {
 struct Planned(Box<dyn Open>);
 
 impl Open for Planned {
-    fn open(self: Box<Self>, place: &Place<'_>) -> Result<Opened, OpenError> {
+    fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
         self.0.open(place)
     }
 

@@ -30,6 +30,7 @@ use crate::record;
 use crate::recover::{ContextFiles, ProcessFile};
 use crate::ring::Consumer;
 use crate::site::{self, Definition, Names};
+use crate::sys::crash::{self, CrashPoint};
 
 /// A block is closed when this much is in the rings, or after the linger time.
 const BLOCK_BYTES: usize = 64 << 10;
@@ -429,6 +430,7 @@ impl Writer {
             }
         }
         appended?;
+        crash::reached(CrashPoint::WriterHead);
         self.sequence += 1;
         self.before = after;
         self.release(taken);

@@ -14,6 +14,7 @@ use crate::block::define::Definitions;
 use crate::block::header::{self, BlockHeader, BlockKind, HEADER_BYTES, MAX_BLOCK_BYTES};
 use crate::sys;
 use crate::sys::append::{AppendBuffer, AppendWriter};
+use crate::sys::crash::{self, CrashPoint};
 use crate::sys::output::Output;
 
 /// Definitions are said anew after this many bytes, so that damage to one block of them costs
@@ -249,6 +250,7 @@ impl JournalWriter {
                 return Err(JournalError::TooLarge { block_bytes: padded_bytes, limit_bytes: 0 });
             }
         }
+        crash::reached(CrashPoint::JournalCommit);
         let position = Position { generation: self.generation, offset: self.offset, index: 0 };
         self.offset += padded_bytes as u64;
         self.journal.state().end_offset = self.offset;

@@ -23,8 +23,9 @@ use crate::event::Event;
 /// How an event becomes text.
 ///
 /// An appender owns its layout and is its only caller, so implementations keep plain scratch
-/// buffers and allocate nothing once these have grown.
-pub trait Layout: Send {
+/// buffers and allocate nothing once these have grown. They are [`Clone`], because a destination may
+/// be opened more than once.
+pub trait Layout: Send + CloneLayout {
     /// Appends one event to `out`: one line that ends in `\n`, unless the layout was told
     /// otherwise (a [`Pattern`] ends its lines only with `%n`).
     ///
@@ -44,6 +45,26 @@ pub trait Layout: Send {
     /// and after a crash only a layout with the same number compares the file with what it would
     /// write. It is the same in every process and after every restart.
     fn hash(&self) -> u64;
+}
+
+/// Makes an unused layout that writes the same. Every [`Layout`] that is [`Clone`] has it: an
+/// appender that is opened again begins with a fresh one.
+pub trait CloneLayout {
+    /// The same layout anew.
+    fn clone_layout(&self) -> Box<dyn Layout>;
+}
+
+impl<T: Layout + Clone + 'static> CloneLayout for T {
+    fn clone_layout(&self) -> Box<dyn Layout> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Box<dyn Layout> {
+    fn clone(&self) -> Box<dyn Layout> {
+        // Not of the box, which would be this very function.
+        (**self).clone_layout()
+    }
 }
 
 /// Grows when a release writes the same layout differently.

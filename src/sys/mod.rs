@@ -2,6 +2,7 @@
 //! whoever finds it after this process's death. Knows bytes, never events.
 
 pub(crate) mod append;
+pub(crate) mod crash;
 pub(crate) mod dead;
 pub(crate) mod file;
 pub(crate) mod lock;

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 
+use super::crash::{self, CrashPoint, is_swapped};
 use super::uring::Ring;
 
 /// A peer that has closed is an error and no signal. Apple's sockets are told so for good.
@@ -119,10 +120,13 @@ impl Output {
         first: (&[u8], u64),
         second: (&[u8], u64),
     ) -> io::Result<()> {
+        let (first, second) =
+            if is_swapped(CrashPoint::JournalBody) { (second, first) } else { (first, second) };
         // What the ring leaves undone is done below, or fails there with the error to report.
         let linked = self.ring.as_mut().map(|ring| ring.write_linked(file.as_fd(), first, second));
         let (of_first, of_second) = linked.unwrap_or_default();
         self.write_all_at(file, &first.0[of_first..], first.1 + of_first as u64)?;
+        crash::reached(CrashPoint::JournalBody);
         self.write_all_at(file, &second.0[of_second..], second.1 + of_second as u64)
     }
 

@@ -48,7 +48,7 @@ impl Drop for Gate {
 }
 
 /// Keeps messages in memory.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Collector {
     collected: Collected,
     gate: Option<Gate>,
@@ -80,8 +80,8 @@ impl Collector {
 }
 
 impl Open for Collector {
-    fn open(self: Box<Self>, place: &Place<'_>) -> Result<Opened, OpenError> {
-        Ok(Opened::Events(Box::new(Collector { settled: place.begin, ..*self })))
+    fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
+        Ok(Opened::Events(Box::new(Collector { settled: place.begin, ..self.clone() })))
     }
 
     fn is_mandatory(&self) -> bool {

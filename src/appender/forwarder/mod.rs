@@ -35,7 +35,7 @@ use shipping::{RETRY_MIN, Shipping};
 /// // … builder.appender("master", forwarder) …
 /// assert_eq!(monitor.stats().delivered, 0);
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Forwarder {
     address: String,
     connect_timeout: Duration,
@@ -84,7 +84,7 @@ impl Forwarder {
 }
 
 impl Open for Forwarder {
-    fn open(self: Box<Self>, place: &Place<'_>) -> Result<Opened, OpenError> {
+    fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
         let master = host_and_port(&self.address).map_err(|what| OpenError {
             name: place.name.to_owned(),
             path: None,
@@ -104,7 +104,7 @@ impl Open for Forwarder {
         };
         Ok(Opened::Blocks(Box::new(Shipping {
             monitor: self.monitor.clone(),
-            forwarder: *self,
+            forwarder: self.clone(),
             master,
             output: place.outputs.open(),
             sender,
@@ -139,7 +139,7 @@ mod tests {
             begin: Position::default(),
             outputs: &Outputs::new(IoMethod::Write, |_| {}),
         };
-        let opened = Box::new(Forwarder::new("logs:http")).open(&place);
+        let opened = Forwarder::new("logs:http").open(&place);
         let error = opened.err().map(|error| error.to_string()).unwrap_or_default();
         assert!(error.contains("`master`") && error.contains("host:port"), "{error}");
     }
