@@ -120,11 +120,10 @@ impl Reader {
     /// definitions of its segment are read again with the next block.
     pub fn seek(&mut self, position: Position) {
         let state = self.journal.state();
-        let segment =
-            state.segments.iter().find(|segment| segment.generation() >= position.generation);
-        self.segment = segment.cloned();
+        // A journal that ends before the position is another one, and read from its start.
+        let found = state.first_from(position.generation).or_else(|| state.first_from(0));
         drop(state);
-        let found = self.segment.as_ref().map(|segment| segment.generation());
+        self.segment = None;
         let is_there = found == Some(position.generation);
         let generation = found.unwrap_or(position.generation);
         self.position = Position { generation, ..Position::default() };
@@ -195,29 +194,56 @@ impl Reader {
     /// what is no header, not over a block.
     fn step(&mut self) -> Result<Step, ReadError> {
         let end = self.journal.end();
-        if self.segment.is_none() {
-            self.next_segment();
-        }
-        let Some(segment) = &self.segment else { return Ok(Step::End) };
         let position = self.position;
         if position >= end {
             return Ok(Step::End);
         }
-        let front = segment
-            .read(position.offset, HEADER_BYTES, &mut self.buffer)
-            .map_err(|source| ReadError::Io { position, source })?;
-        match BlockHeader::decode(front) {
-            Ok(header) if header.generation == segment.generation() => Ok(Step::Block(header)),
-            Err(BlockError::Empty | BlockError::Short) if position.generation < end.generation => {
-                self.next_segment();
-                Ok(Step::Passed)
+        let Some(segment) = self.open()? else {
+            self.overtaken_segments += 1;
+            return Ok(self.next_segment());
+        };
+        let is_newest = position.generation >= end.generation;
+        // `None` where the one who wrote the segment is dead: it ends where its blocks do.
+        let known_end = if is_newest { Some(end.offset) } else { segment.end() };
+        if known_end.is_some_and(|end| position.offset >= end) {
+            return Ok(self.next_segment());
+        }
+        let io = |source| ReadError::Io { position, source };
+        let front = segment.read(position.offset, HEADER_BYTES, &mut self.buffer).map_err(io)?;
+        let source = match BlockHeader::decode(front) {
+            Ok(header) if header.generation == segment.generation() => {
+                return Ok(Step::Block(header));
             }
-            found => {
-                self.position.offset += HEADER_BYTES as u64;
-                let stale = BlockError::Malformed { what: "it belongs to another segment" };
-                Err(ReadError::Damaged { position, source: found.err().unwrap_or(stale) })
+            Err(BlockError::Empty | BlockError::Short) if known_end.is_none() => {
+                return Ok(self.next_segment());
+            }
+            Ok(_) => BlockError::Malformed { what: "it belongs to another segment" },
+            Err(BlockError::Empty | BlockError::Short) => {
+                BlockError::Malformed { what: "somebody cut or emptied it" }
+            }
+            Err(source) => source,
+        };
+        let next = position.offset + HEADER_BYTES as u64;
+        let next = segment.next_header(next, known_end, &mut self.buffer).map_err(io)?;
+        self.position.offset = next;
+        Err(ReadError::Damaged { position, source })
+    }
+
+    /// The segment of the position; `None` if it was recycled before it was opened.
+    fn open(&mut self) -> Result<Option<Arc<Segment>>, ReadError> {
+        if self.segment.is_none() {
+            let position = self.position;
+            match self.journal.segment(position.generation) {
+                Ok(segment) => self.segment = segment,
+                Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
+                    self.next_segment();
+                    let source = BlockError::Malformed { what: "somebody removed its segment" };
+                    return Err(ReadError::Damaged { position, source });
+                }
+                Err(source) => return Err(ReadError::Io { position, source }),
             }
         }
+        Ok(self.segment.clone())
     }
 
     /// Moves behind the block at the position, and takes it in if it is a define block.
@@ -240,23 +266,15 @@ impl Reader {
     }
 
     /// Goes to the start of the next segment that exists.
-    fn next_segment(&mut self) {
-        let state = self.journal.state();
-        let next =
-            state.segments.iter().find(|segment| segment.generation() > self.position.generation);
-        let Some(next) = next.or(state.segments.front()).cloned() else { return };
-        drop(state);
-        if next.generation() <= self.position.generation && self.segment.is_some() {
-            return;
-        }
-        let skipped = next.generation().saturating_sub(self.position.generation + 1);
-        if self.segment.is_some() {
-            self.overtaken_segments += skipped;
-        }
-        self.position = Position { generation: next.generation(), ..Position::default() };
+    fn next_segment(&mut self) -> Step {
+        let found = self.journal.state().first_from(self.position.generation + 1);
+        let Some(generation) = found else { return Step::End };
+        self.overtaken_segments += generation - (self.position.generation + 1);
+        self.position = Position { generation, ..Position::default() };
         self.from = self.position;
-        self.segment = Some(next);
+        self.segment = None;
         self.dictionary.begin_segment();
+        Step::Passed
     }
 }
 

@@ -110,11 +110,11 @@ impl Journal {
 
     /// Lets reads of all segments fail, or succeed again.
     pub(crate) fn set_readable(&self, readable: bool) {
-        for segment in &mut self.state().segments {
-            let path = self.dir().unwrap().join(writer::segment_name(segment.generation()));
+        for entry in &mut self.state().segments {
+            let path = self.path(entry.generation).unwrap();
             // A file that is open for writing refuses reads.
             let file = std::fs::File::options().read(readable).write(!readable).open(&path);
-            *segment = Arc::new(Segment::in_file(segment.generation(), file.unwrap(), path));
+            entry.held = Some(Arc::new(Segment::of_file(file.unwrap(), &path, entry.generation)));
         }
     }
 }
