@@ -133,11 +133,11 @@ impl fmt::Display for JournalError {
                 let dir = dir.display();
                 write!(
                     f,
-                    "the disk of {dir} is short: {segment_bytes} bytes are needed for a segment"
+                    "No space left on the disk of {dir}: a segment needs {segment_bytes} bytes"
                 )?;
                 write!(f, " beside {keep_free_bytes} that stay free (journal_keep_free)")?;
                 match held_by {
-                    Some(name) => write!(f, "; `{name}` holds the journal; make room on the disk"),
+                    Some(name) => write!(f, "; `{name}` holds the journal: make room on the disk"),
                     None => write!(f, "; make room on the disk"),
                 }
             }
