@@ -296,3 +296,116 @@ fn read<'a>(
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::tests::{Source, numbers, open};
+    use super::super::{Losses, segment_paths};
+    use super::*;
+
+    /// How many blocks can be read from the start, and which places are damaged.
+    fn read_all(journal: &Journal) -> (usize, Vec<Position>) {
+        let mut reader = journal.reader(Position::default());
+        let (mut blocks, mut damaged) = (0, Vec::new());
+        loop {
+            match reader.next() {
+                Ok(Some(_)) => blocks += 1,
+                Ok(None) => return (blocks, damaged),
+                Err(ReadError::Damaged { position, .. }) => damaged.push(position),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    fn cut(path: &Path, bytes: u64) {
+        std::fs::File::options().write(true).open(path).unwrap().set_len(bytes).unwrap();
+    }
+
+    #[test]
+    fn a_segment_that_somebody_cuts_is_damaged_once_and_left_for_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, mut writer) = open(dir.path());
+        let mut source = Source::new();
+        let places: Vec<_> = (0..10).map(|n| source.append(&mut writer, n, 100).unwrap()).collect();
+        let path = journal.path(places[4].generation).unwrap();
+        cut(&path, places[4].offset);
+        assert_eq!(read_all(&journal), (4, vec![places[4]]));
+
+        // The writer may not have looked: what it appends lies behind a hole.
+        source.append(&mut writer, 10, 100).unwrap();
+        assert_eq!(read_all(&journal), (5, vec![places[4]]));
+        writer.look_at_once();
+        let next = source.append(&mut writer, 11, 100).unwrap();
+        assert_eq!(next.generation, places[4].generation + 1);
+        let lost = Losses { segments: 1, blocks: 6 };
+        assert_eq!((journal.losses(), writer.take_losses()), (lost, Some(lost)));
+        assert_eq!(writer.take_losses(), None);
+        assert_eq!(read_all(&journal), (6, vec![places[4]]));
+        // The next owner finds what is left.
+        drop(writer);
+        let scan = super::super::Scan::of_directory(dir.path()).unwrap();
+        let options = super::super::JournalOptions::directory(dir.path());
+        let (journal, _writer) = Journal::in_directory(options, scan).unwrap();
+        assert!(read_all(&journal).0 >= 5);
+    }
+
+    #[test]
+    fn a_cut_in_the_middle_of_a_block_is_damage_and_never_a_loop() {
+        for bytes in [0, 1, 63, 64, 100, 500] {
+            let dir = tempfile::tempdir().unwrap();
+            let (journal, mut writer) = open(dir.path());
+            let mut source = Source::new();
+            let first = source.append(&mut writer, 0, 1000).unwrap();
+            cut(&journal.path(first.generation).unwrap(), bytes);
+            let (blocks, damaged) = read_all(&journal);
+            assert!(blocks == 0 && (1..=3).contains(&damaged.len()), "{bytes}: {damaged:?}");
+            drop(writer);
+            for (_, path) in segment_paths(dir.path()).unwrap() {
+                let mut blocks = super::super::ScannedBlocks::open(&path).unwrap();
+                while let Some(block) = blocks.next() {
+                    let _ = block.map(|block| block.position);
+                }
+            }
+            let (journal, mut writer) = {
+                let scan = super::super::Scan::of_directory(dir.path()).unwrap();
+                let options = super::super::JournalOptions::directory(dir.path());
+                Journal::in_directory(options, scan).unwrap()
+            };
+            source.append(&mut writer, 1, 10).unwrap();
+            assert_eq!(read_all(&journal).0, 1, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn a_segment_that_somebody_removes_is_read_to_its_end_while_the_process_lives() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, mut writer) = open(dir.path());
+        let mut source = Source::new();
+        for number in 0..3 {
+            source.append(&mut writer, number, 100).unwrap();
+        }
+        std::fs::remove_file(journal.path(journal.end().generation).unwrap()).unwrap();
+        writer.look_at_once();
+        for number in 3..6 {
+            source.append(&mut writer, number, 100).unwrap();
+        }
+        assert_eq!(journal.losses(), Losses { segments: 1, blocks: 0 });
+        assert_eq!(numbers(&journal, Position::default()), (0..6).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_segment_of_an_earlier_run_that_is_gone_is_damage_and_the_rest_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut source = Source::new();
+        for number in 0..3 {
+            let (_, mut writer) = open(dir.path());
+            source.append(&mut writer, number, 10).unwrap();
+        }
+        let (journal, _writer) = open(dir.path());
+        let gone = Position { generation: 2, ..Position::default() };
+        std::fs::remove_file(journal.path(gone.generation).unwrap()).unwrap();
+        assert_eq!(read_all(&journal), (2, vec![gone]));
+    }
+}

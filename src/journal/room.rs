@@ -127,3 +127,127 @@ impl State {
         cursors.filter(|cursor| is_asked(cursor)).find(|cursor| *lock(&cursor.settled) < behind)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{FILLER, Source, numbers, open};
+    use super::super::{JournalOptions, Scan, segment_paths};
+    use super::*;
+
+    /// Bytes of the segment files.
+    fn file_bytes(dir: &std::path::Path) -> u64 {
+        let paths = segment_paths(dir).unwrap();
+        paths.iter().map(|(_, path)| std::fs::metadata(path).unwrap().len()).sum()
+    }
+
+    #[test]
+    fn many_starts_take_the_room_of_what_was_logged() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut source = Source::new();
+        for start in 0..20 {
+            let (_, mut writer) = open(dir.path());
+            source.append(&mut writer, start, 1000).unwrap();
+            // Every other owner is killed.
+            if start % 2 == 0 {
+                std::mem::forget(writer);
+            }
+        }
+        let (journal, writer) = open(dir.path());
+        assert_eq!(segment_paths(dir.path()).unwrap().len(), 21);
+        assert_eq!(numbers(&journal, Position::default()), (0..20).collect::<Vec<_>>());
+        drop(writer);
+        assert!(file_bytes(dir.path()) < 1 << 20, "{}", file_bytes(dir.path()));
+    }
+
+    #[test]
+    fn what_was_begun_and_not_committed_is_cut_off_without_harm() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, mut writer) = open(dir.path());
+        let mut source = Source::new();
+        source.append(&mut writer, 0, 1000).unwrap();
+        let (end, path) = (journal.end(), journal.path(journal.end().generation).unwrap());
+        std::mem::forget(writer);
+        // A body that never got its header.
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &[7; 5000], end.offset + 64).unwrap();
+        let (journal, mut writer) = open(dir.path());
+        source.append(&mut writer, 1, 1000).unwrap();
+        assert_eq!(numbers(&journal, Position::default()), [0, 1]);
+        assert!(std::fs::metadata(&path).unwrap().len() < end.offset + (64 << 10));
+    }
+
+    #[test]
+    fn a_disk_that_is_to_stay_free_fills_the_journal_and_the_error_says_who_holds_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = JournalOptions::directory(dir.path()).keep_free_bytes(u64::MAX);
+        let (journal, mut writer) = Journal::in_directory(options, Scan::default()).unwrap();
+        let _slow = journal.register("slow", true, journal.start_position());
+        assert_eq!(journal.bytes(), SHORT_SEGMENT_BYTES, "a start takes the least it can");
+        journal.keep_to_bound();
+        let mut source = Source::new();
+        let mut number = 0..;
+        let error = loop {
+            if let Err(error) = source.append(&mut writer, number.next().unwrap(), FILLER) {
+                break error;
+            }
+        };
+        assert!(matches!(error, JournalError::NoSpace { .. }), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("`slow` holds") && text.contains("journal_keep_free"), "{text}");
+        assert_eq!(numbers(&journal, Position::default()).len() as u64, source.sequence);
+    }
+
+    #[test]
+    fn optional_appenders_are_overtaken_only_when_nothing_else_makes_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = JournalOptions::directory(dir.path()).max_bytes(32 << 20);
+        let (journal, mut writer) = Journal::in_directory(options, Scan::default()).unwrap();
+        let settled = journal.register("settled", true, journal.start_position());
+        let optional = journal.register("optional", false, journal.start_position());
+        journal.keep_to_bound();
+        let mut source = Source::new();
+        let mut log_until = |generation: u64, settle: &dyn Fn(Position)| {
+            while journal.end().generation < generation {
+                let position = source.append(&mut writer, source.sequence, FILLER).unwrap();
+                settle(position);
+            }
+        };
+        // What everybody has passed goes; the reader of the optional one is not touched.
+        log_until(8, &|position| {
+            settled.settle(position);
+            optional.settle(position);
+        });
+        assert_eq!(journal.start_position().generation, 5);
+        // It stays behind, and is overtaken.
+        log_until(16, &|position| settled.settle(position));
+        assert_eq!(journal.start_position().generation, 13);
+        assert!(optional.settled().generation < 13);
+    }
+
+    #[test]
+    fn a_journal_far_above_its_bound_comes_down_to_it_step_by_step() {
+        let dir = tempfile::tempdir().unwrap();
+        {
+            let (_, mut writer) = open(dir.path());
+            for _ in 0..100 {
+                writer.begin_segment().unwrap();
+            }
+        }
+        for (_, path) in segment_paths(dir.path()).unwrap() {
+            std::fs::File::options().write(true).open(path).unwrap().set_len(1 << 20).unwrap();
+        }
+        let options = JournalOptions::directory(dir.path()).max_bytes(32 << 20);
+        let scan = Scan::of_directory(dir.path()).unwrap();
+        let (journal, mut writer) = Journal::in_directory(options, scan).unwrap();
+        assert!(journal.bytes() > 100 << 20);
+        assert_eq!(journal.state().segments.iter().filter(|one| one.held.is_some()).count(), 1);
+        journal.keep_to_bound();
+        let mut oldest = vec![journal.start_position().generation];
+        while journal.bytes() > 32 << 20 {
+            writer.begin_segment().unwrap();
+            oldest.push(journal.start_position().generation);
+            assert!(oldest.len() < 100, "{oldest:?}");
+        }
+        assert!(oldest.windows(2).all(|pair| pair[1] - pair[0] <= RECYCLED_AT_ONCE as u64));
+    }
+}

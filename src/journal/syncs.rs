@@ -253,3 +253,147 @@ impl State {
         syncs.since = has_more.then(Instant::now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::path::Path;
+
+    use super::super::tests::{FILLER, Source, numbers, open};
+    use super::super::{JournalOptions, JournalWriter, Scan};
+    use super::*;
+
+    impl Journal {
+        /// Lets the next sync of what was appended fail, as that of a dying disk.
+        fn break_unsynced(&self) {
+            for segment in &mut self.state().syncs.unsynced {
+                // It can be opened, and not be synced.
+                let null = File::options().write(true).open("/dev/null").unwrap();
+                let path = Path::new("/dev/null");
+                *segment = Arc::new(Segment::of_file(null, path, segment.generation()));
+            }
+        }
+    }
+
+    fn small(dir: &Path) -> (Journal, JournalWriter) {
+        let options = JournalOptions::directory(dir).max_bytes(32 << 20);
+        let (journal, writer) = Journal::in_directory(options, Scan::default()).unwrap();
+        journal.keep_to_bound();
+        (journal, writer)
+    }
+
+    #[test]
+    fn what_was_appended_before_a_sync_is_synced_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, mut writer) = open(dir.path());
+        let mut source = Source::new();
+        assert_eq!(journal.synced(), Position::default());
+        for number in 0..3 {
+            source.append(&mut writer, number, 10).unwrap();
+            assert!(journal.synced() < journal.end());
+            journal.sync().unwrap();
+            assert_eq!(journal.synced(), journal.end());
+        }
+        let late = Instant::now();
+        assert_eq!(journal.wait_synced(journal.end(), late), SyncWait::Synced);
+        source.append(&mut writer, 3, 10).unwrap();
+        assert_eq!(journal.wait_synced(journal.end(), late), SyncWait::Late);
+    }
+
+    #[test]
+    fn a_sync_is_due_only_when_something_is_new_and_the_policy_or_somebody_wants_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, mut writer) = small(dir.path());
+        let mut source = Source::new();
+        journal.sync().unwrap();
+        let (never, hour) = (None, Some(Duration::from_secs(3600)));
+        let due = |every| journal.state().syncs.due(every);
+        assert_eq!((due(never), due(hour), due(Some(Duration::MAX))), (None, None, None));
+        journal.request_sync();
+        assert_eq!((due(never), due(hour)), (None, None), "nothing is new");
+
+        source.append(&mut writer, 0, 10).unwrap();
+        let since = journal.state().syncs.since.unwrap();
+        assert_eq!((due(never), due(hour)), (None, Some(since + hour.unwrap())));
+        assert_eq!(due(Some(Duration::MAX)), None);
+        journal.request_sync();
+        assert_eq!((due(never), due(hour)), (Some(since), Some(since)));
+        journal.sync().unwrap();
+        assert_eq!((due(never), due(hour)), (None, None));
+    }
+
+    #[test]
+    fn many_finished_segments_are_synced_whatever_the_policy_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, mut writer) = small(dir.path());
+        for _ in 0..UNSYNCED_SEGMENTS_MAX {
+            assert_eq!(journal.state().syncs.due(None), None);
+            writer.begin_segment().unwrap();
+        }
+        assert!(journal.state().syncs.due(None).is_some());
+        journal.sync().unwrap();
+        assert_eq!(journal.state().syncs.unsynced.len(), 1, "the newest one");
+    }
+
+    #[test]
+    fn a_sync_that_failed_is_never_made_good_and_later_blocks_are_synced_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, mut writer) = small(dir.path());
+        let mut source = Source::new();
+        source.append(&mut writer, 0, 10).unwrap();
+        journal.sync().unwrap();
+        let proved = journal.end();
+
+        source.append(&mut writer, 1, 10).unwrap();
+        let unproved = journal.end();
+        journal.break_unsynced();
+        assert!(matches!(journal.sync(), Err(JournalError::Io { .. })));
+        assert_eq!((journal.synced(), journal.sync_errors()), (proved, 1));
+        assert!(journal.sync_error().unwrap().contains("/dev/null"));
+
+        // The next block goes to another segment, and there a sync means something again.
+        let next = source.append(&mut writer, 2, 10).unwrap();
+        assert_eq!(next.generation, unproved.generation + 1);
+        journal.sync().unwrap();
+        assert_eq!((journal.synced(), journal.sync_errors()), (journal.end(), 1));
+        let behind = Position { generation: next.generation, ..Position::default() };
+        assert_eq!(journal.unproved(), [proved..behind]);
+        let late = Instant::now();
+        assert_eq!(journal.wait_synced(proved, late), SyncWait::Synced);
+        for position in [unproved, journal.end()] {
+            assert_eq!(journal.wait_synced(position, late), SyncWait::Unproved);
+        }
+        assert_eq!(numbers(&journal, Position::default()), [0, 1, 2]);
+
+        // What is recycled need not be covered.
+        while journal.start_position().generation <= proved.generation {
+            source.append(&mut writer, source.sequence, FILLER).unwrap();
+        }
+        journal.sync().unwrap();
+        assert_eq!(journal.unproved(), []);
+        assert_eq!(journal.wait_synced(journal.end(), late), SyncWait::Synced);
+    }
+
+    #[test]
+    fn tries_that_fail_come_with_growing_pauses() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, mut writer) = small(dir.path());
+        let mut source = Source::new();
+        let mut pauses = Vec::new();
+        for number in 0..9 {
+            source.append(&mut writer, number, 10).unwrap();
+            journal.break_unsynced();
+            let before = Instant::now();
+            journal.sync().unwrap_err();
+            source.append(&mut writer, number, 10).unwrap();
+            journal.request_sync();
+            let due = journal.state().syncs.due(None).unwrap();
+            assert!(due >= before + RETRY_MIN, "somebody wants it, and yet it waits");
+            pauses.push(journal.state().syncs.retry);
+        }
+        assert!(pauses.is_sorted() && pauses.last() == Some(&RETRY_MAX), "{pauses:?}");
+        source.append(&mut writer, 9, 10).unwrap();
+        journal.sync().unwrap();
+        assert_eq!(journal.state().syncs.retry_at, None);
+    }
+}

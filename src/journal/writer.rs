@@ -456,3 +456,11 @@ fn nowhere(block_bytes: usize) -> JournalError {
 pub(super) fn segment_name(generation: u64) -> String {
     format!("segment-{generation:016x}.rwj")
 }
+
+#[cfg(test)]
+impl JournalWriter {
+    /// Lets the next block find whatever happened to the file.
+    pub(super) fn look_at_once(&mut self) {
+        self.looked_at -= LOOK_EVERY;
+    }
+}
