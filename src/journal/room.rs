@@ -10,6 +10,8 @@ use crate::sys::crash::{self, CrashPoint};
 /// The least segment while the disk is short: a block of the greatest size, 4 MiB, beside the head
 /// of the segment and some definitions.
 const SHORT_SEGMENT_BYTES: u64 = 5 << 20;
+/// A segment takes this part of a short disk.
+const SHORT_PART: u64 = 3;
 /// What stays free for others by default: this part of the file system …
 const KEEP_FREE_PART: u64 = 20;
 /// … and at most these bytes.
@@ -29,7 +31,11 @@ impl Journal {
         let options = &self.shared.options;
         let wanted = options.segment_bytes;
         let least = SHORT_SEGMENT_BYTES.min(wanted);
-        let whole = |bytes: u64| wanted.min(bytes - bytes % (1 << 20)).max(least);
+        // The next one must find room before this one can be recycled.
+        let fitting = |free_bytes: u64| match free_bytes.saturating_sub(least) >= wanted {
+            true => wanted,
+            false => (free_bytes / SHORT_PART).clamp(least, wanted),
+        };
         let no_space = |held_by: Option<String>| match &options.dir {
             Some(dir) => JournalError::NoSpace {
                 dir: dir.clone(),
@@ -42,7 +48,7 @@ impl Journal {
         if !self.state().is_bounded {
             return match *disk_bytes < least {
                 true => Err(no_space(None)),
-                false => Ok(whole(self.disk().0.min(*disk_bytes))),
+                false => Ok(fitting(self.disk().0.min(*disk_bytes))),
             };
         }
         self.count_bytes();
@@ -53,13 +59,13 @@ impl Journal {
             state.cursors.retain(|cursor| lock(&cursor.settled).generation != u64::MAX);
             let is_over = state.bytes() + wanted > options.max_bytes;
             let is_at_bound = is_over && recycled < RECYCLED_AT_ONCE;
-            if !is_at_bound && free_bytes >= wanted {
+            if !is_at_bound && fitting(free_bytes) == wanted && free_bytes >= wanted {
                 return Ok(wanted);
             }
             let is_last = state.segments.len() <= 1;
             let may_be_small = !is_over && free_bytes >= least;
             if may_be_small && (is_last || state.holder(|_| true).is_some()) {
-                return Ok(whole(free_bytes));
+                return Ok(fitting(free_bytes));
             }
             if let Some(holder) = state.holder(|cursor| cursor.mandatory) {
                 let held_by = holder.name.clone();
@@ -70,7 +76,7 @@ impl Journal {
             }
             if is_last {
                 return match free_bytes >= least {
-                    true => Ok(whole(free_bytes)),
+                    true => Ok(fitting(free_bytes)),
                     false => Err(no_space(None)),
                 };
             }

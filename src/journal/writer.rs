@@ -411,7 +411,7 @@ impl JournalWriter {
                         return Err(JournalError::Io { doing: "create the segment", path, source });
                     }
                     // Less than was said to be free.
-                    disk_bytes = bytes / 2;
+                    disk_bytes = bytes - 1;
                 }
             }
         }
