@@ -173,11 +173,15 @@ impl Segment {
 
     /// Whether the file is as long as its writer made it, and still has its name.
     pub(super) fn is_intact(&self) -> bool {
-        let Store::File { file, length, .. } = &self.store else { return true };
+        let Store::File { file, path, length } = &self.store else { return true };
         // A system that does not tell is no reason to give the segment up.
         let Ok(found) = file.metadata() else { return true };
+        let has_name = match std::fs::symlink_metadata(path) {
+            Ok(named) => (named.dev(), named.ino()) == (found.dev(), found.ino()),
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        };
         // Acquire: pairs with the Release in `close`, which comes before the cut.
-        found.nlink() > 0 && found.len() >= length.load(Ordering::Acquire)
+        has_name && found.len() >= length.load(Ordering::Acquire)
     }
 
     pub(super) fn sync(&self) -> Result<(), JournalError> {
