@@ -27,6 +27,26 @@ points! {
     JournalCommit = "journal.commit",
     /// The journal has the block, the rings' heads have not moved.
     WriterHead = "writer.head",
+    /// The file of a segment is made, its space is not reserved.
+    SegmentCreated = "segment.created",
+    /// The space is reserved, nothing is written.
+    SegmentReserved = "segment.reserved",
+    /// The segment has its head, the writer has not turned to it.
+    SegmentBegun = "segment.begun",
+    /// The end of the journal says that the block exists, the marks do not.
+    JournalEnd = "journal.end",
+    /// A full segment is cut to its end, the next one is not there.
+    SegmentClosed = "segment.closed",
+    /// The oldest segment is forgotten, its file is still there.
+    SegmentForgotten = "segment.forgotten",
+    /// The file of the oldest segment is gone.
+    SegmentRemoved = "segment.removed",
+    /// What a dead owner reserved is given back, the new owner has no segment yet.
+    SegmentShrunk = "segment.shrunk",
+    /// Segments are synced, the names of their files are not.
+    JournalSynced = "journal.synced",
+    /// Segments and names are synced, nobody knows of it.
+    DirectorySynced = "journal.directory",
 }
 
 /// Ends the process here if the environment says so.
