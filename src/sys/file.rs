@@ -7,6 +7,8 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
+use super::crash::{self, CrashPoint};
+
 /// Makes a directory and its missing parents with mode 0700.
 ///
 /// # Errors
@@ -95,8 +97,11 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = open_private(&fresh)?;
     file.set_len(0)?;
     file.write_all(content)?;
+    crash::reached(CrashPoint::ReplaceWrite);
     file.sync_all()?;
+    crash::reached(CrashPoint::ReplaceSync);
     std::fs::rename(&fresh, path)?;
+    crash::reached(CrashPoint::ReplaceRename);
     if let Some(parent) = path.parent() {
         File::open(parent)?.sync_all()?;
     }
