@@ -427,7 +427,8 @@ impl Builder {
         for _ in 0..FIRST_RINGS.min(rings_max) {
             match shared.create_ring() {
                 Some(ring) => {
-                    if !ring.shared().is_file() {
+                    if let Some(refusal) = shared.home.take_refusal() {
+                        selflog::warn(&format!("a ring lies on the heap: {refusal}"));
                         check_required(self.require, Durability::L0)?;
                     }
                     let _ = shared.pool.push(ring);

@@ -284,3 +284,34 @@ fn prepare_writer_thread(pin: Option<usize>) {
     // Without it sleeps are 50 µs longer, nothing else.
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(slack));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::JournalOptions;
+
+    #[test]
+    fn work_that_hangs_is_left_behind() {
+        let (release, hang) = std::sync::mpsc::channel::<()>();
+        let soon = Instant::now() + Duration::from_millis(5);
+        assert_eq!(within(soon, move || hang.recv()), None);
+        assert_eq!(within(Instant::now() + Duration::from_secs(60), || 7), Some(7));
+        drop(release);
+    }
+
+    #[test]
+    fn a_backlog_that_cannot_be_counted_in_time_is_a_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::with_three_events(dir.path());
+        let (start, end) = (journal.start_position(), journal.end());
+        let counted = AtomicU64::new(0);
+        assert!(!count(&journal, start, Instant::now(), &counted));
+        assert!(count(&journal, start, Instant::now() + Duration::from_secs(60), &counted));
+        assert_eq!(counted.into_inner(), 3);
+        let backlogs = events_left(&journal, [start, end].into_iter(), Instant::now());
+        assert!(backlogs[0].is_bound || backlogs[0].events == 3, "{backlogs:?}");
+        assert_eq!(backlogs[1], Backlog::default());
+        let (memory, _writer) = Journal::in_memory(JournalOptions::memory()).unwrap();
+        assert!(count(&memory, memory.end(), Instant::now(), &AtomicU64::new(0)));
+    }
+}

@@ -19,7 +19,7 @@ use crate::journal::{JournalError, JournalWriter};
 use crate::record::{self, Damaged, Records};
 use crate::ring::{self, DeadRing};
 use crate::site::FIRST_SITE_ID;
-use crate::sys::crash::{self, CrashPoint};
+use crate::sys::crash::{self, CrashPoint, is_swapped};
 use crate::sys::lock::FileLock;
 use crate::sys::{table, words};
 
@@ -131,7 +131,7 @@ pub(super) fn drain_locked(
     let mut recovered = Recovered::default();
     let rings = read_rings(rings_dir, &mut recovered.unreadable).map_err(io(rings_dir))?;
     recovered.drops = words::read_dead(&rings_dir.join("drops")).unwrap_or_default();
-    let has_records = |ring: &&DeadRing| ring_end(ring.id) < ring.tail;
+    let has_records = |ring: &&DeadRing| ring_end(ring.id).max(ring.head) < ring.tail;
     let unread: Vec<_> = rings.values().filter(has_records).collect();
     if !unread.is_empty() {
         match Blocks::begin(writer, manifest, rings_dir) {
@@ -253,17 +253,32 @@ impl<'a> Blocks<'a> {
         }
         self.head.sequence += 1;
         build::events(&mut self.buffer, &self.head, chunks);
-        let appended = self.writer.append_events(&mut self.buffer, &self.definitions);
-        appended.map_err(RecoverError::Journal)?;
-        crash::reached(CrashPoint::RecoverAppend);
+        let ends: Vec<_> = chunks.drain(..).map(|chunk| (chunk.ring, chunk.to)).collect();
         // As a living writer does: whoever recovers after a crash in here finds the heads behind
         // all blocks but the last one, which is in the newest segment that has blocks.
-        for ChunkSource { ring, to, .. } in chunks.drain(..) {
-            let path = self.rings_dir.join(format!("ring-{ring}"));
-            ring::move_head(&path, to).map_err(|source| RecoverError::Io { path, source })?;
+        if is_swapped(CrashPoint::RecoverAppend) {
+            self.move_heads(&ends)?;
+            crash::reached(CrashPoint::RecoverAppend);
+            self.commit()?;
+        } else {
+            self.commit()?;
+            crash::reached(CrashPoint::RecoverAppend);
+            self.move_heads(&ends)?;
         }
         crash::reached(CrashPoint::RecoverHead);
         Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), RecoverError> {
+        let appended = self.writer.append_events(&mut self.buffer, &self.definitions);
+        appended.map(drop).map_err(RecoverError::Journal)
+    }
+
+    fn move_heads(&self, ends: &[(u32, u64)]) -> Result<(), RecoverError> {
+        ends.iter().try_for_each(|(ring, to)| {
+            let path = self.rings_dir.join(format!("ring-{ring}"));
+            ring::move_head(&path, *to).map_err(|source| RecoverError::Io { path, source })
+        })
     }
 }
 
