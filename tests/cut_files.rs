@@ -106,6 +106,41 @@ fn whoever_cuts_the_files_of_rings_costs_what_was_unread_and_nothing_else() {
 }
 
 #[test]
+fn only_the_record_that_meets_the_cut_is_lost_with_what_was_unread() {
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let (collector, collected) = Collector::new();
+    let mut guard = rollway::builder()
+        .journal_dir(dir.path().join("journal"))
+        .rings_dir(dir.path().join("rings"))
+        .wait(rollway::WaitStrategy::Manual)
+        .linger(Duration::ZERO)
+        .appender("memory", collector)
+        .start()
+        .unwrap();
+    let logger = guard.logger().clone();
+    let log = |numbers: std::ops::Range<u64>| {
+        for number in numbers {
+            info!(logger: logger, "{}/{}", 0_u64, number);
+        }
+    };
+    log(0..10);
+    while guard.poll() {}
+    log(10..15);
+    for path in files(&rings_dir(dir.path())) {
+        std::fs::File::options().write(true).open(path).unwrap().set_len(0).unwrap();
+    }
+    // Nobody but the thread itself has noticed when it logs on.
+    log(15..40);
+    let report = guard.shutdown(PATIENCE);
+    assert_eq!(report.lost_ring_bytes, 6 * RECORD_BYTES, "{report:?}");
+    let kept = (0..10).chain(16..40).map(|number| format!("0/{number}"));
+    let messages = collected.messages();
+    let messages = messages.iter().filter(|message| message.starts_with("0/"));
+    assert!(messages.eq(&kept.collect::<Vec<_>>()), "{:?}", collected.messages());
+}
+
+#[test]
 fn events_go_on_without_loss_when_the_directory_of_the_rings_is_removed() {
     let _watchdog = watchdog();
     let dir = tempfile::tempdir().unwrap();

@@ -4,6 +4,7 @@
 mod support;
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use rollway::{Durability, Guard, info};
 use support::{PATIENCE, child, wait_until, watchdog};
@@ -21,10 +22,16 @@ fn start(dir: &Path, journal: &str) -> Guard {
         .unwrap()
 }
 
-/// The child: logs into the journal of its part, says so, and ends without a word when it may.
-fn log_and_die(journal: &str) -> ! {
+/// The child: `end a` starts with the journal `a` and ends in order; `log a` logs into it, says so,
+/// and ends without a word when it may.
+fn take_part(part: &str) {
     let dir = PathBuf::from(child::variable("ORPHAN_DIR"));
+    let (what, journal) = part.split_once(' ').unwrap();
     let guard = start(&dir, journal);
+    if what == "end" {
+        assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+        return;
+    }
     for number in 0..EVENTS {
         info!(logger: guard.logger(), "{journal}/{number}");
     }
@@ -37,8 +44,8 @@ fn log_and_die(journal: &str) -> ! {
 /// others'.
 fn leave_orphans(test: &str, dir: &Path, journals: &[&str]) {
     let spawn = |journal: &&str| {
-        let mut command = child::command(test, journal);
-        command.env("ORPHAN_DIR", dir).stderr(std::process::Stdio::null()).spawn().unwrap()
+        let mut command = child::command(test, &format!("log {journal}"));
+        command.env("ORPHAN_DIR", dir).stderr(Stdio::null()).spawn().unwrap()
     };
     let programs: Vec<_> = journals.iter().map(spawn).collect();
     for journal in journals {
@@ -47,6 +54,18 @@ fn leave_orphans(test: &str, dir: &Path, journals: &[&str]) {
     std::fs::write(dir.join("end"), "").unwrap();
     for mut program in programs {
         assert!(!program.wait().unwrap().success());
+    }
+}
+
+/// Starts a program for each journal, all at once, as after a crash of a whole machine's services.
+fn start_and_end(test: &str, dir: &Path, journals: &[&str]) {
+    let spawn = |journal: &&str| {
+        let mut command = child::command(test, &format!("end {journal}"));
+        command.env("ORPHAN_DIR", dir).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let programs: Vec<_> = journals.iter().map(spawn).collect();
+    for (mut program, journal) in programs.into_iter().zip(journals) {
+        assert!(program.wait().unwrap().success(), "{journal}");
     }
 }
 
@@ -62,19 +81,13 @@ fn ring_dirs(dir: &Path) -> usize {
 fn a_start_drains_the_rings_of_other_journals_into_them_once() {
     const TEST: &str = "a_start_drains_the_rings_of_other_journals_into_them_once";
     if let Some(part) = child::part() {
-        log_and_die(&part);
+        return take_part(&part);
     }
     let _watchdog = watchdog();
     let dir = tempfile::tempdir().unwrap();
     leave_orphans(TEST, dir.path(), &["a", "b"]);
     assert_eq!(ring_dirs(dir.path()), 2);
-    // Several at once, as after a crash of a whole machine's services.
-    std::thread::scope(|scope| {
-        for journal in ["c", "d", "e"] {
-            let dir = dir.path();
-            scope.spawn(move || start(dir, journal).shutdown(PATIENCE));
-        }
-    });
+    start_and_end(TEST, dir.path(), &["c", "d", "e"]);
     assert_eq!(ring_dirs(dir.path()), 0);
     for journal in ["a", "b"] {
         let read = || support::journal::messages(&dir.path().join(journal));
@@ -88,18 +101,13 @@ fn a_start_drains_the_rings_of_other_journals_into_them_once() {
 fn a_start_waits_for_a_sweep_that_has_its_journal() {
     const TEST: &str = "a_start_waits_for_a_sweep_that_has_its_journal";
     if let Some(part) = child::part() {
-        log_and_die(&part);
+        return take_part(&part);
     }
     let _watchdog = watchdog();
     for _ in 0..5 {
         let dir = tempfile::tempdir().unwrap();
         leave_orphans(TEST, dir.path(), &["a"]);
-        std::thread::scope(|scope| {
-            for journal in ["a", "b", "c"] {
-                let dir = dir.path();
-                scope.spawn(move || start(dir, journal).shutdown(PATIENCE));
-            }
-        });
+        start_and_end(TEST, dir.path(), &["b", "a", "c"]);
         assert_eq!(support::journal::messages(&dir.path().join("a")), expected("a"));
         assert_eq!(ring_dirs(dir.path()), 0);
     }
@@ -109,7 +117,7 @@ fn a_start_waits_for_a_sweep_that_has_its_journal() {
 fn rings_that_nobody_can_deliver_any_more_go_and_what_cannot_be_read_stays() {
     const TEST: &str = "rings_that_nobody_can_deliver_any_more_go_and_what_cannot_be_read_stays";
     if let Some(part) = child::part() {
-        log_and_die(&part);
+        return take_part(&part);
     }
     let _watchdog = watchdog();
     let dir = tempfile::tempdir().unwrap();
