@@ -146,8 +146,11 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = open_private(&fresh)?;
     file.set_len(0)?;
     file.write_all(content)?;
+    crash::reached(CrashPoint::ReplaceWrite);
     file.sync_all()?;
+    crash::reached(CrashPoint::ReplaceSync);
     std::fs::rename(&fresh, path)?;
+    crash::reached(CrashPoint::ReplaceRename);
     path.parent().map_or(Ok(()), sync_dir)
 }
 
