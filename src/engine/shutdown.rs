@@ -162,7 +162,11 @@ pub(crate) fn events_behind(journal: &Journal, position: Position) -> u64 {
     let mut events = 0;
     loop {
         match reader.next() {
-            Ok(Some(block)) => events += block.events.count(),
+            Ok(Some(block)) => {
+                let is_begun = block.position == Position { index: 0, ..position };
+                let before = if is_begun { u64::from(position.index) } else { 0 };
+                events += block.events.count().saturating_sub(before);
+            }
             Ok(None) | Err(ReadError::Io { .. }) => return events,
             Err(ReadError::Damaged { .. }) => {}
         }
