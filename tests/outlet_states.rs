@@ -288,3 +288,40 @@ fn a_directory_that_was_removed_is_made_again_with_the_next_file() {
     assert_eq!(guard.shutdown(PATIENCE).left(), 0);
     assert_eq!(lines(&text), ["event 2"]);
 }
+
+/// A process has few descriptors left when its file is full.
+#[test]
+fn a_limit_of_open_files_is_named_and_nothing_is_lost() {
+    const TEST: &str = "a_limit_of_open_files_is_named_and_nothing_is_lost";
+    if child::part().is_some() {
+        return run_out_of_files();
+    }
+    let _watchdog = watchdog();
+    let output = child::command(TEST, "few").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
+
+fn run_out_of_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let root = tempfile::tempdir().unwrap();
+    let text = root.path().join("app.log");
+    let guard = rollway::builder()
+        .appender("file", message_file(&text).rotate_at_bytes(20))
+        .start()
+        .unwrap();
+    log(&guard, &["event 1"]);
+    guard.flush().unwrap();
+    let before = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..before }).unwrap();
+    log(&guard, &["event 2", "event 3"]);
+    wait_until("it fails", || stats(&guard).failing.is_some());
+    let failing = stats(&guard).failing.unwrap();
+    assert!(failing.contains("raise the process's limit of open files"), "{failing}");
+    assert!(failing.contains(text.to_str().unwrap()), "{failing}");
+    setrlimit(Resource::Nofile, before).unwrap();
+    assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+    assert_eq!(lines(&root.path().join("app.log.1")), ["event 1", "event 2"]);
+    assert_eq!(lines(&text), ["event 3"]);
+}

@@ -243,10 +243,11 @@ fn a_kill_between_any_two_steps_of_a_rotation_loses_and_doubles_nothing() {
         return rotate_and_die();
     }
     let _watchdog = watchdog();
-    for point in POINTS {
+    for (point, reboots) in POINTS.iter().flat_map(|point| [(point, false), (point, true)]) {
         for (times, limits) in
             [(1, [40, 40, 40]), (1, [40, 25, 90]), (3, [30, 35, 20]), (4, [9, 9, 9])]
         {
+            let case = format!("{point}:{times}, {limits:?}, reboots: {reboots}");
             let dir = tempfile::tempdir().unwrap();
             let run = |limit: u64, at: Option<&str>, number: usize| {
                 let mut command = child::command(TEST, "rotate");
@@ -258,19 +259,31 @@ fn a_kill_between_any_two_steps_of_a_rotation_loses_and_doubles_nothing() {
                 command.status().unwrap()
             };
             for (number, limit) in limits[..2].iter().enumerate() {
-                let at = format!("{point}:{times}");
-                let status = run(*limit, Some(&at), number);
-                assert!(!status.success(), "{point}:{times} was not reached with {limits:?}");
+                let status = run(*limit, Some(&format!("{point}:{times}")), number);
+                assert!(!status.success(), "it was not reached: {case}");
+                if reboots {
+                    forget_what_was_not_synced(dir.path());
+                }
             }
             let status = run(limits[2], None, 2);
-            assert!(status.success(), "{point}:{times}, {limits:?}: {status}");
+            assert!(status.success(), "{case}: {status}");
             let found = all_lines(&dir.path().join("app.log"));
             let journal = support::journal::messages(&dir.path().join("journal"));
-            assert_eq!(found, journal, "{point}:{times}, {limits:?}");
+            assert_eq!(found, journal, "{case}");
             let last: Vec<_> = (0..30).map(|number| format!("2 {number}")).collect();
-            assert!(found.ends_with(&last), "{point}:{times}, {limits:?}: {found:?}");
+            assert!(found.ends_with(&last), "{case}: {found:?}");
         }
     }
+}
+
+/// After a reboot the slot `written` is of another boot.
+#[cfg(feature = "crash-points")]
+fn forget_what_was_not_synced(dir: &Path) {
+    let slots = dir.join("journal/cursors/file.cursor");
+    // A kill in the first block of the journal comes before the file is opened.
+    let Ok(mut bytes) = fs::read(&slots) else { return };
+    bytes[..128].fill(0);
+    fs::write(slots, bytes).unwrap();
 }
 
 #[cfg(feature = "crash-points")]

@@ -113,11 +113,8 @@ impl DeadLetters {
             events.next();
         }
         if let Some(Ok(event)) = events.next() {
-            match &mut self.book {
-                Some(book) => {
-                    let Some(record) = block.events.record(block.dictionary, index) else {
-                        return Ok(());
-                    };
+            match (&mut self.book, block.events.record(block.dictionary, index)) {
+                (Some(book), Some(record)) => {
                     let values = (&*self.appender, (reason, (&*place, ())));
                     let said = capture::encode_record(
                         &SAID,
@@ -130,7 +127,7 @@ impl DeadLetters {
                     );
                     book.append(block, &event, &record, &said.unwrap_or_default())?;
                 }
-                None => {
+                (_, _) => {
                     let mut text = String::new();
                     event.message(&mut text);
                     selflog::warn(&format!(
