@@ -634,7 +634,7 @@ impl Past {
     }
 }
 
-fn random_source() -> u128 {
+pub(super) fn random_source() -> u128 {
     let mut bytes = [0; 16];
     match getrandom::fill(&mut bytes) {
         Ok(()) => u128::from_le_bytes(bytes),

@@ -29,7 +29,7 @@ pub use builder::{Builder, InitError, builder, init};
 pub(crate) use builder::{RING_BYTES, RING_MEMORY_BYTES};
 pub use drops::Dropped;
 pub use mdc::{MdcScope, mdc};
-pub use outlet::OutletStats;
+pub use outlet::{OutletState, OutletStats};
 #[cfg(feature = "master")]
 pub(crate) use shutdown::events_behind;
 pub use shutdown::{AppenderReport, ShutdownReport};

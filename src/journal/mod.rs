@@ -33,6 +33,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+pub(crate) use cursor::file_name;
 pub use cursor::{CursorFile, CursorSlot, TextFileMark};
 pub use reader::{Block, RawBlock, ReadError, Reader};
 pub use scan::{Damage, Scan, ScannedBlock, ScannedBlocks, segment_paths};

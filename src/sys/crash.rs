@@ -75,6 +75,22 @@ points! {
     RecoverFile = "recover.file",
     /// The directory of the rings is empty, but for its lock.
     RecoverEmpty = "recover.empty",
+    /// The text of a batch is in its file, the slot does not say so.
+    FileText = "file.text",
+    /// A file is full and its slot is stored, nothing of it is synced.
+    FileFullSlot = "file.full_slot",
+    /// A full file is synced, it has its old name.
+    FileSynced = "file.synced",
+    /// A full file has its number, its directory is not synced.
+    FileRenamed = "file.renamed",
+    /// The directory is synced, there is no new file.
+    FileDirectory = "file.directory",
+    /// The new file is there, the slot is that of the full one.
+    FileCreated = "file.created",
+    /// The slot is that of the new file, files beyond the bound are still there.
+    FileNewSlot = "file.new_slot",
+    /// A dead letter is in its journal, the slot stands in front of its event.
+    DeadLetter = "outlet.dead_letter",
 }
 
 /// Ends the process here if the environment says so.

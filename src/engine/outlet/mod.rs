@@ -2,31 +2,30 @@
 //!
 //! An outlet reads the journal at its appender's pace. What the appender does not take, or the
 //! operating system does not let us read, is tried again, from the appender's settled position on,
-//! after a pause that grows from 50 ms to 5 s.
+//! after a pause that grows from 50 ms to what the appender says. Outlets share nothing but the
+//! journal, which they lock for a moment to find a segment: none waits for another.
 
-use std::cell::{Cell, RefCell};
-use std::error::Error;
+mod episode;
+mod hand;
+mod letters;
+mod run;
+mod skipped;
+
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::appender::{AppendError, Appender, Batch, Counts, Opened, OutletSide};
+use crate::appender::{Opened, OutletSide};
 use crate::engine::selflog;
-use crate::journal::{Cursor, Journal, Position, ReadError, Reader};
-use crate::route::{Router, Share};
+use crate::journal::{Cursor, Journal, Position};
+use crate::route::Router;
+use episode::Episode;
+use hand::Hand;
+use letters::DeadLetters;
+use run::Run;
 
-/// The first pause after a failure, doubled with each further one.
-const RETRY_MIN: Duration = Duration::from_millis(50);
-/// The longest pause between two tries.
-const RETRY_MAX: Duration = Duration::from_secs(5);
-/// How often an idle outlet looks whether its appender has settled what it took.
-const LOOK: Duration = Duration::from_secs(1);
-/// How long an idle outlet sleeps with nothing to do, if nobody wakes it.
-const IDLE: Duration = Duration::from_secs(3600);
-/// What an appender has settled is synced at least this often, if the journal outlives the process.
-const SYNC_EVERY: Duration = Duration::from_secs(5);
 /// How long a dropped outlet may take for the write that it is in.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
@@ -47,16 +46,43 @@ pub struct OutletStats {
     pub delivered: u64,
     /// Events, or runs of them, that could not be read from the journal.
     pub damaged: u64,
-    /// Events in batches that can never fit.
+    /// Events that the destination refuses for their content, and that were put among the dead
+    /// letters.
+    pub dead_letters: u64,
+    /// Those of them that are too long for the destination.
     pub oversized: u64,
     /// Segments that went before an optional appender reached them.
     pub overtaken_segments: u64,
-    /// Tries that failed.
+    /// Blocks of events that went with them.
+    pub overtaken_blocks: u64,
+    /// Tries that failed, and what else went wrong.
     pub errors: u64,
     /// The error that holds the appender up right now.
     pub failing: Option<String>,
+    /// Whether the appender gets on.
+    pub state: OutletState,
     /// Everything before it has reached the destination.
     pub settled: Position,
+}
+
+/// Whether an appender gets on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OutletState {
+    /// It delivers, or waits for events.
+    #[default]
+    Running,
+    /// Its destination fails, and is tried again and again.
+    Retrying {
+        /// Tries that failed since it last got on.
+        attempts: u64,
+        /// When the first of them failed.
+        since: SystemTime,
+        /// When it is tried again, at the latest.
+        next: SystemTime,
+    },
+    /// Its thread has ended.
+    Ended,
 }
 
 struct Shared {
@@ -78,10 +104,13 @@ struct State {
     sync_wanted: Position,
     deadline: Option<Instant>,
     damaged: u64,
+    dead_letters: u64,
     oversized: u64,
     overtaken_segments: u64,
+    overtaken_blocks: u64,
     errors: u64,
-    failing: Option<String>,
+    /// The failure that holds the appender up.
+    episode: Option<Episode>,
     ended: bool,
 }
 
@@ -122,7 +151,10 @@ impl Outlet {
                 super::call::enter_own_thread();
                 let _ended = Ended(Arc::clone(&side.shared));
                 match appender {
-                    Opened::Events(appender) => Run::new(side, appender, share).run(),
+                    Opened::Events(appender) => {
+                        let letters = DeadLetters::new(&side.journal, &side.shared.name);
+                        Run::new(side, Hand::new(appender, share, letters)).run();
+                    }
                     Opened::Blocks(mut appender) => appender.run(&mut side),
                 }
             })?;
@@ -146,10 +178,17 @@ impl Outlet {
             name: self.shared.name.clone(),
             delivered: self.shared.delivered.load(Ordering::Relaxed),
             damaged: state.damaged,
+            dead_letters: state.dead_letters,
             oversized: state.oversized,
             overtaken_segments: state.overtaken_segments,
+            overtaken_blocks: state.overtaken_blocks,
             errors: state.errors,
-            failing: state.failing.clone(),
+            failing: state.episode.as_ref().map(|episode| episode.reason.clone()),
+            state: match &state.episode {
+                _ if state.ended => OutletState::Ended,
+                Some(episode) => episode.state(),
+                None => OutletState::Running,
+            },
             settled: state.settled,
         }
     }
@@ -224,7 +263,6 @@ impl Shared {
     fn settle(&self, position: Position, events: u64) {
         self.delivered.fetch_add(events, Ordering::Relaxed);
         let mut state = self.state();
-        state.failing = None;
         if state.settled != position {
             state.settled = position;
             drop(state);
@@ -270,6 +308,7 @@ impl OutletSide for Side {
     fn settle(&mut self, position: Position, events: u64) {
         self.cursor.settle(position);
         self.shared.settle(position, events);
+        self.recovered();
     }
 
     fn synced(&mut self, position: Position) {
@@ -283,14 +322,20 @@ impl OutletSide for Side {
     }
 
     fn failed(&mut self, reason: &str) {
-        selflog::warn(&format!("appender `{}`: {reason}", self.shared.name));
-        let mut state = self.shared.state();
-        state.errors += 1;
-        state.failing = Some(reason.to_owned());
+        let is_new = {
+            let mut state = self.shared.state();
+            state.errors += 1;
+            Episode::failed(&mut state.episode, reason)
+        };
+        if is_new {
+            selflog::warn(&format!("appender `{}`: {reason}", self.shared.name));
+        }
     }
 
     fn recovered(&mut self) {
-        self.shared.state().failing = None;
+        let Some(episode) = self.shared.state().episode.take() else { return };
+        let name = &self.shared.name;
+        selflog::warn(&format!("appender `{name}`: it goes on, {}", episode.summary()));
     }
 
     fn is_stopping(&self) -> bool {
@@ -305,6 +350,9 @@ impl OutletSide for Side {
         let until = Instant::now() + pause;
         let was_stopping = self.is_stopping();
         let mut state = self.shared.state();
+        if let Some(episode) = &mut state.episode {
+            episode.wait(pause);
+        }
         loop {
             let end = state.deadline.map_or(until, |deadline| until.min(deadline));
             let left = end.saturating_duration_since(Instant::now());
@@ -314,201 +362,6 @@ impl OutletSide for Side {
             let waited = self.shared.changed.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-    }
-}
-
-/// The loop of an appender that takes events.
-struct Run {
-    side: Side,
-    reader: Reader,
-    appender: Box<dyn Appender>,
-    /// Where the last batch ended that the appender took.
-    taken: Position,
-    retry: Duration,
-    counts: Cell<Counts>,
-    share: Option<RefCell<Share>>,
-    /// What had settled when the last sync was tried, and when that was.
-    sync_tried: (Position, Instant),
-}
-
-/// Whether there was something to do.
-enum Progress {
-    Appended(Counts),
-    Damaged,
-    AtEnd,
-}
-
-impl Run {
-    fn new(side: Side, appender: Box<dyn Appender>, share: Option<Share>) -> Run {
-        let taken = appender.settled();
-        let reader = side.journal.reader(taken);
-        Run {
-            side,
-            reader,
-            appender,
-            taken,
-            retry: RETRY_MIN,
-            counts: Cell::default(),
-            share: share.map(RefCell::new),
-            sync_tried: (taken, Instant::now()),
-        }
-    }
-
-    fn run(&mut self) {
-        self.tell_of_a_gap();
-        let mut is_at_end = false;
-        while !is_at_end && !self.past_deadline() {
-            match self.step() {
-                Ok(Progress::Appended(counts)) => self.delivered(counts),
-                Ok(Progress::Damaged) => self.side.shared.state().damaged += 1,
-                Ok(Progress::AtEnd) if self.side.is_stopping() => is_at_end = true,
-                Ok(Progress::AtEnd) => self.idle(),
-                Err(error) => self.failed(&*error),
-            }
-            if self.is_sync_due()
-                && let Err(error) = self.sync()
-            {
-                self.failed(&error);
-            }
-        }
-        let deadline = self.side.deadline().unwrap_or_else(Instant::now);
-        let flushed = self.appender.flush(deadline);
-        self.settle(self.appender.settled(), 0);
-        let ended = flushed.and_then(|()| match is_at_end && self.is_unsynced() {
-            true => self.sync(),
-            false => Ok(()),
-        });
-        if let Err(error) = ended {
-            self.side.failed(&selflog::chain(&error));
-        }
-    }
-
-    /// At the start: says and counts that the journal has lost what the appender did not settle.
-    fn tell_of_a_gap(&self) {
-        let gone = self.reader.overtaken_segments();
-        if gone > 0 {
-            let (name, taken) = (&self.side.shared.name, self.taken);
-            selflog::warn(&format!(
-                "appender `{name}`: the journal has no block at {taken} any more; it goes on at the \
-                 oldest one: events are missing or come twice"
-            ));
-            self.side.shared.state().overtaken_segments = gone;
-        }
-    }
-
-    /// Hands one block to the appender.
-    fn step(&mut self) -> Result<Progress, Box<dyn Error>> {
-        let block = match self.reader.next() {
-            Ok(Some(block)) => block,
-            Ok(None) => return Ok(Progress::AtEnd),
-            Err(error @ ReadError::Io { .. }) => return Err(error.into()),
-            Err(error @ ReadError::Damaged { .. }) => {
-                let name = &self.side.shared.name;
-                selflog::warn(&format!("appender `{name}` passes over {}", selflog::chain(&error)));
-                return Ok(Progress::Damaged);
-            }
-        };
-        match self.appender.append(&Batch::new(&block, &self.counts, self.share.as_ref())) {
-            Ok(()) => {
-                self.taken = block.next;
-                Ok(Progress::Appended(self.counts.get()))
-            }
-            Err(AppendError::TooLarge { .. }) => {
-                self.taken = block.next;
-                self.side.shared.state().oversized += block.events.count();
-                Ok(Progress::Appended(Counts::default()))
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn delivered(&mut self, counts: Counts) {
-        self.retry = RETRY_MIN;
-        {
-            let mut state = self.side.shared.state();
-            state.damaged += counts.damaged;
-            state.overtaken_segments = self.reader.overtaken_segments();
-        }
-        self.settle(self.appender.settled(), counts.events);
-    }
-
-    /// Publishes what has settled, and lets go of what the appender needs no more.
-    fn settle(&self, position: Position, events: u64) {
-        self.side.shared.settle(position, events);
-        let keeps_from = self.appender.keeps_from();
-        // Between the appender's settled position and `position` lie no events.
-        let is_settled = keeps_from >= self.appender.settled();
-        self.side.cursor.settle(if is_settled { position } else { keeps_from });
-    }
-
-    /// At the end of the journal: waits for a block, the end, or somebody who wants a sync.
-    fn idle(&mut self) {
-        let settled = self.settle_passed();
-        let pause = match (settled < self.taken, self.is_unsynced()) {
-            (true, _) => LOOK,
-            (false, true) => SYNC_EVERY,
-            (false, false) => IDLE,
-        };
-        let (position, shared) = (self.reader.position(), &self.side.shared);
-        self.side.journal.wait_until(pause, |end, _| {
-            end > position || shared.is_stopping() || shared.state().is_sync_wanted(settled)
-        });
-    }
-
-    /// Whether somebody waits for a sync, or enough has settled since the last one. A segment is
-    /// enough: the journal may need its room.
-    fn is_sync_due(&self) -> bool {
-        let (tried, at) = self.sync_tried;
-        let (settled, is_wanted) = {
-            let state = self.side.shared.state();
-            (state.settled, state.is_sync_wanted(state.settled))
-        };
-        let is_enough = settled.generation > tried.generation || at.elapsed() >= SYNC_EVERY;
-        is_wanted || is_enough && self.is_unsynced()
-    }
-
-    /// Whether a power failure could take what has settled away from a journal that stays.
-    fn is_unsynced(&self) -> bool {
-        let state = self.side.shared.state();
-        self.side.journal.dir().is_some() && state.settled > state.synced
-    }
-
-    fn sync(&mut self) -> Result<(), AppendError> {
-        let settled = self.side.shared.state().settled;
-        let result = self.appender.sync(Instant::now() + RETRY_MAX);
-        self.sync_tried = (settled, Instant::now());
-        if result.is_ok() {
-            self.side.synced(settled);
-            self.settle(settled, 0);
-        }
-        result
-    }
-
-    /// At the end of the journal: what lies behind the last batch holds no events. Once that batch
-    /// is settled, so is everything, and a flush need not wait for events that never come.
-    fn settle_passed(&mut self) -> Position {
-        let settled = self.appender.settled();
-        let end = self.reader.position();
-        if settled < self.taken || end <= settled {
-            return settled;
-        }
-        if self.side.shared.state().settled < end {
-            self.settle(end, 0);
-        }
-        end
-    }
-
-    /// Counts the failure, pauses, and goes back to the settled position.
-    fn failed(&mut self, error: &dyn Error) {
-        self.side.failed(&selflog::chain(error));
-        self.side.pause(self.retry);
-        self.retry = (self.retry * 2).min(RETRY_MAX);
-        self.taken = self.appender.settled();
-        self.reader.seek(self.taken);
-    }
-
-    fn past_deadline(&self) -> bool {
-        self.side.is_stopping() && self.side.deadline().is_some_and(|at| Instant::now() >= at)
     }
 }
 
@@ -525,6 +378,7 @@ impl Drop for Ended {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::appender::{AppendError, Appender, Batch};
     use crate::engine::shutdown::events_behind;
     use crate::journal::JournalOptions;
 
