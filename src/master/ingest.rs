@@ -25,6 +25,7 @@ use crate::event::SourceInfo;
 use crate::journal::{JournalError, JournalWriter};
 use crate::net::{AckLevel, Farewell, Hello, Reason, Welcome, frame};
 use crate::site;
+use crate::sys::crash::{self, CrashPoint};
 
 /// Between two tries to store a block.
 const RETRY: Duration = Duration::from_millis(20);
@@ -130,7 +131,7 @@ impl Ingest {
                         }
                         drop(room);
                     }
-                    Message::Leave { connection, reason } => leaving.push((connection, reason)),
+                    Message::Leave { connection, reason, .. } => leaving.push((connection, reason)),
                     Message::Gone { connection, source } => self.gone(&connection, source),
                 }
             }
@@ -415,6 +416,7 @@ impl Ingest {
 
     /// Remembers that the worker is to hear how far this run is stored.
     fn owe(&mut self, connection: &Arc<Connection>, source: u128, epoch: u64) {
+        crash::reached(CrashPoint::MasterStored);
         let waiting = self.unacknowledged.entry(connection.id).or_insert_with(|| Unacknowledged {
             connection: Arc::clone(connection),
             source,
@@ -480,11 +482,13 @@ impl Ingest {
                 selflog::warn("a sync failed before: blocks are acknowledged at level 1 this once");
             }
         }
+        crash::reached(CrashPoint::MasterOwed);
         for waiting in std::mem::take(&mut self.unacknowledged).into_values() {
             let marks = self.writer.marks();
             let mark = |epoch: u64| (epoch, marks.get(waiting.source, epoch));
             waiting.connection.acknowledge(level, waiting.epochs.into_iter().map(mark));
         }
+        crash::reached(CrashPoint::MasterAcknowledged);
     }
 }
 

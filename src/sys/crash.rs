@@ -27,6 +27,24 @@ points! {
     JournalCommit = "journal.commit",
     /// The journal has the block, the rings' heads have not moved.
     WriterHead = "writer.head",
+    /// The cursor names the master that takes over, nothing was sent to it.
+    ForwarderTakeOver = "forwarder.take_over",
+    /// A frame is sent, nothing was heard of it.
+    ForwarderSent = "forwarder.sent",
+    /// An acknowledgement has come, its blocks still count as in flight.
+    ForwarderAck = "forwarder.ack",
+    /// The outlet has settled, the cursor does not say so yet.
+    ForwarderSettled = "forwarder.settled",
+    /// The cursor says so.
+    ForwarderStored = "forwarder.stored",
+    /// The master's journal has a block, the worker is not to hear of it yet.
+    MasterStored = "master.stored",
+    /// A mark may be acknowledged, nothing of it is on its way.
+    MasterOwed = "master.owed",
+    /// An acknowledgement lies in the outbox of its connection.
+    MasterAcknowledged = "master.acknowledged",
+    /// The kernel has an acknowledgement.
+    MasterAckSent = "master.ack_sent",
 }
 
 /// Ends the process here if the environment says so.
