@@ -102,6 +102,15 @@ fn what_two_masters_have_is_marked_in_the_second() {
     assert_eq!(second.stats().blocks, marked, "all of them are at both");
     log(&guard, 200..300);
     assert_eq!(monitor.stats().elsewhere_blocks, marked, "nobody else has the new ones");
+    let journal = second.journal();
+    let mut reader = journal.reader(journal.start_position());
+    let mut marks = Vec::new();
+    while let Some(block) = reader.next().unwrap() {
+        marks.push(block.events.receipt().expect("an envelope").is_elsewhere);
+    }
+    let expected: Vec<_> = (0..marks.len()).map(|at| at < marked as usize).collect();
+    assert_eq!(marks, expected);
+    assert!(marks.len() > marked as usize);
     assert_eq!(guard.shutdown(PATIENCE).left(), 0);
     assert_eq!((first.shutdown(PATIENCE).left(), second.shutdown(PATIENCE).left()), (0, 0));
     assert_eq!(lines(&dir.path().join("a.log")), numbered(0..200));

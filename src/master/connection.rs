@@ -24,7 +24,9 @@ use super::buffers::Buffers;
 use super::inbox::{Inbox, Message, Room};
 use super::quota::Quota;
 use super::stats::{Counters, count};
+use crate::clock::Anchor;
 use crate::engine::selflog;
+use crate::event::Receipt;
 use crate::net::frame::{self, BLOCKS_BYTES, MAX_BODY_BYTES, MAX_PAIRS};
 use crate::net::handshake::encode_ack;
 use crate::net::{
@@ -109,6 +111,8 @@ struct Outbox {
 impl Connection {
     pub(super) fn new(id: u64, peer: SocketAddr) -> Arc<Connection> {
         let (outbox, filled) = (Mutex::default(), Notify::new());
+        // An IPv4 address is shown as one, however the master listens.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         Arc::new(Connection { id, peer, outbox, filled })
     }
 
@@ -444,7 +448,13 @@ impl Incoming<'_, '_> {
             match (frame.kind, room) {
                 (FrameKind::Blocks, Some(room)) => {
                     let (connection, body) = (Arc::clone(self.connection), frame.body);
-                    self.edge.inbox.push(Message::Blocks { connection, source, body, room });
+                    let receipt = Receipt {
+                        received_ns: Anchor::now().utc_ns,
+                        peer: connection.peer,
+                        is_elsewhere: frame.is_elsewhere,
+                    };
+                    let blocks = Message::Blocks { connection, source, body, receipt, room };
+                    self.edge.inbox.push(blocks);
                 }
                 (FrameKind::Ping, _) => {}
                 (FrameKind::Bye, _) => return Err(End::Leave(Reason::Done)),

@@ -14,6 +14,7 @@ use rkyv::util::AlignedVec;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::connection::Connection;
+use crate::event::Receipt;
 use crate::net::frame::BLOCKS_BYTES;
 use crate::net::{Hello, Reason};
 
@@ -26,8 +27,14 @@ const TURN_BYTES: usize = BLOCKS_BYTES;
 pub(super) enum Message {
     /// A worker has introduced itself and waits for its welcome.
     Hello { connection: Arc<Connection>, version: u8, hello: Hello },
-    /// A frame of blocks.
-    Blocks { connection: Arc<Connection>, source: u128, body: AlignedVec, room: Room },
+    /// A frame of blocks, and how it came.
+    Blocks {
+        connection: Arc<Connection>,
+        source: u128,
+        body: AlignedVec,
+        receipt: Receipt,
+        room: Room,
+    },
     /// Nothing more comes: acknowledge, then say bye for this reason.
     Leave { connection: Arc<Connection>, source: Option<u128>, reason: Reason },
     /// The connection has ended.
@@ -203,7 +210,9 @@ mod tests {
         body.resize(bytes, 0);
         let permit = || Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let room = Room { _of_connection: permit(), _of_master: permit() };
-        Message::Blocks { connection: connection(), source, body, room }
+        let connection = connection();
+        let receipt = Receipt { received_ns: 0, peer: connection.peer, is_elsewhere: false };
+        Message::Blocks { connection, source, body, receipt, room }
     }
 
     /// The sources of the next batch, in its order.

@@ -19,9 +19,9 @@ use super::inbox::{Inbox, Message};
 use super::stats::{Counters, count};
 use crate::block::define::Definitions;
 use crate::block::header::HEADER_BYTES;
-use crate::block::{BlockError, BlockHeader, BlockKind, EventsBlock, dictionary, header};
+use crate::block::{BlockError, BlockHeader, BlockKind, EventsBlock, dictionary, envelope, header};
 use crate::engine::selflog;
-use crate::event::SourceInfo;
+use crate::event::{Receipt, SourceInfo};
 use crate::journal::{JournalError, JournalWriter};
 use crate::net::{AckLevel, Farewell, Hello, Reason, Welcome, frame};
 use crate::site;
@@ -57,6 +57,8 @@ pub(super) struct Ingest {
     pub(super) owners: HashMap<u128, Owner>,
     /// The block at hand, aligned.
     pub(super) block: AlignedVec,
+    /// How its frame came.
+    pub(super) receipt: Receipt,
     /// What is stored and not acknowledged.
     pub(super) unacknowledged: BTreeMap<u64, Unacknowledged>,
     /// A sync has failed since the last acknowledgement.
@@ -125,7 +127,8 @@ impl Ingest {
                     Message::Hello { connection, version, hello } => {
                         self.hello(connection, version, hello);
                     }
-                    Message::Blocks { connection, source, body, room } => {
+                    Message::Blocks { connection, source, body, receipt, room } => {
+                        self.receipt = receipt;
                         if self.blocks(&connection, source, body).is_err() {
                             return;
                         }
@@ -307,7 +310,10 @@ impl Ingest {
         }
         match header.kind {
             BlockKind::Define => self.define(header),
-            BlockKind::Events => self.events(connection, header),
+            BlockKind::Events => {
+                let header = envelope::wrap(&mut self.block, &self.receipt)?;
+                self.events(connection, &header)
+            }
             BlockKind::Segment | BlockKind::Other(_) => {
                 Err(damaged(format_args!("a block of kind {:?}", header.kind)))
             }

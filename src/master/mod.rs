@@ -31,6 +31,7 @@ pub use stats::{MasterStats, Throttled};
 use crate::appender::{Open, OpenError, Opened, Place};
 use crate::engine::outlet::Outlet;
 use crate::engine::{AppenderReport, OutletStats, events_behind, selflog};
+use crate::event::Receipt;
 use crate::journal::{Journal, JournalError, JournalOptions, JournalWriter, Scan};
 use crate::net::{DEFAULT_WINDOW_BYTES, host_and_port};
 use crate::sys::file::create_private_dir;
@@ -212,6 +213,7 @@ impl MasterBuilder {
             deadline: Arc::clone(&deadline),
             owners: HashMap::new(),
             block: AlignedVec::new(),
+            receipt: Receipt { received_ns: 0, peer: address, is_elsewhere: false },
             unacknowledged: BTreeMap::new(),
             sync_failed: false,
             definitions_bytes: 0,

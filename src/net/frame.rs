@@ -589,6 +589,7 @@ mod tests {
         let header = BlockHeader {
             kind: crate::block::BlockKind::Define,
             body_bytes: 3,
+            envelope_bytes: 0,
             generation: 0,
             source: 1,
             epoch: 2,

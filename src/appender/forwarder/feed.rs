@@ -79,7 +79,7 @@ impl Feed<'_> {
             match self.reader.next_raw(wanted) {
                 Ok(Some(block)) => {
                     // A block in memory gets its checksum on its way to the socket.
-                    let Some(front) = header::sealed(block.bytes) else { continue };
+                    let Some((front, archive)) = header::bare(block.bytes) else { continue };
                     self.front.extend_from_slice(&front);
                     if block.header.kind == BlockKind::Events {
                         let opened = EventsBlock::open(block.header, block.bytes);
@@ -91,7 +91,6 @@ impl Feed<'_> {
                             events: opened.map_or(0, |events| events.count()),
                         });
                     }
-                    let archive = &block.bytes[front.len()..];
                     if archive.len() >= LENT_BYTES {
                         let how = (self.version, border);
                         send(outlet, parcel(&mut self.front, archive, &self.sent, how))?;
