@@ -10,6 +10,10 @@ macro_rules! points {
     ($($(#[$doc:meta])* $point:ident = $name:literal,)*) => {
         /// A place between two steps.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[cfg_attr(
+            not(feature = "master"),
+            allow(dead_code, reason = "without a master its points are not reached")
+        )]
         pub(crate) enum CrashPoint {
             $($(#[$doc])* $point,)*
         }
