@@ -216,11 +216,13 @@ fn a_full_journal_slows_the_worker_down_and_loses_nothing() {
     }
     wait_until("back-pressure", || master.stats().journal_full > 0);
     assert!(monitor.stats().delivered < 3000);
+    assert_eq!(master.stats().held_by.as_deref(), Some("gated"));
     // Who comes meanwhile is welcomed.
     Raw::welcomed(&master, 7, 1, 0);
     open.store(true, Ordering::Relaxed);
     assert_eq!(guard.shutdown(AMPLE).left(), 0);
-    assert_eq!(master.shutdown(AMPLE).delivered(), 3000);
+    let report = master.shutdown(AMPLE);
+    assert_eq!((report.delivered(), report.stats.held_by), (3000, None));
     let taken = taken.lock().unwrap();
     let numbers: Vec<_> = taken.iter().map(|line| line.split(' ').next().unwrap()).collect();
     assert!(numbers.iter().enumerate().all(|(at, number)| at.to_string() == **number));
