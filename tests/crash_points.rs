@@ -1,89 +1,157 @@
-//! A program dies between any two steps of the journal's protocols, twice in a row, and what its log
-//! calls took is delivered once.
+//! A program ends between two steps of making, leaving, draining or sweeping rings, once and twice in a
+//! row: every event is delivered once, and nothing stays that grows.
 
 mod support;
 
-use std::collections::HashMap;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use rollway::SyncPolicy;
+use rollway::{Durability, Guard, info};
 use support::ledger::Ledger;
-use support::{PATIENCE, child, lines, message_file, watchdog};
+use support::{PATIENCE, child, lines, watchdog};
 
-const TEST: &str = "a_crash_between_any_two_steps_of_the_journal_costs_nothing";
-const DIR: &str = "ROLLWAY_TEST_DIR";
-const RUN: &str = "ROLLWAY_TEST_RUN";
-const CRASH_AT: &str = "ROLLWAY_CRASH_AT";
-/// More than the journal holds, so that segments are recycled.
-const EVENTS: u64 = 6000;
-const FILLER_BYTES: usize = 4000;
-/// The runs of one case and where they crash; `{}` is the point under test.
-const RUNS: [Option<&str>; 5] =
-    [Some("journal.commit:50"), Some("{}"), Some("{}"), Some("{}:2"), None];
+const TEST: &str = "a_program_that_ends_between_two_steps_has_each_event_delivered_once";
+/// The areas whose points are played here.
+const AREAS: [&str; 5] = ["ring.", "replace.", "home.", "recover.", "writer."];
+const EVENTS: u64 = 300;
+const SIGKILL: i32 = 9;
 
-fn log_until_the_crash() {
-    let (dir, run) = (child::variable(DIR), child::variable(RUN));
-    let dir = Path::new(&dir);
-    let ledger = Ledger::open(&dir.join("ledger"));
-    let guard = rollway::builder()
-        .journal_dir(dir.join("journal"))
-        .journal_max_bytes(16 << 20)
+fn start(dir: &Path, journal: &str) -> Guard {
+    rollway::builder()
+        .journal_dir(dir.join(journal))
         .rings_dir(dir.join("rings"))
-        .sync(SyncPolicy::Every(Duration::from_millis(1)))
-        .appender("file", message_file(&dir.join("app.log")))
+        .require(Durability::L1)
+        .appender("file", support::message_file(&dir.join(format!("{journal}.log"))))
         .start()
-        .unwrap();
-    let filler = "x".repeat(FILLER_BYTES);
-    let events = if std::env::var_os(CRASH_AT).is_some() { EVENTS } else { 10 };
-    for number in 0..events {
-        rollway::info!(logger: guard.logger(), "{run} {number} {filler}");
-        ledger.slot(run.parse().unwrap()).store(number + 1, Ordering::Release);
+        .unwrap()
+}
+
+/// Plays `part` for the journal `a` or `b`, with or without a crash point, whose
+/// neighbouring steps may have changed places.
+fn play(dir: &Path, part: &str, journal: &str, point: Option<&str>, swap: bool) -> ExitStatus {
+    let mut command: Command = child::command(TEST, part);
+    command.env("CRASH_DIR", dir).env("CRASH_JOURNAL", journal).stderr(Stdio::null());
+    if let Some(point) = point {
+        command.env("ROLLWAY_CRASH_AT", point);
+        if swap {
+            command.env("ROLLWAY_CRASH_SWAP", point);
+        }
+    }
+    command.status().unwrap()
+}
+
+/// The child. What it has logged is what its ledger says.
+fn take_part(part: &str) {
+    let dir = PathBuf::from(child::variable("CRASH_DIR"));
+    let journal = child::variable("CRASH_JOURNAL");
+    let guard = start(&dir, &journal);
+    if part == "log" {
+        let ledger = Ledger::open(&dir.join("ledger"));
+        let first = ledger.slot(0).load(Ordering::Acquire);
+        for number in 0..EVENTS {
+            info!(logger: guard.logger(), "{}", first + number);
+            ledger.slot(0).store(first + number + 1, Ordering::Release);
+            if number == EVENTS / 2 {
+                guard.flush().unwrap();
+            }
+        }
+        // Not by the signal of a crash point.
+        std::process::abort();
     }
     assert_eq!(guard.shutdown(PATIENCE).left(), 0);
 }
 
-#[test]
-fn a_crash_between_any_two_steps_of_the_journal_costs_nothing() {
-    if child::part().is_some() {
-        return log_until_the_crash();
-    }
-    let _watchdog = watchdog();
-    let of_journal = |name: &&&str| name.starts_with("journal.") || name.starts_with("segment.");
-    for point in rollway::CRASH_POINTS.iter().filter(of_journal) {
-        let dir = tempfile::tempdir().unwrap();
-        let mut crashes = 0;
-        for (run, crash_at) in RUNS.iter().enumerate() {
-            let mut program = child::command(TEST, "log");
-            program.env(DIR, dir.path()).env(RUN, run.to_string()).env_remove(CRASH_AT);
-            program.envs(crash_at.map(|at| (CRASH_AT, at.replace("{}", point))));
-            let ended = program.status().unwrap();
-            let crashed = ended.signal() == Some(9);
-            assert!(crashed || ended.success(), "{point}, run {run}: {ended}");
-            crashes += usize::from(crashed);
-        }
-        assert!(crashes >= 3, "{point} was reached by {crashes} runs");
-        check(point, dir.path());
-    }
+/// What became of one case.
+#[derive(Default, Debug)]
+struct Outcome {
+    /// Starts that ended at the point.
+    reached: usize,
+    /// What is wrong, each with its place.
+    wrong: Vec<String>,
 }
 
-/// Each run's events are there once and in order, as far as its calls came.
-fn check(point: &str, dir: &Path) {
-    let mut delivered: HashMap<usize, u64> = HashMap::new();
-    for line in lines(&dir.join("app.log")) {
-        let mut words = line.split(' ');
-        let mut number = || words.next().unwrap().parse::<u64>().unwrap();
-        let (run, number) = (number() as usize, number());
-        let expected = delivered.entry(run).or_default();
-        assert_eq!(number, *expected, "{point}: lost, doubled or out of order in run {run}");
-        *expected += 1;
+/// The program logs and dies, at the point or behind its last event; is started again by itself or,
+/// `by_sweep`, has its rings swept by another's start; and that ends at the point `times` times.
+fn play_point(point: &str, times: usize, by_sweep: bool, swap: bool) -> Outcome {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let starter = if by_sweep { "b" } else { "a" };
+    let mut outcome = Outcome::default();
+    let mut armed = |part, journal| {
+        let status = play(dir, part, journal, Some(point), swap);
+        outcome.reached += usize::from(status.signal() == Some(SIGKILL));
+    };
+    for _ in 0..times {
+        armed("log", "a");
     }
-    let logged = Ledger::open(&dir.join("ledger")).counts(RUNS.len());
-    for (run, logged) in logged.into_iter().enumerate() {
-        let found = delivered.get(&run).copied().unwrap_or(0);
-        // The call that was under way may have come through.
-        assert!((logged..=logged + 1).contains(&found), "{point}, run {run}: {found} of {logged}");
+    play(dir, "log", "a", None, false);
+    for _ in 0..times {
+        armed("end", starter);
     }
+    for journal in [starter, "a"] {
+        let status = play(dir, "end", journal, None, false);
+        assert!(status.success(), "{point}: the last start ended with {status}");
+    }
+
+    let logged = Ledger::open(&dir.join("ledger")).counts(1)[0];
+    assert!(logged >= EVENTS);
+    let of_journal = support::journal::messages(&dir.join("a"));
+    for (place, messages) in [("journal", of_journal), ("file", lines(&dir.join("a.log")))] {
+        let (mut next, mut again) = (0, 0);
+        for message in &messages {
+            let number: u64 = message.parse().unwrap();
+            if number + 1 == next {
+                // The call that was under way at the end of a run: the next one logs it again.
+                again += 1;
+            } else if number == next {
+                next += 1;
+            } else {
+                outcome.wrong.push(format!("{number} comes for {next} in the {place}"));
+                next = number + 1;
+            }
+        }
+        if !(logged..=logged + 1).contains(&next) || again > times {
+            let what = format!("{next} of {logged}, {again} again, in the {place}");
+            outcome.wrong.push(what);
+        }
+    }
+    let stay = std::fs::read_dir(dir.join("rings")).unwrap().count();
+    if stay > 0 {
+        outcome.wrong.push(format!("{stay} directories of rings stay"));
+    }
+    outcome
+}
+
+#[test]
+fn a_program_that_ends_between_two_steps_has_each_event_delivered_once() {
+    if let Some(part) = child::part() {
+        return take_part(&part);
+    }
+    let points = rollway::CRASH_POINTS.iter();
+    let points = points.filter(|point| AREAS.iter().any(|area| point.starts_with(area)));
+    let mut played = 0;
+    for point in points {
+        let mut reached = 0;
+        for times in [1, 2] {
+            let _watchdog = watchdog();
+            for by_sweep in [false, true] {
+                let outcome = play_point(point, times, by_sweep, false);
+                let case = format!("{point}, {times} times, by a sweep: {by_sweep}");
+                assert!(outcome.wrong.is_empty(), "{case}: {:?}", outcome.wrong);
+                reached += outcome.reached;
+            }
+        }
+        assert!(reached > 0, "no program came to {point}");
+        played += 1;
+    }
+    assert!(played >= 14, "{played} points");
+}
+
+#[test]
+fn heads_that_move_before_the_journal_has_their_records_are_found_out() {
+    let _watchdog = watchdog();
+    let outcome = play_point("recover.append", 1, false, true);
+    assert!(outcome.reached > 0 && !outcome.wrong.is_empty(), "{outcome:?}");
 }

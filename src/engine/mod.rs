@@ -7,6 +7,7 @@ mod drops;
 mod home;
 mod mdc;
 pub(crate) mod outlet;
+mod panics;
 mod rings;
 pub(crate) mod selflog;
 mod shutdown;
@@ -28,16 +29,17 @@ pub use builder::{Builder, InitError, builder, init};
 pub(crate) use builder::{RING_BYTES, RING_MEMORY_BYTES};
 pub use drops::Dropped;
 pub use mdc::{MdcScope, mdc};
-pub use outlet::OutletStats;
+pub use outlet::{OutletState, OutletStats};
 #[cfg(feature = "master")]
 pub(crate) use shutdown::events_behind;
 pub use shutdown::{AppenderReport, ShutdownReport};
 pub use syncing::SyncPolicy;
 
 use crate::capture::Values;
+use crate::clock::UtcClock;
 use crate::journal::{Journal, Losses, Position, SyncWait};
 use crate::level::{Level, LevelFilter};
-use crate::ring::{Consumer, Ring};
+use crate::ring::{self, Consumer, Ring};
 use crate::site;
 use crate::sys::table::SharedTable;
 use call::Call;
@@ -278,10 +280,17 @@ impl std::error::Error for FlushError {}
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Stats {
-    /// What an event survives when its log call returns.
+    /// What an event survives when its log call returns, in the ring that survives least.
     pub durability: Durability,
     /// Threads that have a ring.
     pub rings: usize,
+    /// Of these, the rings whose events are L0: on the heap, or in files that were removed or cut.
+    /// The others' are L1.
+    pub heap_rings: usize,
+    /// Rings that were lost so far because somebody cut their files.
+    pub lost_rings: u64,
+    /// Bytes of records that were unread in them. They are lost, and the log says so.
+    pub lost_ring_bytes: u64,
     /// Blocks written to the journal.
     pub blocks: u64,
     /// Bytes of records written to the journal.
@@ -341,6 +350,7 @@ pub(crate) struct Shared {
     level: AtomicU8,
     home: Home,
     journal: Journal,
+    clock: Arc<dyn UtcClock>,
     /// Definitions of call sites, readable after the death of the process.
     sites: SharedTable,
     drops: DropCounters,
@@ -375,6 +385,9 @@ struct Progress {
     blocks: u64,
     record_bytes: u64,
     rings: usize,
+    heap_rings: usize,
+    lost_rings: u64,
+    lost_ring_bytes: u64,
     error: Option<String>,
 }
 
@@ -526,11 +539,26 @@ impl Shared {
         let _ = self.registrations.push(consumer);
     }
 
-    /// Returns a ring whose thread has ended and whose records are in the journal.
+    /// Returns a ring whose thread has left it and whose records are in the journal. It serves
+    /// another thread, unless it survives less than a new one would.
     fn give_back(&self, consumer: Consumer) {
-        if let Ok(ring) = consumer.reclaim() {
-            let _ = self.pool.push(ring);
-        }
+        let ring = match consumer.reclaim() {
+            Ok(ring) if self.is_as_good_as_new(ring.shared()) => ring,
+            Ok(ring) => return self.forget_ring(ring.shared()),
+            Err(consumer) => return self.forget_ring(consumer.shared()),
+        };
+        let _ = self.pool.push(ring);
+    }
+
+    fn is_as_good_as_new(&self, ring: &ring::Shared) -> bool {
+        let new_is_file = self.home.durability() >= Durability::L1;
+        !ring.is_closed() && (ring.is_file() || !new_is_file)
+    }
+
+    /// A ring that nobody uses any more makes room for another.
+    fn forget_ring(&self, ring: &ring::Shared) {
+        ring.remove_file();
+        self.rings_created.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -614,9 +642,13 @@ impl Shared {
 
     fn stats(&self) -> Stats {
         let progress = self.progress().clone();
+        let of_rings = if progress.heap_rings > 0 { Durability::L0 } else { Durability::L1 };
         Stats {
-            durability: self.home.durability(),
+            durability: self.home.durability().min(of_rings),
             rings: progress.rings,
+            heap_rings: progress.heap_rings,
+            lost_rings: progress.lost_rings,
+            lost_ring_bytes: progress.lost_ring_bytes,
             blocks: progress.blocks,
             record_bytes: progress.record_bytes,
             end: self.journal.end(),

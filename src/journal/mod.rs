@@ -33,6 +33,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+pub(crate) use cursor::file_name;
 pub use cursor::{CursorFile, CursorSlot, TextFileMark};
 pub use reader::{Block, RawBlock, ReadError, Reader};
 pub use scan::{Damage, Scan, ScannedBlock, ScannedBlocks, segment_paths};
@@ -375,6 +376,16 @@ impl Journal {
         let opened = opened?;
         entry.lent = Arc::downgrade(&opened);
         Ok(Some(opened))
+    }
+
+    /// The mandatory appender that keeps the oldest segment, when that would have to go for another
+    /// one.
+    pub fn held_by(&self) -> Option<String> {
+        let (state, options) = (self.state(), &self.shared.options);
+        let is_full = state.bytes() + options.segment_bytes > options.max_bytes;
+        let holder = state.holder(|cursor| cursor.mandatory);
+        let holder = holder.filter(|_| is_full && state.is_bounded);
+        holder.map(|holder| holder.name.clone())
     }
 
     /// Registers an appender. A mandatory one is never overtaken: segments that it has not settled

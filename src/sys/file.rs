@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+#[cfg(target_os = "linux")]
+use rustix::fs::{CWD, RenameFlags};
 use rustix::fs::{OFlags, SeekFrom};
 
 use super::crash::{self, CrashPoint};
@@ -146,9 +148,35 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = open_private(&fresh)?;
     file.set_len(0)?;
     file.write_all(content)?;
+    crash::reached(CrashPoint::ReplaceWrite);
     file.sync_all()?;
+    crash::reached(CrashPoint::ReplaceSync);
     std::fs::rename(&fresh, path)?;
+    crash::reached(CrashPoint::ReplaceRename);
     path.parent().map_or(Ok(()), sync_dir)
+}
+
+/// Gives a file another name, unless something has that name already.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] then, and nothing was renamed; else the system's.
+pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // The file system does not know the flag.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {}
+        renamed => return Ok(renamed?),
+    }
+    match std::fs::symlink_metadata(to) {
+        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => std::fs::rename(from, to),
+        Err(error) => Err(error),
+    }
+}
+
+/// The directory that a path lies in.
+pub(crate) fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// The identity of this boot of the machine; zeroes where the system does not tell.
