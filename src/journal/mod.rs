@@ -36,7 +36,7 @@ use std::time::{Duration, Instant};
 pub(crate) use cursor::file_name;
 pub use cursor::{CursorFile, CursorSlot, TextFileMark};
 pub use reader::{Block, RawBlock, ReadError, Reader};
-pub use scan::{Damage, Scan, ScannedBlock, ScannedBlocks, segment_paths};
+pub use scan::{Damage, RingEnds, Scan, ScannedBlock, ScannedBlocks, segment_paths};
 pub use writer::{JournalWriter, Marks};
 
 use segment::Segment;

@@ -41,6 +41,9 @@ impl fmt::Display for Damage {
     }
 }
 
+/// Positions in rings, by the rings' numbers.
+pub type RingEnds = HashMap<u32, u64>;
+
 /// What a journal directory holds, as far as its owner needs to know.
 ///
 /// A journal may be large, and a start shall not wait for its size. So a scan lists the directory
@@ -72,15 +75,17 @@ impl Scan {
         Self::back_to(dir, |_| true)
     }
 
-    /// Scans a directory for its marks, and for the ends of the rings of one run.
+    /// Scans a directory for its marks, and for one run: up to where the journal has each of its
+    /// rings, of those that the run's last block has. The heads of the others say it themselves.
     ///
     /// # Errors
     /// [`JournalError::Io`] when the directory or a segment cannot be read.
-    pub fn of_run(dir: &Path, source: u128, epoch: u64) -> Result<Scan, JournalError> {
-        Self::back_to(dir, |scan| {
-            scan.sequence(source, epoch) == 0
-                || scan.tails.keys().any(|(of, run, _)| (*of, *run) == (source, epoch))
-        })
+    pub fn of_run(dir: &Path, source: u128, epoch: u64) -> Result<(Scan, RingEnds), JournalError> {
+        let scan = Self::back_to(dir, |scan| {
+            scan.sequence(source, epoch) == 0 || !scan.ring_ends(source, epoch).is_empty()
+        })?;
+        let ends = scan.ring_ends(source, epoch);
+        Ok((scan, ends))
     }
 
     /// Reads segments, the newest first, until one had a head and `is_enough` says so.
@@ -106,9 +111,7 @@ impl Scan {
         Ok(scan)
     }
 
-    /// Up to where the journal has each ring of this run, of those that the run's last block has:
-    /// the heads of the others say it themselves.
-    pub fn ring_ends(&self, source: u128, epoch: u64) -> HashMap<u32, u64> {
+    fn ring_ends(&self, source: u128, epoch: u64) -> RingEnds {
         let of_run = self.tails.iter().filter(|((of, run, _), _)| (*of, *run) == (source, epoch));
         of_run.map(|((_, _, ring), end)| (*ring, *end)).collect()
     }
@@ -317,14 +320,15 @@ mod tests {
         for generation in 1..30 {
             make_unreadable(dir.path(), generation);
         }
-        for scan in [Scan::of_directory(dir.path()), Scan::of_run(dir.path(), 7, 1)] {
-            let scan = scan.unwrap();
+        let (of_run, ends) = Scan::of_run(dir.path(), 7, 1).unwrap();
+        assert_eq!(ends.len(), 1);
+        for scan in [Scan::of_directory(dir.path()).unwrap(), of_run] {
             assert_eq!((scan.sequence(7, 1), &scan.damage[..]), (30, &[][..]));
             assert_eq!(scan.generations, (1..=30).collect::<Vec<_>>());
         }
         // Of a run that has no block, nothing is looked for.
-        let scan = Scan::of_run(dir.path(), 8, 1).unwrap();
-        assert_eq!((scan.sequence(8, 1), scan.ring_ends(8, 1).len()), (0, 0));
+        let (scan, ends) = Scan::of_run(dir.path(), 8, 1).unwrap();
+        assert_eq!((scan.sequence(8, 1), ends.len()), (0, 0));
     }
 
     #[test]
@@ -334,13 +338,13 @@ mod tests {
             let (_, mut writer) = open(dir.path());
             Source::new().append(&mut writer, 0, 10).unwrap();
         }
-        let found = Scan::of_run(dir.path(), 7, 1).unwrap().ring_ends(7, 1);
+        let (_, found) = Scan::of_run(dir.path(), 7, 1).unwrap();
         assert_eq!(found.len(), 1);
         for _ in 0..20 {
             drop(open(dir.path()));
         }
-        let scan = Scan::of_run(dir.path(), 7, 1).unwrap();
-        assert_eq!(scan.ring_ends(7, 1), found);
+        let (scan, ends) = Scan::of_run(dir.path(), 7, 1).unwrap();
+        assert_eq!(ends, found);
         assert_eq!(scan.ends.len(), READ_MAX, "so many are looked at by the new owner");
         assert_eq!(Scan::of_directory(dir.path()).unwrap().ends.len(), 1);
     }
