@@ -33,6 +33,7 @@ pub mod recover;
 pub(crate) mod ring;
 pub mod route;
 pub mod site;
+pub(crate) mod store;
 pub(crate) mod sync;
 pub(crate) mod sys;
 pub mod template;
