@@ -4,6 +4,7 @@ mod batch;
 mod builder;
 pub(crate) mod call;
 mod drops;
+pub(crate) mod group;
 mod home;
 mod mdc;
 pub(crate) mod outlet;
@@ -26,9 +27,9 @@ pub use builder::{Builder, InitError, builder, init};
 #[cfg(feature = "cli")]
 pub(crate) use builder::{RING_BYTES, RING_MEMORY_BYTES};
 pub use drops::Dropped;
+pub use group::{ClusterRole, ClusterStats};
 pub use mdc::{MdcScope, mdc};
 pub use outlet::OutletStats;
-#[cfg(feature = "master")]
 pub(crate) use shutdown::events_behind;
 pub use shutdown::{AppenderReport, ShutdownReport};
 
@@ -40,6 +41,7 @@ use crate::site;
 use crate::sys::table::SharedTable;
 use call::Call;
 use drops::DropCounters;
+use group::Member;
 use home::Home;
 use outlet::Outlet;
 
@@ -290,6 +292,8 @@ pub struct Stats {
     pub journal_error: Option<String>,
     /// The appenders.
     pub appenders: Vec<OutletStats>,
+    /// The cluster, if the process is in one and does not stand alone.
+    pub cluster: Option<ClusterStats>,
 }
 
 /// The bounds and choices that never change.
@@ -352,6 +356,8 @@ pub(crate) struct Shared {
     /// The first sync of the journal that failed.
     sync_failed: OnceLock<String>,
     outlets: Mutex<Vec<Arc<Outlet>>>,
+    /// Its place among the processes that share their appenders.
+    member: Option<Arc<dyn Member>>,
 }
 
 /// What the writer tells about itself.
@@ -606,6 +612,7 @@ impl Shared {
             dropped: self.drops.counts(),
             journal_error: progress.error,
             appenders: self.outlets().iter().map(|outlet| outlet.stats()).collect(),
+            cluster: self.member.as_ref().map(|member| member.stats()),
         }
     }
 }

@@ -122,7 +122,9 @@ impl Running {
                 failing: stats.failing,
             }
         });
-        let appenders = appenders.collect();
+        let mut appenders: Vec<_> = appenders.collect();
+        // Behind the outlets: while they waited, this process may have delivered for all.
+        appenders.extend(shared.member.iter().flat_map(|member| member.leave(until)));
         let left_in_rings_bytes = match writer {
             Some(mut writer) => {
                 let left_bytes = writer.left_bytes();

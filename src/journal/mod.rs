@@ -14,6 +14,7 @@
 //!    Until [`Journal::keep_to_bound`] says that all cursors are registered, none goes.
 
 mod cursor;
+mod follow;
 mod reader;
 mod scan;
 mod segment;
@@ -27,6 +28,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use cursor::{CursorFile, CursorSlot, TextFileMark};
+pub(crate) use follow::{Follower, Found};
 pub use reader::{Block, RawBlock, ReadError, Reader};
 pub use scan::{Damage, Scan, ScannedBlock, ScannedBlocks, segment_paths};
 pub use writer::{JournalWriter, Marks};

@@ -104,7 +104,7 @@ impl Open for Forwarder {
         };
         Ok(Opened::Blocks(Box::new(Shipping {
             monitor: self.monitor.clone(),
-            forwarder: self.clone(),
+            forwarder: Forwarder { term: self.term.max(place.term), ..self.clone() },
             master,
             output: place.outputs.open(),
             sender,
@@ -114,6 +114,10 @@ impl Open for Forwarder {
             retry: RETRY_MIN,
             last_sent: Instant::now(),
         })))
+    }
+
+    fn ships_blocks(&self) -> bool {
+        true
     }
 }
 
@@ -137,6 +141,7 @@ mod tests {
             name: "master",
             journal_dir: None,
             begin: Position::default(),
+            term: 0,
             outputs: &Outputs::new(IoMethod::Write, |_| {}),
         };
         let opened = Forwarder::new("logs:http").open(&place);
