@@ -58,7 +58,7 @@ impl Run {
         self.definitions.absorb(body);
         self.bytes += block.len();
         // Saying something again takes no room: measured anew before it is held against anybody.
-        if self.bytes > 2 * self.measured_bytes + (1 << 20) {
+        if self.bytes() > 2 * self.measured_bytes + (1 << 20) {
             self.measure();
         }
         Ok(())

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::appender::{BlockAppender, OutletSide};
+use crate::engine::events_behind;
 use crate::journal::{CursorFile, Journal, Position, ReadError, Reader};
 
 /// The name of the cursor that the elected process stores.
@@ -71,6 +72,9 @@ impl BlockAppender for Follow {
             }
             let is_delivered = self.settled >= journal.end();
             if outlet.is_stopping() {
+                if stopping_since.is_none() && events_behind(&journal, self.settled) == 0 {
+                    return;
+                }
                 let since = *stopping_since.get_or_insert_with(Instant::now);
                 let is_late = outlet.deadline().is_some_and(|at| Instant::now() >= at);
                 let is_alone = progressed.max(since).elapsed() >= GIVE_UP;
@@ -83,7 +87,7 @@ impl BlockAppender for Follow {
                 (pause, progressed, told) = (LOOK_MIN, Instant::now(), Instant::now());
                 continue;
             }
-            if told.elapsed() >= HUNG {
+            if told.elapsed() >= HUNG && events_behind(&journal, self.settled) > 0 {
                 told = Instant::now();
                 let seconds = progressed.elapsed().as_secs();
                 outlet.failed(&format!(

@@ -13,11 +13,13 @@ use super::elected::Elected;
 use super::follow::Follow;
 use crate::appender::BlockAppender;
 use crate::engine::group::{ClusterRole, ClusterStats, Description, Member};
-use crate::engine::{AppenderReport, selflog};
+use crate::engine::{AppenderReport, InitError, selflog};
 
 /// Between two tries to be elected. The lock cannot be waited for: a thread that waits in the kernel
 /// cannot be called back.
 const TRY_EVERY: Duration = Duration::from_millis(250);
+/// How long a start waits for the first try to be elected.
+const FIRST_TRY_WAIT: Duration = Duration::from_secs(10);
 /// After an election that came to nothing, so that another process may be the one.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -43,6 +45,8 @@ struct State {
     /// Until when it has to end, once it should.
     deadline: Option<Instant>,
     reports: Vec<AppenderReport>,
+    /// What came of the first try to be elected.
+    first_try: Option<Result<(), String>>,
     has_ended: bool,
 }
 
@@ -58,6 +62,7 @@ impl Process {
             failing: None,
             deadline: None,
             reports: Vec::new(),
+            first_try: None,
             has_ended: false,
         };
         let (state, changed) = (Mutex::new(state), Condvar::new());
@@ -71,7 +76,7 @@ impl Member for Process {
         Ok(Box::new(Follow::open(&self.member_dir)?))
     }
 
-    fn start(&self) -> io::Result<()> {
+    fn start(&self) -> Result<(), InitError> {
         if !self.shared.cluster.is_candidate() {
             return Ok(());
         }
@@ -81,9 +86,15 @@ impl Member for Process {
             crate::engine::call::enter_own_thread();
             let _ended = Ended(Arc::clone(&shared));
             shared.run();
-        })?;
+        });
+        let what = "the election's thread";
+        let thread = thread.map_err(|source| InitError::Resources { what, source })?;
         *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
-        Ok(())
+        self.shared.wait_for_first_try().map_err(|why| InitError::Cluster {
+            path: self.shared.cluster.dir.clone(),
+            what: "its appenders cannot be run",
+            source: Some(io::Error::other(why)),
+        })
     }
 
     fn leave(&self, deadline: Instant) -> Vec<AppenderReport> {
@@ -134,7 +145,9 @@ impl Shared {
                 Ok(()) => TRY_EVERY,
                 Err(error) => {
                     let why = selflog::chain(&*error);
-                    selflog::warn(&format!("cluster: cannot run the appenders: {why}"));
+                    if !self.tell_first_try(Err(why.clone())) {
+                        selflog::warn(&format!("cluster: cannot run the appenders: {why}"));
+                    }
                     self.set_failing(Some(why));
                     AFTER_FAILURE
                 }
@@ -145,16 +158,39 @@ impl Shared {
 
     /// Runs the appenders, if nobody else does, until this process ends or is deposed.
     fn try_election(&self) -> Result<(), Box<dyn Error>> {
-        let Some(lock) = self.directory.elect()? else { return Ok(()) };
+        let Some(lock) = self.directory.elect()? else {
+            self.tell_first_try(Ok(()));
+            return Ok(());
+        };
         let mut elected = Elected::begin(self, lock)?;
         self.set_failing(None);
         self.state().role = ClusterRole::Elected;
+        self.tell_first_try(Ok(()));
         elected.run();
         let deadline = self.deadline().unwrap_or_else(|| Instant::now() + AFTER_FAILURE);
         let reports = elected.end(deadline);
         let mut state = self.state();
         (state.role, state.reports) = (ClusterRole::Member, reports);
         Ok(())
+    }
+
+    /// Says what came of the first try. `false` if that was said before.
+    fn tell_first_try(&self, result: Result<(), String>) -> bool {
+        let mut state = self.state();
+        let is_first = state.first_try.is_none();
+        if is_first {
+            state.first_try = Some(result);
+            self.changed.notify_all();
+        }
+        is_first
+    }
+
+    /// Waits until it is known who runs the appenders, or [`FIRST_TRY_WAIT`] is over.
+    fn wait_for_first_try(&self) -> Result<(), String> {
+        let state = self.state();
+        let is_open = |state: &mut State| state.first_try.is_none() && !state.has_ended;
+        let waited = self.changed.wait_timeout_while(state, FIRST_TRY_WAIT, is_open);
+        waited.unwrap_or_else(PoisonError::into_inner).0.first_try.clone().unwrap_or(Ok(()))
     }
 
     /// Until when the thread has to end, once it should.

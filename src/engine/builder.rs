@@ -10,14 +10,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crossbeam_queue::ArrayQueue;
 
 use super::drops::{DropCounters, Dropped};
+use super::fork::Heir;
 use super::group::{Appenders, Description, Group, Seat};
 use super::home::{self, Home};
 use super::outlet::Outlet;
 use super::shutdown::Running;
 use super::writer::Writer;
 use super::{
-    Durability, ENGINES, Guard, Limits, Logger, OverflowPolicy, PROCESS, PROCESS_NUMBER, Progress,
-    Shared, TIMEOUT_MAX, Timestamp, WaitStrategy, call, hooks, selflog,
+    Durability, ENGINES, Guard, Limits, Logger, OverflowPolicy, PROCESS_NUMBER, Progress, Shared,
+    TIMEOUT_MAX, Timestamp, WaitStrategy, call, hooks, selflog, set_process,
 };
 use crate::appender::{Console, Open, OpenError, Opened, Place};
 use crate::block::define::Definitions;
@@ -30,6 +31,7 @@ use crate::site;
 use crate::sys;
 use crate::sys::lock::FileLock;
 use crate::sys::output::{IoMethod, Outputs};
+use crate::sys::per_process::PerProcess;
 use crate::sys::table::SharedTable;
 
 /// The default of [`Builder::ring_bytes`].
@@ -46,6 +48,7 @@ const FIRST_RINGS: usize = 2;
 const CLUSTER: &str = "the cluster";
 
 /// Describes an engine: see [`builder`].
+#[derive(Clone)]
 #[must_use = "nothing happens before `init` or `start`"]
 pub struct Builder {
     service: String,
@@ -263,6 +266,21 @@ impl Builder {
         self
     }
 
+    /// Whether it joins processes that share their appenders.
+    pub(super) fn is_in_group(&self) -> bool {
+        self.group.is_some()
+    }
+
+    /// How the writer waits.
+    pub(super) fn wait_strategy(&self) -> WaitStrategy {
+        self.wait
+    }
+
+    /// Whether a forked child can use it: see [`Appenders::are_free`].
+    pub(super) fn is_free(&self) -> bool {
+        self.appenders.are_free()
+    }
+
     /// Joins processes that share their appenders.
     pub(crate) fn group(mut self, group: Arc<dyn Group>) -> Builder {
         self.group = Some(group);
@@ -311,14 +329,15 @@ impl Builder {
         Ok(())
     }
 
-    fn run(self, as_process_logger: bool) -> Result<Guard, InitError> {
+    pub(super) fn run(self, as_process_logger: bool) -> Result<Guard, InitError> {
         self.check()?;
         // Held to the end: two inits at once must not both become the process's logger.
-        static INIT: Mutex<()> = Mutex::new(());
-        let _init = INIT.lock().unwrap_or_else(PoisonError::into_inner);
+        static INIT: PerProcess<Mutex<()>> = PerProcess::new(Mutex::default);
+        let _init = INIT.get().lock().unwrap_or_else(PoisonError::into_inner);
         if as_process_logger && super::process().is_some_and(|engine| !engine.is_forked()) {
             return Err(InitError::AlreadyInitialised);
         }
+        let heir = Heir::of(&self, as_process_logger);
         let router = Arc::new(self.router.clone());
         let seat = self.group.as_ref().map(|group| {
             group.join(Description {
@@ -394,6 +413,7 @@ impl Builder {
             sync_failed: OnceLock::new(),
             outlets: Mutex::new(Vec::new()),
             member: member.clone(),
+            heir,
             home: past.home,
         });
         for _ in 0..FIRST_RINGS.min(rings_max) {
@@ -449,12 +469,10 @@ impl Builder {
         let logger = Logger { shared: Arc::clone(&shared) };
         // Dropped on an error below, which ends everything that runs.
         let guard = Guard { logger, running: Some(running) };
-        member
-            .map_or(Ok(()), |member| member.start())
-            .map_err(resource("the election's thread"))?;
+        member.map_or(Ok(()), |member| member.start())?;
         if as_process_logger {
             site::set_define_hook(hooks::define);
-            *PROCESS.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shared));
+            set_process(Some(Arc::clone(&shared))).map_err(resource("the process's logger"))?;
             call::set_process_record_bytes_max(shared.limits.record_bytes_max);
             PROCESS_NUMBER.store(shared.number, Ordering::SeqCst);
             shared.define_known_sites().map_err(resource("the table of call sites"))?;

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
 
 use super::{AppenderReport, InitError};
@@ -33,11 +33,12 @@ pub(crate) trait Member: Send + Sync {
     /// The system's.
     fn follow(&self) -> io::Result<Box<dyn BlockAppender>>;
 
-    /// Starts what runs in the background. Called once, when the engine runs.
+    /// Starts what runs in the background. Called once, when the engine runs. Returns when it is known
+    /// whether this process is the one that runs the appenders, and they are open if it is.
     ///
     /// # Errors
-    /// The system's.
-    fn start(&self) -> io::Result<()>;
+    /// [`InitError`], for instance when an appender cannot be opened.
+    fn start(&self) -> Result<(), InitError>;
 
     /// Leaves the group, by `deadline` at the latest. What the process has delivered for all
     /// appender by appender, if it was the one.
@@ -93,6 +94,12 @@ impl Appenders {
         mut each: impl FnMut(&str, &dyn Open) -> Result<(), E>,
     ) -> Result<(), E> {
         self.lock().iter().try_for_each(|(name, appender)| each(name, &**appender))
+    }
+
+    /// Whether they can be had without waiting. In a forked child they never can if a thread of the
+    /// parent had them at the fork.
+    pub(crate) fn are_free(&self) -> bool {
+        !matches!(self.0.try_lock(), Err(TryLockError::WouldBlock))
     }
 
     fn lock(&self) -> MutexGuard<'_, Named> {

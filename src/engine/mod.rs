@@ -4,6 +4,7 @@ mod batch;
 mod builder;
 pub(crate) mod call;
 mod drops;
+mod fork;
 pub(crate) mod group;
 mod home;
 mod mdc;
@@ -16,7 +17,7 @@ mod writer;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,7 @@ use crate::site;
 use crate::sys::table::SharedTable;
 use call::Call;
 use drops::DropCounters;
+use fork::Heir;
 use group::Member;
 use home::Home;
 use outlet::Outlet;
@@ -225,10 +227,12 @@ impl Guard {
 
     fn end(&mut self, timeout: Duration) -> ShutdownReport {
         match self.running.take() {
-            // The threads, the rings and the files are the parent's.
+            // The threads, the rings and the files are the parent's. What the child has started
+            // is its own.
             Some(running) if self.logger.shared.is_forked() => {
                 std::mem::forget(running);
-                ShutdownReport::default()
+                let heir = self.logger.shared.heir.take();
+                heir.map_or_else(ShutdownReport::default, |mut heir| heir.end(timeout))
             }
             Some(running) => {
                 running.shutdown(&self.logger.shared, Instant::now() + timeout.min(TIMEOUT_MAX))
@@ -358,6 +362,8 @@ pub(crate) struct Shared {
     outlets: Mutex<Vec<Arc<Outlet>>>,
     /// Its place among the processes that share their appenders.
     member: Option<Arc<dyn Member>>,
+    /// The engine of a forked child.
+    heir: Heir,
 }
 
 /// What the writer tells about itself.
@@ -378,12 +384,37 @@ pub(crate) const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60)
 static PROCESS: RwLock<Option<Arc<Shared>>> = RwLock::new(None);
 /// The number of the engine behind the process's logger; 0 without one.
 static PROCESS_NUMBER: AtomicU64 = AtomicU64::new(0);
+/// How long a new logger waits for the readers of the old one.
+const PROCESS_WAIT: Duration = Duration::from_secs(1);
 /// Engines so far.
 static ENGINES: AtomicU64 = AtomicU64::new(0);
 
 /// The engine of the process's logger. Never waits: during an init or shutdown there is none.
 fn process() -> Option<Arc<Shared>> {
     PROCESS.try_read().ok()?.clone()
+}
+
+/// Makes an engine the process's logger, or takes the last one away. Readers are quick, but for one
+/// that a fork has left in a child for ever.
+///
+/// # Errors
+/// When somebody reads for longer than [`PROCESS_WAIT`].
+fn set_process(engine: Option<Arc<Shared>>) -> io::Result<()> {
+    let deadline = Instant::now() + PROCESS_WAIT;
+    loop {
+        match PROCESS.try_write() {
+            Ok(mut process) => {
+                *process = engine;
+                return Ok(());
+            }
+            Err(TryLockError::Poisoned(process)) => {
+                *process.into_inner() = engine;
+                return Ok(());
+            }
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::yield_now(),
+            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
 }
 
 /// The process's logger, if there is one.
@@ -569,6 +600,20 @@ impl Shared {
         deadline: Instant,
         poll: impl Fn() -> bool,
     ) -> Result<(), FlushError> {
+        if self.is_forked()
+            && let Some(heir) = fork::started_heir_of(self)
+        {
+            return heir.flush_own(durability, deadline, || false);
+        }
+        self.flush_own(durability, deadline, poll)
+    }
+
+    fn flush_own(
+        &self,
+        durability: Durability,
+        deadline: Instant,
+        poll: impl Fn() -> bool,
+    ) -> Result<(), FlushError> {
         self.flush_rings(deadline, poll)?;
         let end = self.journal.end();
         let synced = durability >= Durability::L2;
@@ -602,6 +647,11 @@ impl Shared {
     }
 
     fn stats(&self) -> Stats {
+        if self.is_forked()
+            && let Some(heir) = fork::started_heir_of(self)
+        {
+            return heir.stats();
+        }
         let progress = self.progress().clone();
         Stats {
             durability: self.home.durability(),

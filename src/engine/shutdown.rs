@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::drops::Dropped;
 use super::writer::Writer;
-use super::{PROCESS, PROCESS_NUMBER, Shared, WaitStrategy, call, selflog};
+use super::{PROCESS_NUMBER, Shared, WaitStrategy, call, selflog, set_process};
 use crate::journal::{Journal, Position, ReadError};
 use crate::level::LevelFilter;
 use crate::site;
@@ -148,7 +148,8 @@ impl Running {
 fn stop_producers(shared: &Shared) {
     if shared.is_process_logger() {
         site::set_process_level(LevelFilter::OFF);
-        *PROCESS.write().unwrap_or_else(PoisonError::into_inner) = None;
+        // An engine that stays there is closed.
+        let _ = set_process(None);
         PROCESS_NUMBER.store(0, Ordering::SeqCst);
     }
     shared.level.store(LevelFilter::OFF.lowest_number(), Ordering::Relaxed);
