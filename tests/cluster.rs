@@ -75,9 +75,18 @@ impl Fleet {
         found.unwrap()
     }
 
+    fn position(&self, run: usize) -> usize {
+        self.running.iter().position(|(of, _)| *of == run).unwrap()
+    }
+
+    /// Whether it has ended by itself.
+    fn has_ended(&mut self, run: usize) -> bool {
+        let at = self.position(run);
+        self.running[at].1.try_wait().unwrap().is_some()
+    }
+
     fn kill(&mut self, run: usize) {
-        let at = self.running.iter().position(|(of, _)| *of == run).unwrap();
-        let (_, mut program) = self.running.swap_remove(at);
+        let (_, mut program) = self.running.swap_remove(self.position(run));
         program.kill().unwrap();
         program.wait().unwrap();
     }
@@ -381,4 +390,96 @@ fn a_member_ends_in_time_when_nobody_is_elected_and_says_what_it_leaves() {
     let guard = start("rollway");
     assert_eq!(guard.shutdown(PATIENCE).left(), 0);
     assert_eq!(lines(&path), ["left behind"]);
+}
+
+/// The elected process dies at each point of its protocol, and so does the next one; what all of them
+/// had logged is in the file once.
+#[cfg(feature = "crash-points")]
+fn die_at(test: &'static str, points: &[&str]) {
+    for point in rollway::CRASH_POINTS.iter().filter(|name| points.contains(name)) {
+        let mut fleet = Fleet::new(test);
+        for _ in 0..2 {
+            let dying = fleet.start_with("log for ever", &[("ROLLWAY_CRASH_AT", point)]);
+            wait_until("the dying program logs, or is dead", || {
+                fleet.calls(dying) > 0 || fleet.has_ended(dying)
+            });
+            let other = fleet.start("log for ever");
+            fleet.wait_for_calls(other, 200);
+            fleet.kill(other);
+            wait_until(point, || fleet.has_ended(dying));
+            fleet.kill(dying);
+        }
+        fleet.settle();
+    }
+}
+
+#[cfg(feature = "crash-points")]
+#[test]
+fn an_election_that_is_broken_off_at_any_point_is_won_by_another_process() {
+    const POINTS: [&str; 4] =
+        ["election.locked", "election.term", "election.journal", "election.outlets"];
+    if plays() {
+        return;
+    }
+    let _watchdog = watchdog();
+    die_at("an_election_that_is_broken_off_at_any_point_is_won_by_another_process", &POINTS);
+}
+
+#[cfg(feature = "crash-points")]
+#[test]
+fn an_elected_process_that_dies_at_any_point_has_delivered_nothing_twice() {
+    const POINTS: [&str; 3] = ["cluster.block", "cluster.delivered", "cluster.cursor"];
+    if plays() {
+        return;
+    }
+    let _watchdog = watchdog();
+    die_at("an_elected_process_that_dies_at_any_point_has_delivered_nothing_twice", &POINTS);
+}
+
+#[cfg(feature = "crash-points")]
+#[test]
+fn an_adoption_that_is_broken_off_at_any_point_is_completed_by_another_process() {
+    const POINTS: [&str; 4] =
+        ["adopt.drained", "adopt.delivered", "adopt.removing", "adopt.removed"];
+    if plays() {
+        return;
+    }
+    let _watchdog = watchdog();
+    die_at("an_adoption_that_is_broken_off_at_any_point_is_completed_by_another_process", &POINTS);
+}
+
+#[test]
+fn whoever_removes_the_file_of_the_election_deposes_the_elected_process() {
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("app.log");
+    let guard = rollway::builder()
+        .cluster(Cluster::new(dir.path().join("cluster")))
+        .rings_dir(dir.path().join("rings"))
+        .flush_timeout(PATIENCE)
+        .appender("file", message_file(&path))
+        .start()
+        .unwrap();
+    rollway::info!(logger: guard.logger(), "before");
+    std::fs::remove_file(dir.path().join("cluster/election")).unwrap();
+    // It is the only one, and elected anew.
+    wait_until("a second term", || guard.stats().cluster.unwrap().term == 2);
+    rollway::info!(logger: guard.logger(), "after");
+    guard.flush().unwrap();
+    assert_eq!(lines(&path), ["before", "after"]);
+}
+
+#[test]
+fn a_start_says_what_keeps_the_elected_process_from_its_appenders() {
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("file"), "no directory").unwrap();
+    let error = rollway::builder()
+        .cluster(Cluster::new(dir.path().join("cluster")))
+        .rings_dir(dir.path().join("rings"))
+        .appender("text", message_file(&dir.path().join("file/app.log")))
+        .start()
+        .unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("`text`"), "{error}: {cause}");
 }
