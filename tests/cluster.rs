@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rollway::ClusterRole;
+use rollway::appender::Forwarder;
 use rollway::cluster::Cluster;
 use support::ledger::Ledger;
 use support::{PATIENCE, Random, child, lines, message_file, wait_until, watchdog};
@@ -91,6 +92,12 @@ impl Fleet {
         program.wait().unwrap();
     }
 
+    fn kill_all(&mut self) {
+        while let Some((run, _)) = self.running.first() {
+            self.kill(*run);
+        }
+    }
+
     /// Waits until all programs have ended by themselves.
     fn join(&mut self) {
         for (run, mut program) in std::mem::take(&mut self.running) {
@@ -162,14 +169,17 @@ fn cluster(dir: &Path) -> Cluster {
 fn start() -> rollway::Guard {
     let dir = child::variable("CLUSTER_DIR");
     let dir = Path::new(&dir);
-    rollway::builder()
+    let builder = rollway::builder()
         .cluster(cluster(dir))
         .rings_dir(dir.join("rings"))
         .require(rollway::Durability::L1)
         .flush_timeout(PATIENCE)
-        .appender("file", message_file(&dir.join("app.log")))
-        .init()
-        .unwrap()
+        .appender("file", message_file(&dir.join("app.log")));
+    let builder = match std::env::var("CLUSTER_MASTER") {
+        Ok(address) => builder.appender("master", Forwarder::new(address)),
+        Err(_) => builder,
+    };
+    builder.init().unwrap()
 }
 
 /// A program that logs so many events at its pace and ends in order.
@@ -231,16 +241,15 @@ fn another_process_takes_over_from_an_elected_one_that_is_killed() {
         fleet.start("log for ever");
     }
     let mut random = Random(7);
-    for _ in 0..6 {
+    let kills = if support::is_long_run() { 60 } else { 6 };
+    for _ in 0..kills {
         let elected = fleet.elected();
         std::thread::sleep(Duration::from_millis(random.below(300)));
         fleet.kill(elected);
         let restarted = fleet.start("log for ever");
         fleet.wait_for_calls(restarted, 1);
     }
-    while let Some((run, _)) = fleet.running.first() {
-        fleet.kill(*run);
-    }
+    fleet.kill_all();
     fleet.settle();
 }
 
@@ -282,9 +291,7 @@ fn when_all_are_killed_at_once_one_that_is_restarted_delivers_for_all() {
         for (_, program) in &mut fleet.running {
             program.kill().unwrap();
         }
-        while let Some((run, _)) = fleet.running.first() {
-            fleet.kill(*run);
-        }
+        fleet.kill_all();
     }
     fleet.settle();
 }
@@ -305,9 +312,7 @@ fn an_instance_variable_chooses_who_runs_the_appenders() {
     assert!(!fleet.dir.path().join("app.log").exists(), "nobody is the one");
     let chosen = fleet.start_with("log for ever", &[variable, ("CLUSTER_INSTANCE", "0")]);
     assert_eq!(fleet.elected(), chosen);
-    while let Some((run, _)) = fleet.running.first() {
-        fleet.kill(*run);
-    }
+    fleet.kill_all();
     fleet.settle();
 }
 
@@ -482,4 +487,36 @@ fn a_start_says_what_keeps_the_elected_process_from_its_appenders() {
         .unwrap_err();
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(cause.contains("`text`"), "{error}: {cause}");
+}
+
+#[cfg(feature = "master")]
+#[test]
+fn what_a_dead_member_has_not_shipped_is_shipped_by_the_elected_process() {
+    use rollway::journal::JournalOptions;
+    use rollway::master::Master;
+
+    if plays() {
+        return;
+    }
+    let _watchdog = watchdog();
+    let mut fleet =
+        Fleet::new("what_a_dead_member_has_not_shipped_is_shipped_by_the_elected_process");
+    // Nobody listens there yet: nothing is shipped before the kill.
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let master = ("CLUSTER_MASTER", &*address.to_string());
+    fleet.start_with("stay", &[master]);
+    let member = fleet.start_with("log for ever", &[master]);
+    fleet.wait_for_calls(member, 500);
+    fleet.kill(member);
+    let all = fleet.dir.path().join("all.log");
+    let master = Master::builder()
+        .listen(address.to_string())
+        .journal(JournalOptions::directory(fleet.dir.path().join("master")))
+        .appender("file", message_file(&all))
+        .start()
+        .unwrap();
+    let members = fleet.dir.path().join("cluster/members");
+    wait_until("the dead one is adopted", || std::fs::read_dir(&members).unwrap().count() == 1);
+    assert_eq!(master.shutdown(PATIENCE).left(), 0);
+    fleet.check(&lines(&all));
 }

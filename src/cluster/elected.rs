@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::adopt::{Adopted, Orphans};
@@ -38,7 +39,7 @@ pub(super) struct Elected<'a> {
     term: u64,
     journal: Journal,
     writer: JournalWriter,
-    outlets: Vec<Outlet>,
+    outlets: Vec<Arc<Outlet>>,
     sources: BTreeMap<PathBuf, Source>,
     orphans: Orphans,
     adopted: Vec<Adopted>,
@@ -76,6 +77,11 @@ impl<'a> Elected<'a> {
             _journal_lock: journal_lock,
             lock,
         })
+    }
+
+    /// The appenders.
+    pub(super) fn outlets(&self) -> &[Arc<Outlet>] {
+        &self.outlets
     }
 
     /// Runs until the process ends, or somebody has removed the file of the election.
@@ -163,7 +169,7 @@ impl<'a> Elected<'a> {
     /// What all mandatory appenders have settled.
     fn delivered(&self) -> Position {
         let mandatory = self.outlets.iter().filter(|outlet| outlet.is_mandatory());
-        let settled = mandatory.map(Outlet::settled);
+        let settled = mandatory.map(|outlet| outlet.settled());
         settled.min().unwrap_or_else(|| self.journal.end())
     }
 
@@ -250,7 +256,7 @@ fn open_outlets(
     journal: &Journal,
     outputs: &Outputs,
     term: u64,
-) -> Result<Vec<Outlet>, Box<dyn Error>> {
+) -> Result<Vec<Arc<Outlet>>, Box<dyn Error>> {
     let description = &process.description;
     let mut outlets = Vec::new();
     description.appenders.each(|name, appender| -> Result<(), Box<dyn Error>> {
@@ -270,7 +276,8 @@ fn open_outlets(
         };
         let opened = open_patiently(appender, &place)?;
         let is_mandatory = appender.is_mandatory();
-        outlets.push(Outlet::spawn(journal, name, is_mandatory, opened, &description.router)?);
+        let outlet = Outlet::spawn(journal, name, is_mandatory, opened, &description.router)?;
+        outlets.push(Arc::new(outlet));
         Ok(())
     })?;
     Ok(outlets)

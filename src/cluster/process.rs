@@ -13,6 +13,7 @@ use super::elected::Elected;
 use super::follow::Follow;
 use crate::appender::BlockAppender;
 use crate::engine::group::{ClusterRole, ClusterStats, Description, Member};
+use crate::engine::outlet::Outlet;
 use crate::engine::{AppenderReport, InitError, selflog};
 
 /// Between two tries to be elected. The lock cannot be waited for: a thread that waits in the kernel
@@ -42,6 +43,8 @@ pub(super) struct Shared {
 struct State {
     role: ClusterRole,
     failing: Option<String>,
+    /// The appenders for all, while it is elected.
+    outlets: Vec<Arc<Outlet>>,
     /// Until when it has to end, once it should.
     deadline: Option<Instant>,
     reports: Vec<AppenderReport>,
@@ -60,6 +63,7 @@ impl Process {
         let state = State {
             role: ClusterRole::Member,
             failing: None,
+            outlets: Vec::new(),
             deadline: None,
             reports: Vec::new(),
             first_try: None,
@@ -127,6 +131,7 @@ impl Member for Process {
             term: directory.term().unwrap_or(0),
             members: directory.list().map_or(0, |members| members.len()),
             failing: state.failing.clone(),
+            appenders: state.outlets.iter().map(|outlet| outlet.stats()).collect(),
         }
     }
 }
@@ -163,14 +168,18 @@ impl Shared {
             return Ok(());
         };
         let mut elected = Elected::begin(self, lock)?;
-        self.set_failing(None);
-        self.state().role = ClusterRole::Elected;
+        {
+            let mut state = self.state();
+            (state.role, state.failing) = (ClusterRole::Elected, None);
+            state.outlets = elected.outlets().to_vec();
+        }
         self.tell_first_try(Ok(()));
         elected.run();
         let deadline = self.deadline().unwrap_or_else(|| Instant::now() + AFTER_FAILURE);
         let reports = elected.end(deadline);
         let mut state = self.state();
         (state.role, state.reports) = (ClusterRole::Member, reports);
+        state.outlets.clear();
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
 
-use super::{AppenderReport, InitError};
+use super::{AppenderReport, InitError, OutletStats};
 use crate::appender::{BlockAppender, Open};
 use crate::journal::JournalOptions;
 use crate::route::Router;
@@ -135,4 +135,6 @@ pub struct ClusterStats {
     pub members: usize,
     /// Why the elected process, if it is this one, cannot go on right now.
     pub failing: Option<String>,
+    /// The appenders that this process runs for all; none unless it is elected.
+    pub appenders: Vec<OutletStats>,
 }
