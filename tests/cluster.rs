@@ -520,3 +520,36 @@ fn what_a_dead_member_has_not_shipped_is_shipped_by_the_elected_process() {
     assert_eq!(master.shutdown(PATIENCE).left(), 0);
     fleet.check(&lines(&all));
 }
+
+#[test]
+fn a_stopped_elected_process_is_told_of_and_goes_on_where_it_was() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    if plays() {
+        return;
+    }
+    let _watchdog = watchdog();
+    let mut fleet = Fleet::new("a_stopped_elected_process_is_told_of_and_goes_on_where_it_was");
+    fleet.start("stay");
+    wait_until("it is elected", || fleet.dir.path().join("app.log").exists());
+    let elected = Pid::from_child(&fleet.running[0].1);
+    let path = fleet.dir.path();
+    let guard = rollway::builder()
+        .cluster(cluster(path))
+        .rings_dir(path.join("rings"))
+        .flush_timeout(PATIENCE)
+        .appender("file", message_file(&path.join("app.log")))
+        .start()
+        .unwrap();
+    kill_process(elected, Signal::STOP).unwrap();
+    rollway::info!(logger: guard.logger(), "meanwhile");
+    wait_until("the member says so", || {
+        let failing = guard.stats().appenders[0].failing.clone();
+        failing.is_some_and(|why| why.contains("no process has delivered anything"))
+    });
+    // It keeps its lock: there is no second one.
+    assert_eq!(guard.stats().cluster.unwrap().role, ClusterRole::Member);
+    kill_process(elected, Signal::CONT).unwrap();
+    guard.flush().unwrap();
+    assert_eq!(lines(&path.join("app.log")), ["meanwhile"]);
+}
