@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use rollway::ClusterRole;
 use rollway::appender::Forwarder;
 use rollway::cluster::Cluster;
+use support::destination::{Collector, Gate};
 use support::ledger::Ledger;
 use support::{PATIENCE, Random, child, lines, message_file, wait_until, watchdog};
 
@@ -552,4 +553,31 @@ fn a_stopped_elected_process_is_told_of_and_goes_on_where_it_was() {
     kill_process(elected, Signal::CONT).unwrap();
     guard.flush().unwrap();
     assert_eq!(lines(&path.join("app.log")), ["meanwhile"]);
+}
+
+#[test]
+fn a_flush_waits_for_the_appenders_of_the_elected_process() {
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let (collector, collected) = Collector::new();
+    let gate = Gate::default();
+    let collector = collector.behind(&gate);
+    let start = |timeout: Duration| {
+        rollway::builder()
+            .cluster(Cluster::new(dir.path().join("cluster")))
+            .rings_dir(dir.path().join("rings"))
+            .flush_timeout(timeout)
+            .appender("memory", collector.clone())
+            .start()
+            .unwrap()
+    };
+    let elected = start(PATIENCE);
+    let member = start(Duration::from_secs(1));
+    rollway::info!(logger: member.logger(), "on its way");
+    let error = member.flush().unwrap_err();
+    assert!(error.to_string().contains("`the cluster`"), "{error}");
+    gate.open();
+    wait_until("it is delivered", || member.flush().is_ok());
+    assert_eq!(collected.messages(), ["on its way"]);
+    assert_eq!(elected.stats().cluster.unwrap().appenders[0].name, "memory");
 }

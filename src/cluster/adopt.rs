@@ -11,7 +11,7 @@ use super::elected::open_shippers;
 use crate::engine::group::Description;
 use crate::engine::outlet::Outlet;
 use crate::engine::{Dropped, selflog};
-use crate::journal::{Journal, JournalOptions, Scan, segment_paths};
+use crate::journal::{Journal, JournalOptions, Position, Scan, segment_paths};
 use crate::recover::{self, Manifest, RecoverError};
 use crate::sys::crash::{self, CrashPoint};
 use crate::sys::file::boot_id;
@@ -121,9 +121,14 @@ impl Adopted {
         &self.dir
     }
 
+    /// Where its journal ends.
+    pub(super) fn end(&self) -> Position {
+        self.journal.end()
+    }
+
     /// Whether its blocks have arrived wherever they are shipped to, and nothing else is left.
     pub(super) fn is_shipped(&self) -> bool {
-        let end = self.journal.end();
+        let end = self.end();
         !self.is_kept && self.shippers.iter().all(|shipper| shipper.settled() >= end)
     }
 

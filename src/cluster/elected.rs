@@ -211,7 +211,7 @@ impl<'a> Elected<'a> {
         let sources = &self.sources;
         let is_done = |adopted: &Adopted| {
             let source = sources.get(adopted.dir());
-            source.is_some_and(Source::is_done) && adopted.is_shipped()
+            source.is_some_and(|source| source.is_done(adopted.end())) && adopted.is_shipped()
         };
         let (done, left) = std::mem::take(&mut self.adopted).into_iter().partition(is_done);
         self.adopted = left;

@@ -75,9 +75,11 @@ impl Source {
         &self.dir
     }
 
-    /// Whether everything that is there was read, stored and delivered, and its cursor says so.
-    pub(super) fn is_done(&self) -> bool {
-        self.is_at_end && self.pending.is_empty() && self.stored == self.follower.position()
+    /// Whether everything up to `end`, and all that is there, was read, stored and delivered, and its
+    /// cursor says so.
+    pub(super) fn is_done(&self, end: Position) -> bool {
+        let is_read = self.is_at_end && self.follower.position() >= end;
+        is_read && self.pending.is_empty() && self.stored == self.follower.position()
     }
 
     /// Whether something was stored that is not delivered.

@@ -162,3 +162,74 @@ impl Follower {
 fn is_missing(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+    use std::path::Path;
+
+    use super::super::{Journal, JournalOptions, Scan};
+    use super::*;
+    use crate::block::BlockKind;
+
+    /// What comes up to the end.
+    fn kinds(follower: &mut Follower) -> Vec<BlockKind> {
+        let mut kinds = Vec::new();
+        while let Found::Block(header) = follower.look().unwrap() {
+            assert_eq!(follower.block().len(), header.bytes());
+            kinds.push(header.kind);
+            follower.pass();
+        }
+        kinds
+    }
+
+    fn begin_segment(dir: &Path) {
+        let scan = Scan::of_directory(dir).unwrap();
+        Journal::in_directory(JournalOptions::directory(dir), scan).unwrap();
+    }
+
+    #[test]
+    fn blocks_are_read_as_they_come_from_segment_to_segment() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut follower = Follower::new(dir.path().to_owned(), 0);
+        assert_eq!(follower.look().unwrap(), Found::End);
+        let journal = Journal::with_three_events(dir.path());
+        // The directory was listed a moment ago: the first segment is found by its name.
+        let read = kinds(&mut follower);
+        assert_eq!(read.iter().filter(|kind| **kind == BlockKind::Events).count(), 3);
+        assert_eq!((read[0], follower.position()), (BlockKind::Segment, journal.end()));
+        begin_segment(dir.path());
+        assert_eq!(kinds(&mut follower), [BlockKind::Segment]);
+        let mut late = Follower::new(dir.path().to_owned(), 2);
+        assert_eq!(kinds(&mut late), [BlockKind::Segment]);
+    }
+
+    #[test]
+    fn what_is_half_written_is_the_end_until_the_next_segment_begins() {
+        let dir = tempfile::tempdir().unwrap();
+        let end = Journal::with_three_events(dir.path()).end();
+        let mut follower = Follower::new(dir.path().to_owned(), 0);
+        kinds(&mut follower);
+        let path = dir.path().join(segment_name(end.generation));
+        let file = File::options().write(true).open(path).unwrap();
+        file.write_all_at(b"RWB1 and nothing else", end.offset).unwrap();
+        // The first look only begins to doubt.
+        let found = follower.look().unwrap();
+        assert_eq!((found, follower.position()), (Found::End, end));
+        begin_segment(dir.path());
+        assert!(matches!(follower.look().unwrap(), Found::Damage(at, _) if at == end));
+        assert_eq!(kinds(&mut follower), [BlockKind::Segment]);
+    }
+
+    #[test]
+    fn a_segment_that_has_no_head_yet_is_not_entered() {
+        let dir = tempfile::tempdir().unwrap();
+        let end = Journal::with_three_events(dir.path()).end();
+        let mut follower = Follower::new(dir.path().to_owned(), 0);
+        kinds(&mut follower);
+        let next = dir.path().join(segment_name(end.generation + 1));
+        std::fs::write(&next, [0; 4096]).unwrap();
+        assert_eq!((follower.look().unwrap(), follower.position()), (Found::End, end));
+    }
+}
