@@ -146,7 +146,12 @@ fn prefork(dir: &Path) {
         say("flushing");
         i32::from(rollway::flush().is_err())
     });
-    assert_eq!((first, second, third), (0, 0, 0));
+    guard.logger().set_level(rollway::Level::DEBUG);
+    let fourth = in_forked_child(|| {
+        (0..EVENTS_OF_CHILD).for_each(|number| rollway::debug!("with the new level/{number}"));
+        0
+    });
+    assert_eq!((first, second, third, fourth), (0, 0, 0, 0));
     wait_until("the children are adopted", || guard.stats().cluster.unwrap().members == 1);
     assert_eq!(guard.stats().dropped.total(), 0);
     let report = guard.shutdown(PATIENCE);
@@ -162,6 +167,7 @@ fn a_forked_child_in_a_cluster_logs_with_an_engine_of_its_own() {
     let dir = tempfile::tempdir().unwrap();
     assert!(play(IN_CLUSTER, "prefork", dir.path()).wait().unwrap().success());
     let who = ["parent", "child", "thread 1", "thread 2", "grandchild", "flushing"];
+    let who = [&who[..], &["with the new level"]].concat();
     check(dir.path(), &who);
 }
 

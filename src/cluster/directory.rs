@@ -3,6 +3,7 @@
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::engine::InitError;
 use crate::sys::file::{create_private_dir, replace};
@@ -82,6 +83,11 @@ impl Directory {
         }
         members.sort();
         Ok(members)
+    }
+
+    /// When a member came or went last. One system call.
+    pub(super) fn members_changed(&self) -> Option<SystemTime> {
+        std::fs::metadata(self.members()).and_then(|found| found.modified()).ok()
     }
 
     /// Takes the lock of the election; `None` while somebody is elected.

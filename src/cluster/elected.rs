@@ -26,7 +26,7 @@ const LOOK_MAX: Duration = Duration::from_millis(250);
 const LOOK_PENDING_MAX: Duration = Duration::from_millis(8);
 /// After the cluster's journal or a member's refused.
 const RETRY: Duration = Duration::from_millis(20);
-/// How often it looks for new members, dead ones, and the lock of its election.
+/// How often it looks for dead members and at the lock of its election. New members are seen at once.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
 /// The kernel releases the locks of a dead process one after the other: those behind the first one
 /// are tried for so long, with these pauses.
@@ -87,9 +87,13 @@ impl<'a> Elected<'a> {
     /// Runs until the process ends, or somebody has removed the file of the election.
     pub(super) fn run(&mut self) {
         let (mut pause, mut looked_around) = (LOOK_MIN, None::<Instant>);
+        let mut changed = None;
         while self.process.deadline().is_none() {
-            if looked_around.is_none_or(|at| at.elapsed() >= LOOK_AROUND) {
-                looked_around = Some(Instant::now());
+            // Before the look: what comes meanwhile is seen by the next one.
+            let now_changed = self.process.directory.members_changed();
+            if now_changed != changed || looked_around.is_none_or(|at| at.elapsed() >= LOOK_AROUND)
+            {
+                (looked_around, changed) = (Some(Instant::now()), now_changed);
                 if !self.process.directory.is_elected_by(&self.lock) {
                     selflog::warn("cluster: the file `election` was removed; this process resigns");
                     return;

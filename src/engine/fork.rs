@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::builder::Builder;
 use super::{Guard, Shared, WaitStrategy, selflog};
+use crate::level::LevelFilter;
 
 /// Forks of forks that are followed.
 const GENERATIONS_MAX: usize = 64;
@@ -53,8 +54,8 @@ impl Heir {
         self.engine.try_write().ok()?.take()
     }
 
-    /// The engine, which is started if need be. `None` where that is not possible now.
-    fn start(&self) -> Option<Arc<Shared>> {
+    /// The engine, which is started with this level if need be. `None` where that is not possible now.
+    fn start(&self, level: LevelFilter) -> Option<Arc<Shared>> {
         let description = self.description.as_ref()?;
         let (pid, deadline) = (std::process::id(), Instant::now() + START_WAIT);
         loop {
@@ -74,7 +75,7 @@ impl Heir {
             }
             let (ok, failed) = (Ordering::AcqRel, Ordering::Relaxed);
             if self.starter.compare_exchange(starter, pid, ok, failed).is_ok() {
-                let engine = self.start_now(description);
+                let engine = self.start_now(description.clone().level(level));
                 if engine.is_none() {
                     self.failed_in.store(this_second(), Ordering::Relaxed);
                     self.starter.store(0, Ordering::Release);
@@ -84,13 +85,13 @@ impl Heir {
         }
     }
 
-    fn start_now(&self, description: &Builder) -> Option<Arc<Shared>> {
+    fn start_now(&self, description: Builder) -> Option<Arc<Shared>> {
         // Held at the fork, it is so for ever.
         let mut engine = self.engine.try_write().ok()?;
         if !description.is_free() {
             return None;
         }
-        match description.clone().run(self.is_process_logger) {
+        match description.run(self.is_process_logger) {
             Ok(guard) => {
                 let shared = Arc::clone(&guard.logger.shared);
                 *engine = Some(guard);
@@ -112,21 +113,22 @@ impl Heir {
 /// It is started if need be; `None` where that is not possible now.
 #[cold]
 pub(super) fn heir_of(engine: &Shared) -> Option<Arc<Shared>> {
-    follow(engine, Heir::start)
+    // Whoever changed the level did so for the children, too.
+    follow(engine, |parent| parent.heir.start(parent.level_filter()))
 }
 
 /// The same, if it was started.
 pub(super) fn started_heir_of(engine: &Shared) -> Option<Arc<Shared>> {
-    follow(engine, Heir::started)
+    follow(engine, |parent| parent.heir.started())
 }
 
-fn follow(engine: &Shared, next: impl Fn(&Heir) -> Option<Arc<Shared>>) -> Option<Arc<Shared>> {
-    let mut heir = next(&engine.heir)?;
+fn follow(engine: &Shared, next: impl Fn(&Shared) -> Option<Arc<Shared>>) -> Option<Arc<Shared>> {
+    let mut heir = next(engine)?;
     for _ in 0..GENERATIONS_MAX {
         if !heir.is_forked() {
             return Some(heir);
         }
-        heir = next(&heir.heir)?;
+        heir = next(&heir)?;
     }
     None
 }

@@ -116,7 +116,7 @@ impl Logger {
     /// From which level on it takes events.
     #[inline]
     pub fn level(&self) -> LevelFilter {
-        LevelFilter::from_lowest_number(self.shared.level.load(Ordering::Relaxed))
+        self.shared.level_filter()
     }
 
     /// Changes the level while the program runs.
@@ -490,6 +490,11 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    #[inline]
+    fn level_filter(&self) -> LevelFilter {
+        LevelFilter::from_lowest_number(self.level.load(Ordering::Relaxed))
     }
 
     fn is_process_logger(&self) -> bool {
