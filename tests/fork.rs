@@ -4,6 +4,7 @@
 mod support;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rollway::ClusterRole;
@@ -207,4 +208,61 @@ fn a_forked_child_goes_on_when_its_parent_has_ended() {
     wait_until("the child ends", || dir.path().join("done").exists());
     assert_eq!(std::fs::read_to_string(dir.path().join("done")).unwrap(), "0");
     check(dir.path(), &["parent", "child", "elected child"]);
+}
+
+const BUSY: &str = "children_of_a_busy_parent_never_hang_and_lose_nothing_uncounted";
+const CHILDREN: u64 = 20;
+const EVENTS_OF_EACH: u64 = 50;
+
+/// Forks while other threads log, flush and look at the statistics.
+fn busy(dir: &Path) {
+    let guard = start_in_cluster(dir);
+    let is_over = AtomicBool::new(false);
+    let go_on = || !is_over.load(Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while go_on() {
+                    rollway::info!("parent");
+                    std::thread::sleep(Duration::from_micros(50));
+                }
+            });
+        }
+        scope.spawn(|| {
+            while go_on() {
+                let _ = rollway::flush();
+                let _ = rollway::stats();
+            }
+        });
+        for child in 0..CHILDREN {
+            let status = in_forked_child(|| {
+                (0..EVENTS_OF_EACH).for_each(|number| rollway::info!("{child}/{number}"));
+                0
+            });
+            assert_eq!(status, 0);
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    wait_until("the children are adopted", || guard.stats().cluster.unwrap().members == 1);
+    let dropped = guard.stats().dropped.total();
+    assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+    std::fs::write(dir.join("dropped"), dropped.to_string()).unwrap();
+}
+
+#[test]
+fn children_of_a_busy_parent_never_hang_and_lose_nothing_uncounted() {
+    if child::part().is_some() {
+        return busy(Path::new(&child::variable("FORK_DIR")));
+    }
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    assert!(play(BUSY, "busy", dir.path()).wait().unwrap().success());
+    let mut of_children = lines(&dir.path().join("app.log"));
+    of_children.retain(|line| line != "parent");
+    let dropped = std::fs::read_to_string(dir.path().join("dropped")).unwrap();
+    let delivered = of_children.len() as u64;
+    assert_eq!(delivered + dropped.parse::<u64>().unwrap(), CHILDREN * EVENTS_OF_EACH);
+    of_children.sort_unstable();
+    of_children.dedup();
+    assert_eq!(of_children.len() as u64, delivered, "each once");
 }
