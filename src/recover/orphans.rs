@@ -124,8 +124,8 @@ fn drain_orphan(dir: &Path, facts: &ProcessFacts) -> io::Result<u64> {
         return Err(io::Error::other(format!("the journal {journal} does not name them")));
     };
     let failed = |error: JournalError| io::Error::other(error);
-    let scan = Scan::of_directory(&facts.journal_dir).map_err(failed)?;
-    let ring_ends = scan.ring_ends(manifest.source, manifest.epoch);
+    let scan = Scan::of_run(&facts.journal_dir, manifest.source, manifest.epoch);
+    let (scan, ring_ends) = scan.map_err(failed)?;
     let ring_end = |ring| ring_ends.get(&ring).copied().unwrap_or(0);
     let options = JournalOptions::directory(&facts.journal_dir);
     let (_journal, mut writer) = Journal::in_directory(options, scan).map_err(failed)?;
