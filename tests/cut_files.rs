@@ -155,6 +155,43 @@ fn events_go_on_without_loss_when_the_directory_of_the_rings_is_removed() {
 }
 
 #[test]
+fn records_that_are_overwritten_with_zeros_are_counted_as_damage_and_later_ones_arrive() {
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let (collector, collected) = Collector::new();
+    let mut guard = rollway::builder()
+        .journal_dir(dir.path().join("journal"))
+        .rings_dir(dir.path().join("rings"))
+        .wait(rollway::WaitStrategy::Manual)
+        .linger(Duration::ZERO)
+        .appender("memory", collector)
+        .start()
+        .unwrap();
+    let logger = guard.logger().clone();
+    for _ in 0..10 {
+        info!(logger: logger, "overwritten");
+    }
+    for path in files(&rings_dir(dir.path())) {
+        if path.file_name().unwrap().to_string_lossy().starts_with("ring-") {
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            // The header stays, and says that there are records.
+            std::os::unix::fs::FileExt::write_all_at(&file, &[0; 4096], 4096).unwrap();
+        }
+    }
+    while guard.poll() {}
+    info!(logger: logger, "later");
+    drop(logger);
+    guard.flush().unwrap();
+    let stats = guard.stats();
+    assert!(stats.appenders[0].damaged > 0, "{stats:?}");
+    let report = guard.shutdown(PATIENCE);
+    assert_eq!((report.left(), report.left_in_rings_bytes), (0, 0), "{report:?}");
+    assert_eq!(collected.messages(), ["later"]);
+    let (guard, _) = start(dir.path());
+    assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+}
+
+#[test]
 fn a_ring_that_is_overwritten_with_zeros_stops_nobody() {
     let _watchdog = watchdog();
     let dir = tempfile::tempdir().unwrap();
