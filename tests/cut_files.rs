@@ -224,22 +224,51 @@ fn a_ring_that_is_overwritten_with_zeros_stops_nobody() {
 #[test]
 fn without_the_guard_or_outside_of_it_a_cut_mapping_ends_the_process_as_ever() {
     const TEST: &str = "without_the_guard_or_outside_of_it_a_cut_mapping_ends_the_process_as_ever";
-    const SIGBUS: i32 = 7;
     if let Some(part) = child::part() {
         return touch_a_cut_mapping(&part);
     }
     let _watchdog = watchdog();
-    for part in ["unguarded", "foreign", "sent"] {
+    let play = |part| {
         let dir = tempfile::tempdir().unwrap();
-        let mut command = child::command(TEST, part);
-        let status = command.env("CUT_DIR", dir.path()).status().unwrap();
+        child::command(TEST, part).env("CUT_DIR", dir.path()).status().unwrap()
+    };
+    for part in ["unguarded", "foreign", "foreign by default", "sent", "sent by default"] {
+        let status = play(part);
         assert_eq!(status.signal(), Some(SIGBUS), "{part}: {status}");
     }
+    for part in ["foreign and handled", "sent and handled"] {
+        assert_eq!(play(part).code(), Some(HANDLED), "{part}");
+    }
+}
+
+const SIGBUS: i32 = 7;
+/// What the host's own handler ends the process with.
+const HANDLED: i32 = 42;
+
+unsafe extern "C" {
+    fn signal(signal: i32, handler: usize) -> usize;
+    fn _exit(status: i32) -> !;
+}
+
+extern "C" fn handle(_signal: i32) {
+    // SAFETY: ends the process.
+    unsafe { _exit(HANDLED) }
 }
 
 /// The child: touches a page that is gone, or is sent the signal of one.
 fn touch_a_cut_mapping(part: &str) {
     let dir = PathBuf::from(child::variable("CUT_DIR"));
+    // Before rollway comes, as the host's own start would.
+    let (part, action) = part.split_once(' ').unwrap_or((part, ""));
+    let handler = match action {
+        "by default" => Some(0),
+        "and handled" => Some(handle as *const () as usize),
+        _ => None,
+    };
+    if let Some(handler) = handler {
+        // SAFETY: the default action, or a handler that does what a handler may.
+        unsafe { signal(SIGBUS, handler) };
+    }
     let guard = rollway::builder()
         .journal_dir(dir.join("journal"))
         .rings_dir(dir.join("rings"))
