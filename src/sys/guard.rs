@@ -68,7 +68,11 @@ impl Slot {
     fn contains(&self, address: usize) -> bool {
         // Acquire: pairs with the Release in `watch`; the rest of the slot is there.
         let start = self.start.load(Ordering::Acquire);
-        start > RESERVED && start <= address && address < self.end.load(Ordering::Relaxed)
+        let end = self.end.load(Ordering::Acquire);
+        // Once more: the end may be that of the slot's next owner.
+        start > RESERVED
+            && (start..end).contains(&address)
+            && self.start.load(Ordering::Acquire) == start
     }
 
     /// Puts fresh memory in the place of the range. `false` when the system has none.
@@ -135,7 +139,8 @@ pub(crate) fn watch(start: NonNull<u8>, len: usize) -> io::Result<Watch> {
             continue;
         }
         let start = start.as_ptr().expose_provenance();
-        slot.end.store(start + len, Ordering::Relaxed);
+        // Release: whoever sees this end sees that the slot was reserved.
+        slot.end.store(start + len, Ordering::Release);
         slot.state.store(WHOLE, Ordering::Relaxed);
         slot.alarm.store(std::ptr::null_mut(), Ordering::Relaxed);
         SLOTS_USED.fetch_max(at + 1, Ordering::Relaxed);
