@@ -13,6 +13,7 @@ use super::drops::Dropped;
 use super::home::{self, Home};
 use super::outlet::Outlet;
 use super::shutdown::Running;
+use super::syncing::{SyncPolicy, Syncing};
 use super::writer::Writer;
 use super::{
     Durability, ENGINES, Guard, Limits, Logger, OverflowPolicy, PROCESS, PROCESS_NUMBER, Progress,
@@ -46,6 +47,8 @@ pub struct Builder {
     service: String,
     level: LevelFilter,
     journal: JournalOptions,
+    sync: SyncPolicy,
+    sync_from: Option<Level>,
     rings_dir: Option<PathBuf>,
     ring_bytes: usize,
     ring_memory_bytes: usize,
@@ -88,6 +91,8 @@ pub fn builder() -> Builder {
         service: service.unwrap_or("unnamed".into()).into_owned(),
         level: Level::INFO.into(),
         journal: JournalOptions::memory(),
+        sync: SyncPolicy::default(),
+        sync_from: None,
         rings_dir: None,
         ring_bytes: RING_BYTES,
         ring_memory_bytes: RING_MEMORY_BYTES,
@@ -161,6 +166,29 @@ impl Builder {
     /// after [`Builder::journal_dir`].
     pub fn journal_max_bytes(mut self, bytes: u64) -> Builder {
         self.journal = self.journal.max_bytes(bytes);
+        self
+    }
+
+    /// How many bytes of its file system a journal in a directory leaves to others; by default a
+    /// twentieth, at most 1 GiB. Where fewer are free, the oldest segments are recycled, then optional
+    /// appenders overtaken, then the journal takes nothing until there is room again. Call it after
+    /// [`Builder::journal_dir`].
+    pub fn journal_keep_free(mut self, bytes: u64) -> Builder {
+        self.journal = self.journal.keep_free_bytes(bytes);
+        self
+    }
+
+    /// When a journal in a directory is synced, on a thread of its own; by default every 500 ms while
+    /// something is new.
+    pub fn sync(mut self, policy: SyncPolicy) -> Builder {
+        self.sync = policy;
+        self
+    }
+
+    /// Has blocks synced at once that hold an event of this level or above; off by default. The log
+    /// call does not wait for it.
+    pub fn sync_from(mut self, level: Level) -> Builder {
+        self.sync_from = Some(level);
         self
     }
 
@@ -400,6 +428,7 @@ impl Builder {
                 wait: self.wait,
                 linger: self.linger,
                 timestamp: self.timestamp,
+                sync_from: self.sync_from,
                 flush_timeout: self.flush_timeout.min(TIMEOUT_MAX),
                 pin: self.pin,
             },
@@ -419,7 +448,7 @@ impl Builder {
             flushes: AtomicU64::new(0),
             progress: Mutex::new(Progress::default()),
             progressed: Condvar::new(),
-            sync_failed: OnceLock::new(),
+            syncing: OnceLock::new(),
             outlets: Mutex::new(Vec::new()),
             clock: self.clock,
             home: past.home,
@@ -457,6 +486,11 @@ impl Builder {
             shared.outlets().push(Arc::new(outlet));
         }
         journal.keep_to_bound();
+        if journal.dir().is_some() {
+            let syncing = Syncing::start(&journal, self.sync);
+            // Nobody else sets it.
+            let _ = shared.syncing.set(syncing.map_err(resource("the thread that syncs"))?);
+        }
         let writer = Writer::new(
             Arc::clone(&shared),
             past.writer,
@@ -544,7 +578,11 @@ impl Past {
         };
         let mut home = Home::new(dir, lock, builder.guards_mappings);
         let manifest = Manifest::read(dir).map_err(unusable)?;
-        let scan = Scan::of_directory(dir).map_err(InitError::Journal)?;
+        let scan = match &manifest {
+            Some(manifest) => Scan::of_run(dir, manifest.source, manifest.epoch),
+            None => Scan::of_directory(dir),
+        };
+        let scan = scan.map_err(InitError::Journal)?;
         for damage in &scan.damage {
             selflog::warn(&format!("journal: {damage}"));
         }
@@ -596,7 +634,7 @@ impl Past {
     }
 }
 
-fn random_source() -> u128 {
+pub(super) fn random_source() -> u128 {
     let mut bytes = [0; 16];
     match getrandom::fill(&mut bytes) {
         Ok(()) => u128::from_le_bytes(bytes),

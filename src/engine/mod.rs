@@ -11,6 +11,7 @@ mod panics;
 mod rings;
 pub(crate) mod selflog;
 mod shutdown;
+mod syncing;
 mod writer;
 
 use std::fmt;
@@ -28,14 +29,15 @@ pub use builder::{Builder, InitError, builder, init};
 pub(crate) use builder::{RING_BYTES, RING_MEMORY_BYTES};
 pub use drops::Dropped;
 pub use mdc::{MdcScope, mdc};
-pub use outlet::OutletStats;
+pub use outlet::{OutletState, OutletStats};
 #[cfg(feature = "master")]
 pub(crate) use shutdown::events_behind;
 pub use shutdown::{AppenderReport, ShutdownReport};
+pub use syncing::SyncPolicy;
 
 use crate::capture::Values;
 use crate::clock::UtcClock;
-use crate::journal::{Journal, Position};
+use crate::journal::{Journal, Losses, Position, SyncWait};
 use crate::level::{Level, LevelFilter};
 use crate::ring::{self, Consumer, Ring};
 use crate::site;
@@ -44,6 +46,7 @@ use call::Call;
 use drops::DropCounters;
 use home::Home;
 use outlet::Outlet;
+use syncing::Syncing;
 
 /// What a log call does when its thread's ring is full.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -151,7 +154,8 @@ impl Logger {
     /// [`Logger::flush`] does.
     ///
     /// # Errors
-    /// As [`Logger::flush`], and when a sync failed.
+    /// As [`Logger::flush`], and for L2 while the journal has blocks whose sync failed: no later sync
+    /// proves that they are on the disk. They count until their segment is recycled.
     pub fn flush_to(&self, durability: Durability) -> Result<(), FlushError> {
         let deadline = Instant::now() + self.shared.limits.flush_timeout;
         self.shared.flush(durability, deadline, || false)
@@ -293,6 +297,14 @@ pub struct Stats {
     pub record_bytes: u64,
     /// Where the journal ends.
     pub end: Position,
+    /// Up to where the last successful sync came: what this run appended before it survives a power
+    /// failure (L2), but for what syncs that failed should have covered. The start of everything
+    /// before the first sync, and with a journal in memory.
+    pub synced: Position,
+    /// Syncs of the journal that failed.
+    pub sync_errors: u64,
+    /// What others took from the journal while it was written.
+    pub losses: Losses,
     /// Dropped and cut events.
     pub dropped: Dropped,
     /// The error that keeps the writer from the journal right now.
@@ -310,6 +322,7 @@ pub(crate) struct Limits {
     pub(crate) wait: WaitStrategy,
     pub(crate) linger: Duration,
     pub(crate) timestamp: Timestamp,
+    pub(crate) sync_from: Option<Level>,
     pub(crate) flush_timeout: Duration,
     pub(crate) pin: Option<usize>,
 }
@@ -359,8 +372,8 @@ pub(crate) struct Shared {
     flushes: AtomicU64,
     progress: Mutex<Progress>,
     progressed: Condvar,
-    /// The first sync of the journal that failed.
-    sync_failed: OnceLock<String>,
+    /// Syncs the journal, if that is in a directory.
+    syncing: OnceLock<Syncing>,
     outlets: Mutex<Vec<Arc<Outlet>>>,
 }
 
@@ -595,7 +608,7 @@ impl Shared {
         let end = self.journal.end();
         let synced = durability >= Durability::L2;
         if synced {
-            self.sync_journal()?;
+            self.sync_journal(end, deadline)?;
         }
         let outlets = self.outlets().clone();
         for outlet in outlets.iter().filter(|outlet| outlet.is_mandatory()) {
@@ -610,17 +623,21 @@ impl Shared {
         Ok(())
     }
 
-    /// Syncs the journal. After a failure the kernel may call pages clean that never reached the
-    /// disk, so no later success of this run stands for them.
-    fn sync_journal(&self) -> Result<(), FlushError> {
-        if let Err(error) = self.journal.sync() {
-            let _ = self.sync_failed.set(selflog::chain(&error));
+    /// Waits until the journal is synced up to `end`. What a sync failed to cover can never be proved
+    /// to be on the disk.
+    fn sync_journal(&self, end: Position, deadline: Instant) -> Result<(), FlushError> {
+        if self.syncing.get().is_none() {
+            return Ok(());
         }
-        let failed = self.sync_failed.get().map(|error| FlushError {
-            waiting_for: "the journal".to_owned(),
-            reason: format!("could not be synced since this start: {error}"),
-        });
-        failed.map_or(Ok(()), Err)
+        let reason = match self.journal.wait_synced(end, deadline) {
+            SyncWait::Synced => return Ok(()),
+            SyncWait::Late => "was not synced in time".to_owned(),
+            SyncWait::Unproved => {
+                let error = self.journal.sync_error().unwrap_or_default();
+                format!("has blocks whose sync failed, which no later one makes good: {error}")
+            }
+        };
+        Err(FlushError { waiting_for: "the journal".to_owned(), reason })
     }
 
     fn stats(&self) -> Stats {
@@ -635,6 +652,9 @@ impl Shared {
             blocks: progress.blocks,
             record_bytes: progress.record_bytes,
             end: self.journal.end(),
+            synced: self.journal.synced(),
+            sync_errors: self.journal.sync_errors(),
+            losses: self.journal.losses(),
             dropped: self.drops.counts(),
             journal_error: progress.error,
             appenders: self.outlets().iter().map(|outlet| outlet.stats()).collect(),

@@ -136,6 +136,7 @@ impl Running {
             failing: stats.failing,
         });
         let appenders = appenders.collect();
+        shared.syncing.get().inspect(|syncing| syncing.join(until));
         let left_in_rings_bytes = match writer {
             Some(mut writer) => {
                 let left_bytes = writer.left_bytes();
@@ -253,7 +254,10 @@ fn count(journal: &Journal, position: Position, deadline: Instant, counted: &Ato
     while Instant::now() < deadline {
         match reader.next() {
             Ok(Some(block)) => {
-                counted.fetch_add(block.events.count(), Ordering::Relaxed);
+                let is_begun = block.position == Position { index: 0, ..position };
+                let before = if is_begun { u64::from(position.index) } else { 0 };
+                let events = block.events.count().saturating_sub(before);
+                counted.fetch_add(events, Ordering::Relaxed);
             }
             Ok(None) => return true,
             Err(ReadError::Io { .. }) => return false,

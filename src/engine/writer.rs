@@ -26,7 +26,7 @@ use crate::clock::{Anchor, Rate, Timeline};
 use crate::event::{ContextInfo, ThreadInfo};
 use crate::journal::{JournalError, JournalWriter};
 use crate::level::Level;
-use crate::record;
+use crate::record::{self, Records};
 use crate::recover::{ContextFiles, ProcessFile};
 use crate::ring::Consumer;
 use crate::site::{self, Definition, Names};
@@ -112,6 +112,8 @@ pub(super) struct Writer {
     reported: Dropped,
     reported_at: Instant,
     buffer: AlignedVec,
+    /// The block in the buffer has an event of a level that is synced at once.
+    is_urgent: bool,
     /// The flush under way.
     flush: Option<Flush>,
     /// Records taken from the overflow ring so far.
@@ -234,6 +236,7 @@ impl Writer {
             reported: Dropped::default(),
             reported_at: now,
             buffer: AlignedVec::new(),
+            is_urgent: false,
             is_quiet: false,
             waiting_since: None,
             retry: RETRY_MIN,
@@ -450,6 +453,7 @@ impl Writer {
         let record_bytes: u64 = chunks.iter().map(|chunk| chunk.to - chunk.from).sum();
         let head = EventsHead { source, epoch, sequence, timeline };
         build::events(&mut self.buffer, &head, &chunks);
+        self.is_urgent = self.shared.limits.sync_from.is_some_and(|least| reaches(&chunks, least));
         Some((taken, record_bytes, after))
     }
 
@@ -480,6 +484,16 @@ impl Writer {
             }
         }
         appended?;
+        if self.is_urgent {
+            self.journal.journal().request_sync();
+        }
+        if let Some(lost) = self.journal.take_losses() {
+            selflog::warn(&format!(
+                "journal: somebody cut or removed the segment that was written: {} blocks are lost, \
+                 and another segment was begun",
+                lost.blocks
+            ));
+        }
         crash::reached(CrashPoint::WriterHead);
         self.sequence += 1;
         self.before = after;
@@ -772,6 +786,13 @@ impl Writer {
         let rings = self.rings.iter().map(|ring| ring.consumer.used_bytes() as u64).sum::<u64>();
         rings + self.own.bytes.len() as u64 + self.overflow.bytes.len() as u64
     }
+}
+
+/// Whether some event of the chunks has this level or a higher one.
+fn reaches(chunks: &[ChunkSource<'_>], least: Level) -> bool {
+    let runs = chunks.iter().flat_map(|chunk| chunk.runs);
+    let mut levels = runs.flat_map(Records::new).flatten().filter_map(|record| record.level());
+    levels.any(|level| level >= least)
 }
 
 /// Leaves the rings alone for a moment: some 200 ns at least.
