@@ -306,7 +306,8 @@ impl Builder {
     }
 
     /// Logs panics, at ERROR, with the place of the panic and the name of its thread; by default they
-    /// are not logged. The panic hook that was there before runs afterwards.
+    /// are not logged. The panic hook that was there before runs afterwards. Of several engines the one
+    /// that started last with this gets them; after its shutdown nobody does.
     ///
     /// The event is in the thread's ring before the panic goes on, so that with a journal directory
     /// it survives an abort. A panic inside a log call, in a `Display` for instance, goes through the
