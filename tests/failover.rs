@@ -5,11 +5,12 @@ mod support;
 
 use std::net::TcpListener;
 use std::path::Path;
+use std::time::Duration;
 
 use rollway::appender::{Forwarder, ForwarderMonitor};
 use rollway::journal::JournalOptions;
-use rollway::master::Master;
-use rollway::{Guard, info};
+use rollway::master::{AckLevel, Master};
+use rollway::{Durability, Guard, info};
 
 use support::wire::Proxy;
 use support::{PATIENCE, lines, message_file, wait_until};
@@ -115,6 +116,30 @@ fn what_two_masters_have_is_marked_in_the_second() {
     assert_eq!((first.shutdown(PATIENCE).left(), second.shutdown(PATIENCE).left()), (0, 0));
     assert_eq!(lines(&dir.path().join("a.log")), numbered(0..200));
     assert_eq!(lines(&dir.path().join("b.log")), numbered(100..300));
+}
+
+#[test]
+fn a_flush_to_the_disk_does_not_claim_what_a_former_master_never_promised() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = |name: &str, level| {
+        let journal = JournalOptions::directory(dir.path().join(name));
+        let builder = Master::builder().listen("127.0.0.1:0").journal(journal);
+        builder.ack_level(level).start().unwrap()
+    };
+    let (first, second) = (start("a", AckLevel::Committed), start("b", AckLevel::Synced));
+    let addresses = [first.local_addr().to_string(), second.local_addr().to_string()];
+    let forwarder = Forwarder::to(&addresses);
+    let monitor = forwarder.monitor();
+    let limit = Duration::from_millis(200);
+    let guard = rollway::builder().flush_timeout(limit).appender("master", forwarder).start();
+    let guard = guard.unwrap();
+    info!(logger: guard.logger(), "event 0");
+    wait_until("the first flush", || guard.flush().is_ok());
+    drop(first);
+    info!(logger: guard.logger(), "event 1");
+    wait_until("the flush to the second", || guard.flush().is_ok());
+    assert_eq!(monitor.stats().level, Some(AckLevel::Synced));
+    assert!(guard.flush_to(Durability::L2).is_err());
 }
 
 #[test]
