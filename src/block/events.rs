@@ -43,6 +43,19 @@ pub(crate) struct Origin {
     pub(crate) context: u32,
 }
 
+/// The record of one event, as it lies in its chunk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LoneRecord<'a> {
+    pub(crate) ring: u32,
+    pub(crate) thread: u32,
+    pub(crate) context: u32,
+    /// Its place in the ring.
+    pub(crate) from: u64,
+    pub(crate) ticks: u64,
+    pub(crate) site: u32,
+    pub(crate) bytes: &'a [u8],
+}
+
 impl<'a> EventsBlock<'a> {
     /// Validates the archive behind a header of kind *events*. `block` is header, archive, and the
     /// envelope if there is one, aligned to 16 bytes.
@@ -144,6 +157,34 @@ impl<'a> EventsBlock<'a> {
             0 => true,
             id => is_known(id),
         })
+    }
+
+    /// The record of the event at `index` of [`EventsBlock::events`]; `None` where there is none, or
+    /// damage. Walks the block from its front.
+    pub(crate) fn record(&self, dictionary: &'a Dictionary, index: u32) -> Option<LoneRecord<'a>> {
+        let mut events = self.events(dictionary);
+        for _ in 0..index {
+            events.next()?.ok();
+        }
+        events.next()?.ok()?;
+        let ChunkEvents { at, records, .. } = events.current;
+        let chunk = self.body.chunks.get(at)?;
+        let bytes = chunk.records.as_slice();
+        let mut before = Records::new(bytes);
+        while let Some(Ok(record)) = before.next() {
+            if before.offset() == records.offset() {
+                return Some(LoneRecord {
+                    ring: chunk.ring.to_native(),
+                    thread: chunk.thread.to_native(),
+                    context: chunk.context.to_native(),
+                    from: chunk.from.to_native() + record.offset as u64,
+                    ticks: record.ticks,
+                    site: record.site,
+                    bytes: bytes.get(record.offset..before.offset())?,
+                });
+            }
+        }
+        None
     }
 
     /// The events in order of time, with what `dictionary` knows about them.
