@@ -19,6 +19,7 @@ mod adopt;
 mod directory;
 mod elected;
 mod follow;
+mod outlets;
 mod process;
 mod source;
 
