@@ -131,10 +131,12 @@ impl<'a> Elected<'a> {
         self.outlets.iter().for_each(|outlet| outlet.stop(deadline));
         let reports = self.outlets.iter().map(|outlet| {
             let stats = outlet.join(deadline);
+            let backlog = events_behind(&self.journal, stats.settled);
             AppenderReport {
                 name: stats.name,
                 delivered: stats.delivered,
-                left: events_behind(&self.journal, stats.settled),
+                left: backlog.events,
+                left_is_bound: backlog.is_bound,
                 failing: stats.failing,
             }
         });

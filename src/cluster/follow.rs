@@ -72,7 +72,7 @@ impl BlockAppender for Follow {
             }
             let is_delivered = self.settled >= journal.end();
             if outlet.is_stopping() {
-                if stopping_since.is_none() && events_behind(&journal, self.settled) == 0 {
+                if stopping_since.is_none() && events_behind(&journal, self.settled).events == 0 {
                     return;
                 }
                 let since = *stopping_since.get_or_insert_with(Instant::now);
@@ -87,7 +87,7 @@ impl BlockAppender for Follow {
                 (pause, progressed, told) = (LOOK_MIN, Instant::now(), Instant::now());
                 continue;
             }
-            if told.elapsed() >= HUNG && events_behind(&journal, self.settled) > 0 {
+            if told.elapsed() >= HUNG && events_behind(&journal, self.settled).events > 0 {
                 told = Instant::now();
                 let seconds = progressed.elapsed().as_secs();
                 outlet.failed(&format!(

@@ -131,7 +131,7 @@ impl Follower {
     fn next(&mut self) -> io::Result<Option<Segment>> {
         let generation = self.position.generation + 1;
         let mut path = self.dir.join(segment_name(generation));
-        let mut next = Segment::open(&path, generation);
+        let mut next = Segment::open(&path, generation, None);
         if next.as_ref().is_err_and(is_missing)
             && self.listed.is_none_or(|listed| listed.elapsed() >= LIST_EVERY)
         {
@@ -139,7 +139,7 @@ impl Follower {
             let mut behind = segment_paths(&self.dir)?.into_iter();
             if let Some((found, at)) = behind.find(|(found, _)| *found >= generation) {
                 path = at;
-                next = Segment::open(&path, found);
+                next = Segment::open(&path, found, None);
             }
         }
         let next = match next {
