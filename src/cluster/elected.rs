@@ -12,6 +12,7 @@ use super::outlets::{Opening, RELEASE_PAUSE, RELEASE_WAIT};
 use super::process::Shared;
 use super::source::{Held, Source};
 use crate::engine::outlet::Outlet;
+use crate::engine::syncing::Syncing;
 use crate::engine::{AppenderReport, events_behind, selflog};
 use crate::journal::{Journal, JournalOptions, JournalWriter, Position, Scan};
 use crate::sys::crash::{self, CrashPoint};
@@ -38,6 +39,7 @@ pub(super) struct Elected<'a> {
     sources: BTreeMap<PathBuf, Source>,
     orphans: Orphans,
     adopted: Vec<Adopted>,
+    syncing: Syncing,
     // Last, in this order: they are released when everything else has ended.
     _journal_lock: FileLock,
     lock: FileLock,
@@ -67,6 +69,7 @@ impl<'a> Elected<'a> {
         };
         let outlets = opening.outlets()?;
         journal.keep_to_bound();
+        let syncing = Syncing::start(&journal, process.description.sync)?;
         crash::reached(CrashPoint::ElectionOutlets);
         Ok(Elected {
             process,
@@ -77,6 +80,7 @@ impl<'a> Elected<'a> {
             sources: BTreeMap::new(),
             orphans: Orphans::default(),
             adopted: Vec::new(),
+            syncing,
             _journal_lock: journal_lock,
             lock,
         })
@@ -143,6 +147,7 @@ impl<'a> Elected<'a> {
         let reports = reports.collect();
         self.adopted.iter().for_each(|adopted| adopted.join(deadline));
         self.deliver();
+        self.syncing.join(deadline);
         reports
     }
 
@@ -254,7 +259,10 @@ fn open_journal(process: &Shared) -> Result<(Journal, JournalWriter, FileLock), 
     for damage in &scan.damage {
         selflog::warn(&damage.to_string());
     }
-    let options = JournalOptions::directory(&dir).max_bytes(process.cluster.journal_bytes);
+    let options = JournalOptions {
+        keep_free_bytes: process.description.keep_free_bytes,
+        ..JournalOptions::directory(&dir).max_bytes(process.cluster.journal_bytes)
+    };
     let (journal, writer) = Journal::in_directory(options, scan)?;
     Ok((journal, writer, lock))
 }

@@ -414,6 +414,8 @@ impl Builder {
             group.join(Description {
                 service: self.service.clone(),
                 io_method: self.io_method,
+                keep_free_bytes: self.journal.keep_free_bytes,
+                sync: self.sync,
                 appenders: self.appenders.clone(),
                 router: Arc::clone(&router),
             })
@@ -427,6 +429,8 @@ impl Builder {
             past.writer.set_output(outputs.open());
         }
         let resource = |what| move |source| InitError::Resources { what, source };
+        // That of a seat, where there is one.
+        let journal_dir = past.writer.journal().dir().map(Path::to_owned).unwrap_or_default();
         let facts = || ProcessFacts {
             anchor: Anchor::by(&*self.clock),
             nanos_per_tick: 1.0,
@@ -436,7 +440,7 @@ impl Builder {
             pid: std::process::id(),
             service: self.service.clone(),
             host: host.clone(),
-            journal_dir: self.journal.dir.clone().unwrap_or_default(),
+            journal_dir: journal_dir.clone(),
         };
         let (beside, refusal) =
             past.home.create_beside(facts).map_err(resource("what lies beside the rings"))?;
@@ -609,7 +613,10 @@ impl Past {
     fn open(builder: &Builder, seat: Option<Seat>) -> Result<Past, InitError> {
         let now_ns = builder.clock.utc_ns().max(0).unsigned_abs();
         let (options, lock) = match seat {
-            Some(seat) => (seat.journal, Some(seat.lock)),
+            Some(seat) => {
+                let keep_free_bytes = builder.journal.keep_free_bytes;
+                (JournalOptions { keep_free_bytes, ..seat.journal }, Some(seat.lock))
+            }
             None => (builder.journal.clone(), None),
         };
         let Some(dir) = &options.dir else {

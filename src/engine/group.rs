@@ -9,7 +9,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
 
-use super::{AppenderReport, InitError, OutletStats};
+use super::{AppenderReport, InitError, OutletStats, SyncPolicy};
 use crate::appender::{BlockAppender, Open};
 use crate::journal::JournalOptions;
 use crate::route::Router;
@@ -63,6 +63,8 @@ pub(crate) struct Seat {
 pub(crate) struct Description {
     pub(crate) service: String,
     pub(crate) io_method: IoMethod,
+    pub(crate) keep_free_bytes: Option<u64>,
+    pub(crate) sync: SyncPolicy,
     pub(crate) appenders: Appenders,
     pub(crate) router: Arc<Router>,
 }
