@@ -73,6 +73,8 @@ pub struct Builder {
     appenders: Appenders,
     router: Router,
     group: Option<Arc<dyn Group>>,
+    /// It runs in the first log call of a forked child.
+    is_heir: bool,
 }
 
 /// Begins the description of an engine.
@@ -118,6 +120,7 @@ pub fn builder() -> Builder {
         appenders: Appenders::default(),
         router: Router::new(),
         group: None,
+        is_heir: false,
     }
 }
 
@@ -352,6 +355,11 @@ impl Builder {
         self.appenders.are_free()
     }
 
+    /// The same for a forked child, with the level that its parent has by then.
+    pub(super) fn heir(self, level: LevelFilter) -> Builder {
+        Builder { level, is_heir: true, ..self }
+    }
+
     /// Joins processes that share their appenders.
     pub(crate) fn group(mut self, group: Arc<dyn Group>) -> Builder {
         self.group = Some(group);
@@ -558,7 +566,8 @@ impl Builder {
             past.dropped_before,
         );
         let running = Running::start(&shared, writer).map_err(resource("the writer thread"))?;
-        if past.sweeps {
+        // Not within a log call: it may take a second, and those who start see to it.
+        if past.sweeps && !self.is_heir {
             for line in recover::sweep(&past.base, rings_dir.as_deref(), past.source, past.boot_id)
             {
                 selflog::warn(&line);
