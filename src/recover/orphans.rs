@@ -86,6 +86,12 @@ fn sweep_dir(dir: &Path, own: u128, boot_id: u128) -> io::Result<Option<String>>
     }
     let unread_bytes: u64 = rings.values().map(|ring| ring.tail - ring.head).sum();
     if unread_bytes == 0 {
+        // The journal has what they held: its next owner is not to miss them.
+        if let (Ok(facts), Some(_)) = (&facts, &journal_lock)
+            && let Some(manifest) = manifest_naming(dir, facts)?
+        {
+            Manifest { rings: None, ..manifest }.write(&facts.journal_dir)?;
+        }
         remove_rings(dir)?;
         return Ok(None);
     }
@@ -113,13 +119,18 @@ fn sweep_dir(dir: &Path, own: u128, boot_id: u128) -> io::Result<Option<String>>
     )))
 }
 
-/// Drains rings into the journal that they belong to. Both locks are held. Bytes of records.
-fn drain_orphan(dir: &Path, facts: &ProcessFacts) -> io::Result<u64> {
-    let manifest = Manifest::read(&facts.journal_dir)?.filter(|manifest| {
+/// The manifest of the journal that rings belong to, if it names them.
+fn manifest_naming(dir: &Path, facts: &ProcessFacts) -> io::Result<Option<Manifest>> {
+    let manifest = Manifest::read(&facts.journal_dir)?;
+    Ok(manifest.filter(|manifest| {
         (manifest.source, manifest.epoch) == (facts.source, facts.epoch)
             && manifest.rings.as_deref() == Some(dir)
-    });
-    let Some(manifest) = manifest else {
+    }))
+}
+
+/// Drains rings into the journal that they belong to. Both locks are held. Bytes of records.
+fn drain_orphan(dir: &Path, facts: &ProcessFacts) -> io::Result<u64> {
+    let Some(manifest) = manifest_naming(dir, facts)? else {
         let journal = facts.journal_dir.display();
         return Err(io::Error::other(format!("the journal {journal} does not name them")));
     };
