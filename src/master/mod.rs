@@ -335,10 +335,12 @@ impl Master {
         let mut outlets = Vec::new();
         for outlet in &running.outlets {
             let stats = outlet.join(deadline);
+            let backlog = events_behind(&self.journal, stats.settled);
             report.appenders.push(AppenderReport {
                 name: stats.name.clone(),
                 delivered: stats.delivered,
-                left: events_behind(&self.journal, stats.settled),
+                left: backlog.events,
+                left_is_bound: backlog.is_bound,
                 failing: stats.failing.clone(),
             });
             outlets.push(stats);

@@ -43,6 +43,54 @@ points! {
     FileNewSlot = "file.new_slot",
     /// A dead letter is in its journal, the slot stands in front of its event.
     DeadLetter = "outlet.dead_letter",
+    /// The file of a segment is made, its space is not reserved.
+    SegmentCreated = "segment.created",
+    /// The space is reserved, nothing is written.
+    SegmentReserved = "segment.reserved",
+    /// The segment has its head, the writer has not turned to it.
+    SegmentBegun = "segment.begun",
+    /// The end of the journal says that the block exists, the marks do not.
+    JournalEnd = "journal.end",
+    /// A full segment is cut to its end, the next one is not there.
+    SegmentClosed = "segment.closed",
+    /// The oldest segment is forgotten, its file is still there.
+    SegmentForgotten = "segment.forgotten",
+    /// The file of the oldest segment is gone.
+    SegmentRemoved = "segment.removed",
+    /// What a dead owner reserved is given back, the new owner has no segment yet.
+    SegmentShrunk = "segment.shrunk",
+    /// Segments are synced, the names of their files are not.
+    JournalSynced = "journal.synced",
+    /// Segments and names are synced, nobody knows of it.
+    DirectorySynced = "journal.directory",
+    /// The file of a ring, or of the site table, is made; it has no space yet.
+    RingFile = "ring.file",
+    /// The file of a ring has its space, but no header.
+    RingSpace = "ring.space",
+    /// The new content of a small file is written beside it, and not synced.
+    ReplaceWrite = "replace.write",
+    /// It is synced, and does not have the name yet.
+    ReplaceSync = "replace.sync",
+    /// It has the name; the directory is not synced.
+    ReplaceRename = "replace.rename",
+    /// The directory of the rings is made and locked; the manifest does not name it.
+    HomeDir = "home.dir",
+    /// The manifest names the directory of the rings; nothing lies in it but the lock.
+    HomeManifest = "home.manifest",
+    /// At the end everything was delivered and the manifest says so; the rings are still there.
+    HomeLeft = "home.left",
+    /// A block of recovered records is in the journal, their rings' heads have not moved.
+    RecoverAppend = "recover.append",
+    /// The heads have moved behind one block; more may follow, and the rings are still there.
+    RecoverHead = "recover.head",
+    /// The journal has everything, and its manifest still names the rings.
+    RecoverDone = "recover.done",
+    /// The manifest does not name the rings any more; they are still there.
+    RecoverManifest = "recover.manifest",
+    /// A file of a drained directory of rings is removed, others are not.
+    RecoverFile = "recover.file",
+    /// The directory of the rings is empty, but for its lock.
+    RecoverEmpty = "recover.empty",
 }
 
 /// Ends the process here if the environment says so.

@@ -239,7 +239,7 @@ impl Run {
 
     fn sync(&mut self) -> Result<(), AppendError> {
         let settled = self.side.shared.state().settled;
-        let result = self.hand.appender.sync(Instant::now() + SYNC_WAIT);
+        let result = self.hand.sync(Instant::now() + SYNC_WAIT);
         self.sync_tried = (settled, Instant::now());
         self.is_sync_failing = result.is_err();
         if result.is_ok() {
