@@ -267,8 +267,12 @@ impl Run {
     fn failed(&mut self, error: &dyn Error) {
         self.side.failed(&selflog::chain(error));
         let pause = self.backoff.next();
-        self.side.pause(pause);
+        // A batch that was delivered in part is settled so far; nothing is taken back.
         self.taken = self.hand.appender.settled();
+        if self.taken > self.side.shared.state().settled {
+            self.settle(self.taken, 0);
+        }
+        self.side.pause(pause);
         self.reader.seek(self.taken);
     }
 
