@@ -190,6 +190,10 @@ impl Open for Held {
     fn is_mandatory(&self) -> bool {
         self.is_mandatory
     }
+
+    fn ships_blocks(&self) -> bool {
+        self.appender.ships_blocks()
+    }
 }
 
 /// An open destination, by what it takes.
