@@ -17,6 +17,8 @@ mod cursor;
 mod reader;
 mod scan;
 mod segment;
+mod sift;
+mod survey;
 mod writer;
 
 use std::collections::VecDeque;
@@ -26,9 +28,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-pub use cursor::{CursorFile, CursorSlot, TextFileMark};
+pub use cursor::{CursorFile, CursorSlot, StoredCursor, TextFileMark, stored_cursors};
 pub use reader::{Block, RawBlock, ReadError, Reader};
 pub use scan::{Damage, Scan, ScannedBlock, ScannedBlocks, segment_paths};
+pub use sift::{Sift, SiftedBlock};
+#[cfg(feature = "cli")]
+pub(crate) use survey::whole;
+pub use survey::{Finding, Reads, SegmentSummary, Survey, SurveyedBlock};
 pub use writer::{JournalWriter, Marks};
 
 use segment::Segment;
@@ -197,6 +203,16 @@ impl Journal {
         scan: Scan,
     ) -> Result<(Journal, JournalWriter), JournalError> {
         Self::start(options, scan)
+    }
+
+    /// Shows a directory that was scanned before, and leaves it as it is: what is appended goes behind
+    /// its segments, to memory. For whoever reads the journal of another process.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`] when the first segment in memory cannot be mapped.
+    #[cfg(feature = "cli")]
+    pub(crate) fn over_directory(scan: Scan) -> Result<(Journal, JournalWriter), JournalError> {
+        Self::start(JournalOptions::memory(), scan)
     }
 
     fn start(

@@ -90,6 +90,12 @@ impl Scan {
         self.marks.get(&(source, epoch)).copied().unwrap_or(0)
     }
 
+    /// What is stored of each run, without the segments that say so: for a copy of the journal.
+    #[cfg(feature = "cli")]
+    pub(crate) fn marks_alone(self) -> Scan {
+        Scan { marks: self.marks, ..Scan::default() }
+    }
+
     fn blocks(&mut self, path: &Path) -> io::Result<()> {
         let mut blocks = ScannedBlocks::open(path)?;
         while let Some(block) = blocks.next() {
@@ -151,7 +157,7 @@ pub fn segment_paths(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     Ok(paths)
 }
 
-fn generation_of(path: &Path) -> Option<u64> {
+pub(super) fn generation_of(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_str()?;
     let digits = name.strip_prefix("segment-")?.strip_suffix(".rwj")?;
     u64::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 16)

@@ -6,10 +6,26 @@
 //! what the journal has is not appended again, what is appended is not in the ring any more.
 
 mod contexts;
+mod left;
 mod manifest;
+#[cfg(feature = "cli")]
+mod repair;
 mod rings;
+#[cfg(feature = "cli")]
+mod salvage;
+#[cfg(feature = "cli")]
+mod view;
 
 pub(crate) use contexts::ContextFiles;
-pub use manifest::{Manifest, ProcessFile};
+pub use left::{LeftRing, Leftovers, Owner};
+pub use manifest::{Manifest, ProcessFacts, ProcessFile};
+#[cfg(feature = "cli")]
+pub(crate) use repair::{RepairError, repair};
+#[cfg(feature = "cli")]
+pub(crate) use rings::copy;
 pub(crate) use rings::remove_rings;
 pub use rings::{RecoverError, Recovered, drain, sweep};
+#[cfg(feature = "cli")]
+pub(crate) use salvage::{Copied, CopyError, copy_journal};
+#[cfg(feature = "cli")]
+pub(crate) use view::View;

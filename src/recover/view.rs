@@ -1,0 +1,47 @@
+//! A journal directory and the rings beside it as one journal, none of them touched.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::{Leftovers, Owner, RecoverError, Recovered, copy};
+use crate::journal::{Journal, JournalWriter, Scan};
+
+/// The journal of another process, with what its rings hold beyond it in memory.
+pub(crate) struct View {
+    pub(crate) journal: Journal,
+    pub(crate) leftovers: Leftovers,
+    /// What was taken out of the rings.
+    pub(crate) recovered: Recovered,
+    /// The greatest sequence of each run that the journal has, the rings included, by source and
+    /// epoch.
+    pub(crate) marks: BTreeMap<(u128, u64), u64>,
+    /// The journal's marks and its memory live as long as their writer.
+    _writer: JournalWriter,
+}
+
+impl View {
+    /// Looks at a directory.
+    ///
+    /// # Errors
+    /// [`RecoverError`] when the directory or the rings cannot be read.
+    pub(crate) fn of(dir: &Path) -> Result<View, RecoverError> {
+        let scan = Scan::of_directory(dir).map_err(RecoverError::Journal)?;
+        let ends = super::Manifest::read(dir)
+            .map_err(|source| RecoverError::Io { path: dir.join("manifest"), source })?
+            .map(|manifest| scan.ring_ends(manifest.source, manifest.epoch))
+            .unwrap_or_default();
+        let ring_end = |ring: u32| ends.get(&ring).copied().unwrap_or(0);
+        let leftovers = Leftovers::beside(dir, ring_end)
+            .map_err(|source| RecoverError::Io { path: dir.to_owned(), source })?;
+        let (journal, mut writer) = Journal::over_directory(scan).map_err(RecoverError::Journal)?;
+        let recovered = match &leftovers.manifest {
+            Some(manifest) if leftovers.owner == Owner::Killed => {
+                copy(&mut writer, manifest, ring_end)?
+            }
+            _ => Recovered::default(),
+        };
+        let marks = writer.marks().iter();
+        let marks = marks.map(|(source, epoch, sequence)| ((source, epoch), sequence)).collect();
+        Ok(View { journal, leftovers, recovered, marks, _writer: writer })
+    }
+}
