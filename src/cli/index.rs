@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::block::header::{self, BlockError, BlockHeader, BlockKind, HEADER_BYTES};
-use crate::journal::{Damage, ScannedBlocks, segment_paths};
+use crate::journal::{Damage, Sift, segment_paths};
 
 /// Segments that are held open, so that an owner who removes them takes nothing from us.
 const OPEN_SEGMENTS_MAX: usize = 512;
@@ -79,7 +79,7 @@ impl JournalIndex {
         runs: &mut HashMap<(u128, u64), usize>,
     ) -> io::Result<()> {
         let file = File::open(path)?;
-        let blocks = match walk(&file)? {
+        let blocks = match walk(&file, path)? {
             Some(blocks) => blocks,
             None => search(path, &mut self.damage)?,
         };
@@ -111,7 +111,7 @@ impl SegmentFile {
 }
 
 /// The blocks by their headers alone; `None` where a header is not where it should be.
-fn walk(file: &File) -> io::Result<Option<Blocks>> {
+fn walk(file: &File, path: &Path) -> io::Result<Option<Blocks>> {
     let mut blocks = Blocks::new();
     let mut sequences = HashMap::new();
     let mut generation = None;
@@ -127,7 +127,14 @@ fn walk(file: &File) -> io::Result<Option<Blocks>> {
         let header = match BlockHeader::decode(front) {
             Ok(header) => header,
             // A length that is wrong may lead beyond the blocks that follow, to the end.
-            Err(BlockError::Empty) => return ends_well(file, blocks),
+            Err(BlockError::Empty) => match what_follows(path, offset)? {
+                Follows::Nothing => return ends_well(file, blocks),
+                Follows::Block => {
+                    window_len = 0;
+                    continue;
+                }
+                Follows::Something => return Ok(None),
+            },
             Err(BlockError::Short) if front.is_empty() => return ends_well(file, blocks),
             Err(_) => return Ok(None),
         };
@@ -158,6 +165,26 @@ fn ends_well(file: &File, blocks: Blocks) -> io::Result<Option<Blocks>> {
     }
 }
 
+/// What stands where a walk found zeroes.
+enum Follows {
+    /// Nothing up to the end of the file.
+    Nothing,
+    /// A block, which was written meanwhile.
+    Block,
+    /// Damage, and blocks behind it.
+    Something,
+}
+
+fn what_follows(path: &Path, offset: u64) -> io::Result<Follows> {
+    let mut rest = Sift::segment(path)?;
+    rest.seek(offset);
+    Ok(match rest.next() {
+        None => Follows::Nothing,
+        Some(Ok(block)) if block.offset == offset => Follows::Block,
+        Some(_) => Follows::Something,
+    })
+}
+
 fn is_whole(file: &File, header: &BlockHeader, offset: u64) -> io::Result<bool> {
     let mut block = vec![0; header.bytes()];
     let read = read_full(file, &mut block, offset)?;
@@ -167,10 +194,10 @@ fn is_whole(file: &File, header: &BlockHeader, offset: u64) -> io::Result<bool> 
 /// The blocks of a segment whose headers cannot be followed.
 fn search(path: &Path, damage: &mut Vec<Damage>) -> io::Result<Blocks> {
     let mut found = Blocks::new();
-    let mut blocks = ScannedBlocks::open(path)?;
+    let mut blocks = Sift::segment(path)?;
     while let Some(block) = blocks.next() {
         match block {
-            Ok(block) => found.push((block.header, block.position.offset)),
+            Ok(block) => found.push((block.header, block.offset)),
             Err(stretch) => damage.push(stretch),
         }
     }

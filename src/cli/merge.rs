@@ -16,8 +16,8 @@ use rkyv::util::AlignedVec;
 use super::index::{BlockPlace, JournalIndex, Run, SegmentFile};
 use crate::block::header::{self, BlockError, BlockHeader, BlockKind, HEADER_BYTES};
 use crate::block::{Dictionary, EventsBlock};
-use crate::event::{Event, ThreadInfo};
-use crate::journal::Damage;
+use crate::event::Event;
+use crate::journal::{Damage, whole};
 use crate::layout::{Layout, Page};
 use crate::level::LevelFilter;
 
@@ -328,20 +328,6 @@ impl<'a> Merge<'a> {
 
 /// Text, the lines in it, and where the next piece begins.
 type Piece = (Page, Vec<(i64, u32)>, Option<usize>);
-
-/// The event, unless a part of it is missing: then its line would be wrong.
-fn whole(event: Event<'_>, after_damage: bool) -> Result<Event<'_>, &'static str> {
-    let mut values = event.values;
-    let count = values.by_ref().count();
-    let slots = event.site.template.slots();
-    if values.is_damaged() || (slots != usize::MAX && count < slots) {
-        return Err("its values are not readable");
-    }
-    if after_damage && (*event.thread == ThreadInfo::default() || event.source.pid == 0) {
-        return Err("its thread or process is not defined");
-    }
-    Ok(event)
-}
 
 impl<'a> OpenRun<'a> {
     fn new(segments: &'a [SegmentFile], run: &'a Run, is_damaged: bool) -> OpenRun<'a> {
