@@ -21,6 +21,7 @@ pub(super) struct Arguments {
 #[derive(Subcommand, Debug)]
 pub(super) enum Command {
     Cat(CatArgs),
+    Tail(TailArgs),
     Verify(VerifyArgs),
     Recover(RecoverArgs),
     Send(SendArgs),

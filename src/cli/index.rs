@@ -10,8 +10,11 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use rkyv::util::AlignedVec;
+
+use crate::block::EventsBlock;
 use crate::block::header::{self, BlockError, BlockHeader, BlockKind, HEADER_BYTES};
-use crate::journal::{Damage, Sift, segment_paths};
+use crate::journal::{Damage, Position, Sift, generation_of, segment_paths};
 
 /// Segments that are held open, so that an owner who removes them takes nothing from us.
 const OPEN_SEGMENTS_MAX: usize = 512;
@@ -73,6 +76,42 @@ impl JournalIndex {
         Ok(index)
     }
 
+    /// Indexes the newest `segments` of a directory, and of each run no more blocks than hold its
+    /// last `events`. Yields whether that is all there is.
+    pub(super) fn newest(
+        dir: &Path,
+        segments: usize,
+        events: u64,
+    ) -> io::Result<(JournalIndex, bool)> {
+        let paths = segment_paths(dir)?;
+        let skipped = paths.len().saturating_sub(segments);
+        let mut index = JournalIndex::default();
+        let mut runs = HashMap::new();
+        for (_, path) in paths.into_iter().skip(skipped) {
+            match index.add_segment(&path, &mut runs) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                result => result?,
+            }
+        }
+        let mut is_all = skipped == 0;
+        for run in &mut index.runs {
+            is_all &= !run.keep_last(&index.segments, events)?;
+        }
+        Ok((index, is_all))
+    }
+
+    /// Where the newest segment ends: what is written from now on begins there.
+    pub(super) fn end(&self) -> Position {
+        let Some(newest) = self.segments.len().checked_sub(1) else { return Position::default() };
+        let generation = generation_of(&self.segments[newest].path).unwrap_or(0);
+        let places = self.runs.iter().flat_map(|run| &run.blocks);
+        let in_newest = places.filter(|place| place.segment as usize == newest);
+        let end = |place: &BlockPlace| {
+            place.offset + u64::from(place.bytes).next_multiple_of(HEADER_BYTES as u64)
+        };
+        Position { generation, offset: in_newest.map(end).max().unwrap_or(0), index: 0 }
+    }
+
     fn add_segment(
         &mut self,
         path: &Path,
@@ -98,6 +137,48 @@ impl JournalIndex {
         }
         Ok(())
     }
+}
+
+impl Run {
+    /// Forgets blocks in front of those that hold the last `events`, but not the definitions that
+    /// these need. Yields whether there were any.
+    fn keep_last(&mut self, segments: &[SegmentFile], events: u64) -> io::Result<bool> {
+        let mut buffer = AlignedVec::<16>::new();
+        let mut left = events;
+        let mut first = self.blocks.len();
+        while let Some(at) = first.checked_sub(1).filter(|_| left > 0) {
+            first = at;
+            let place = self.blocks[at];
+            buffer.resize(place.bytes as usize, 0);
+            let read = segments[place.segment as usize].read_at(&mut buffer, place.offset)?;
+            let block = BlockHeader::decode(&buffer[..read])
+                .ok()
+                .filter(|header| header.kind == BlockKind::Events)
+                .and_then(|header| EventsBlock::open(header, &buffer[..read]).ok());
+            left = left.saturating_sub(block.map_or(0, |block| block.count()));
+        }
+        let segment = self.blocks.get(first).map(|place| place.segment);
+        let (mut at, mut is_shorter) = (0, false);
+        let mut error = None;
+        self.blocks.retain(|place| {
+            at += 1;
+            let is_kept = at > first
+                || Some(place.segment) == segment
+                    && is_define(segments, place).unwrap_or_else(|why| {
+                        error = Some(why);
+                        true
+                    });
+            is_shorter |= !is_kept;
+            is_kept
+        });
+        error.map_or(Ok(is_shorter), Err)
+    }
+}
+
+fn is_define(segments: &[SegmentFile], place: &BlockPlace) -> io::Result<bool> {
+    let mut front = [0; HEADER_BYTES];
+    let read = segments[place.segment as usize].read_at(&mut front, place.offset)?;
+    Ok(BlockHeader::decode(&front[..read]).is_ok_and(|header| header.kind == BlockKind::Define))
 }
 
 impl SegmentFile {

@@ -18,6 +18,7 @@ mod progress;
 mod recover;
 mod send;
 mod signals;
+mod tail;
 mod temporary;
 mod verify;
 mod waiting;
@@ -70,6 +71,7 @@ where
     };
     let result = match &arguments.command {
         Command::Cat(args) => cat::run(args, out, err),
+        Command::Tail(args) => tail::run(args, out, err),
         Command::Verify(args) => verify::run(args, out, err),
         Command::Recover(args) => recover::run(args, out, err),
         Command::Send(args) => send::run(args, out, err),

@@ -14,6 +14,7 @@
 //!    Until [`Journal::keep_to_bound`] says that all cursors are registered, none goes.
 
 mod cursor;
+mod follow;
 mod reader;
 mod scan;
 mod segment;
@@ -29,7 +30,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use cursor::{CursorFile, CursorSlot, StoredCursor, TextFileMark, stored_cursors};
+pub use follow::{Followed, Follower};
 pub use reader::{Block, RawBlock, ReadError, Reader};
+#[cfg(feature = "cli")]
+pub(crate) use scan::generation_of;
 pub use scan::{Damage, Scan, ScannedBlock, ScannedBlocks, segment_paths};
 pub use sift::{Sift, SiftedBlock};
 #[cfg(feature = "cli")]

@@ -157,7 +157,8 @@ pub fn segment_paths(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     Ok(paths)
 }
 
-pub(super) fn generation_of(path: &Path) -> Option<u64> {
+/// The generation that the name of a segment file says.
+pub(crate) fn generation_of(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_str()?;
     let digits = name.strip_prefix("segment-")?.strip_suffix(".rwj")?;
     u64::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 16)

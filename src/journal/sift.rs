@@ -10,7 +10,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rkyv::util::AlignedVec;
@@ -99,6 +99,18 @@ impl Sift {
     /// Where the next block is looked for: behind the last one that was found.
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// Whether something stands at the offset. Reads 64 bytes.
+    pub(super) fn is_written(&self) -> bool {
+        let mut front = [0; HEADER_BYTES];
+        let read = self.file.read_exact_at(&mut front, self.offset);
+        read.is_ok() && front != [0; HEADER_BYTES]
+    }
+
+    /// Whether the file has no name any more.
+    pub(super) fn is_removed(&self) -> bool {
+        self.file.metadata().is_ok_and(|found| found.nlink() == 0)
     }
 
     /// Goes on at `offset`, a multiple of 64.
