@@ -376,7 +376,8 @@ fn a_reader_that_leaves_early_ends_the_command_quietly() {
 
 #[test]
 fn every_command_explains_itself() {
-    for command in ["cat", "send", "master", "demo", "bench"] {
+    for command in ["cat", "tail", "stats", "verify", "recover", "send", "master", "demo", "bench"]
+    {
         let (code, out, err) = binary(&[command, "--help"]);
         assert_eq!((code, &*err), (0, ""));
         assert!(out.contains("Examples:") && out.contains("Exit codes:"), "{command}: {out}");

@@ -22,6 +22,7 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     Cat(CatArgs),
     Tail(TailArgs),
+    Stats(StatsArgs),
     Verify(VerifyArgs),
     Recover(RecoverArgs),
     Send(SendArgs),

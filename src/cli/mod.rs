@@ -18,7 +18,9 @@ mod progress;
 mod recover;
 mod send;
 mod signals;
+mod stats;
 mod tail;
+mod tally;
 mod temporary;
 mod verify;
 mod waiting;
@@ -72,6 +74,7 @@ where
     let result = match &arguments.command {
         Command::Cat(args) => cat::run(args, out, err),
         Command::Tail(args) => tail::run(args, out, err),
+        Command::Stats(args) => stats::run(args, out, err),
         Command::Verify(args) => verify::run(args, out, err),
         Command::Recover(args) => recover::run(args, out, err),
         Command::Send(args) => send::run(args, out, err),

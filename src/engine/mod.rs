@@ -32,6 +32,9 @@ pub use outlet::OutletStats;
 pub(crate) use shutdown::events_behind;
 pub use shutdown::{AppenderReport, ShutdownReport};
 
+#[cfg(feature = "cli")]
+pub(crate) use writer::tells_of_drops;
+
 use crate::capture::Values;
 use crate::journal::{Journal, Position};
 use crate::level::{Level, LevelFilter};
