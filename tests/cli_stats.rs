@@ -53,7 +53,7 @@ fn events_are_counted_by_level_category_and_call_site() {
     );
     let sites = stats["sites"].as_array().unwrap();
     assert_eq!(sites.len(), 2);
-    assert_eq!(sites[0]["template"], "shop {}");
+    assert_eq!(sites[0]["template"], "shop {n}");
     assert!(sites[0]["file"].as_str().unwrap().ends_with("cli_stats.rs"));
     assert_eq!(sites[0]["events"], 40);
     assert!((sites[1]["share"].as_f64().unwrap() - 1.0 / 3.0).abs() < 1e-9);
@@ -61,11 +61,11 @@ fn events_are_counted_by_level_category_and_call_site() {
     let top = ran(["stats", "--top", "1", text(dir.path())]);
     assert_eq!((top.exit, &*top.err), (Exit::Ok, ""));
     assert!(
-        top.out.contains("60 events") && top.out.contains("`shop {}`: 40 (66.7 %)"),
+        top.out.contains("60 events") && top.out.contains("`shop {n}`: 40 (66.7 %)"),
         "{}",
         top.out
     );
-    assert!(!top.out.contains("till {}"), "{}", top.out);
+    assert!(!top.out.contains("till {n}"), "{}", top.out);
 }
 
 #[test]
