@@ -71,8 +71,7 @@ impl<'a, 'w> Tally<'a, 'w> {
     pub(super) fn segment(&mut self, summary: &SegmentSummary) {
         let counts = &mut self.counts;
         counts.segments += 1;
-        let earliest = |one: Option<i64>, other: Option<i64>| one.into_iter().chain(other).min();
-        counts.first_ns = earliest(counts.first_ns, summary.first_ns);
+        counts.first_ns = counts.first_ns.into_iter().chain(summary.first_ns).min();
         counts.last_ns = counts.last_ns.max(summary.last_ns);
     }
 }
