@@ -9,6 +9,7 @@ use rollway::OverflowPolicy;
 use rollway::cli::Exit;
 use serde_json::Value;
 use support::command::ran;
+use support::destination::{Collector, Gate};
 use support::{PATIENCE, child};
 
 const JOURNAL: &str = "ROLLWAY_TEST_JOURNAL";
@@ -163,4 +164,69 @@ fn an_appender_that_is_behind_is_shown_with_its_distance_to_the_end() {
         "{}",
         shown.out
     );
+}
+
+/// The status of a running process, once it shows what is `wanted`.
+fn status_when(journal: &Path, wanted: impl Fn(&Value) -> bool) -> Value {
+    let mut status = Value::Null;
+    support::wait_until("the status", || {
+        // What is written meanwhile is no concern of this test.
+        let ran = ran(["stats", "--json", text(journal)]);
+        let object: Value = serde_json::from_str(&ran.out).unwrap();
+        status = object["journals"][0]["status"].clone();
+        wanted(&status)
+    });
+    status
+}
+
+#[test]
+fn a_running_process_says_what_it_is_doing_until_it_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let gate = Gate::default();
+    let (collector, _) = Collector::new();
+    let guard = rollway::builder()
+        .service("shop \"7\"")
+        .journal_dir(dir.path())
+        .appender("slow", collector.behind(&gate))
+        .start()
+        .unwrap();
+    rollway::info!(logger: guard.logger(), "one");
+    let status = status_when(dir.path(), |status| status["blocks"] == 1);
+    assert_eq!((&status["role"], &status["service"]), (&"worker".into(), &"shop \"7\"".into()));
+    assert_eq!(status["pid"], std::process::id());
+    let slow = &status["appenders"][0];
+    assert_eq!(
+        (&slow["name"], &slow["delivered"], &slow["failing"]),
+        (&"slow".into(), &0.into(), &Value::Null)
+    );
+    gate.open();
+    status_when(dir.path(), |status| status["appenders"][0]["delivered"] == 1);
+    let shown = ran(["stats", text(dir.path())]);
+    assert!(shown.out.contains("live appender `slow`: 1 delivered"), "{}", shown.out);
+    guard.shutdown(PATIENCE);
+    assert_eq!(stats(dir.path())["status"], Value::Null);
+    assert!(!dir.path().join("status").exists());
+}
+
+#[test]
+fn a_running_master_says_who_is_connected() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = dir.path().join("master");
+    let master = rollway::master::Master::builder()
+        .listen("127.0.0.1:0")
+        .journal(rollway::journal::JournalOptions::directory(&journal))
+        .start()
+        .unwrap();
+    let address = master.local_addr().to_string();
+    let guard = rollway::builder()
+        .appender("master", rollway::appender::Forwarder::new(address))
+        .start()
+        .unwrap();
+    rollway::info!(logger: guard.logger(), "one");
+    let status = status_when(&journal, |status| status["events"] == 1);
+    assert_eq!((&status["role"], &status["connections"]), (&"master".into(), &1.into()));
+    guard.shutdown(PATIENCE);
+    status_when(&journal, |status| status["connections"] == 0);
+    master.shutdown(PATIENCE);
+    assert!(!journal.join("status").exists());
 }

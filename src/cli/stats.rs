@@ -13,9 +13,9 @@ use super::signals::Signals;
 use super::tally::Tally;
 use super::verify::time;
 use super::watch::{Watch, bytes_of, segments_of};
-use crate::engine::Dropped;
+use crate::engine::{Dropped, status};
 use crate::journal::{Scan, Survey, stored_cursors};
-use crate::recover::{Leftovers, Manifest};
+use crate::recover::{Leftovers, Manifest, Owner};
 
 /// How often a pause looks whether it should end.
 const LOOK: Duration = Duration::from_millis(20);
@@ -76,7 +76,8 @@ fn show(args: &StatsArgs, out: &mut dyn Write, err: &mut dyn Write) -> Result<Ex
         let counts = tally.counts;
         let faults = Faults::of(&watch).since(&before);
         let left = left_beside(path).map_err(|error| unreadable(&*error))?;
-        let journal = Journal { path, counts, faults, left, status: status_of(path) };
+        let status = status_of(path, &left);
+        let journal = Journal { path, counts, faults, left, status };
         if args.json {
             journals.push(journal.json(args.top));
         } else {
@@ -106,9 +107,11 @@ fn left_beside(path: &Path) -> Result<Leftovers, Box<dyn std::error::Error>> {
     Ok(Leftovers::beside(path, |ring| ends.get(&ring).copied().unwrap_or(0))?)
 }
 
-/// What a running process says of itself; `None` where nothing does, or it is not readable.
-fn status_of(path: &Path) -> Option<Value> {
-    serde_json::from_slice(&std::fs::read(path.join("status")).ok()?).ok()
+/// What a running process says of itself; `None` where none runs, or it says nothing.
+fn status_of(path: &Path, left: &Leftovers) -> Option<Value> {
+    let lives = left.owner == Owner::Alive;
+    let bytes = lives.then(|| std::fs::read(status::path_in(path)).ok())??;
+    serde_json::from_slice(&bytes).ok()
 }
 
 /// What is wrong with a journal, in numbers.
@@ -285,7 +288,8 @@ fn status_text(status: &Value) -> Vec<String> {
     let mut lines = Vec::new();
     let Some(fields) = status.as_object() else { return lines };
     let (role, pid) = (word(&status["role"]), word(&status["pid"]));
-    lines.push(format!("as of {}: {role} of pid {pid}", word(&status["written"])));
+    let written = status["written_ns"].as_i64().map_or_else(String::new, time);
+    lines.push(format!("{role} of pid {pid}, as it was at {written}"));
     for (name, value) in fields {
         match value {
             Value::Array(entries) if name == "appenders" => {
@@ -304,7 +308,7 @@ fn status_text(status: &Value) -> Vec<String> {
                 }
             }
             Value::Null => {}
-            _ if matches!(&**name, "role" | "pid" | "written" | "version") => {}
+            _ if matches!(&**name, "role" | "pid" | "written_ns" | "version") => {}
             other => lines.push(format!("live {}: {}", name.replace('_', " "), word(other))),
         }
     }

@@ -371,6 +371,7 @@ impl Builder {
             progressed: Condvar::new(),
             sync_failed: OnceLock::new(),
             outlets: Mutex::new(Vec::new()),
+            status: Mutex::new(None),
             home: past.home,
         });
         for _ in 0..FIRST_RINGS.min(rings_max) {
@@ -408,6 +409,7 @@ impl Builder {
             past.dropped_before,
         );
         let running = Running::start(&shared, writer).map_err(resource("the writer thread"))?;
+        shared.keep_status();
         past.sweep.as_deref().inspect(|base| {
             recover::sweep(base, past.source, rings_dir.as_deref());
         });

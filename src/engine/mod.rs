@@ -10,6 +10,7 @@ pub(crate) mod outlet;
 mod rings;
 pub(crate) mod selflog;
 mod shutdown;
+pub(crate) mod status;
 mod writer;
 
 use std::fmt;
@@ -45,6 +46,7 @@ use call::Call;
 use drops::DropCounters;
 use home::Home;
 use outlet::Outlet;
+use status::StatusFile;
 
 /// What a log call does when its thread's ring is full.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -355,6 +357,8 @@ pub(crate) struct Shared {
     /// The first sync of the journal that failed.
     sync_failed: OnceLock<String>,
     outlets: Mutex<Vec<Arc<Outlet>>>,
+    /// Tells whoever looks at the journal's directory.
+    status: Mutex<Option<StatusFile>>,
 }
 
 /// What the writer tells about itself.
@@ -529,6 +533,21 @@ impl Shared {
 
     fn outlets(&self) -> MutexGuard<'_, Vec<Arc<Outlet>>> {
         self.outlets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins to keep the status file, if the journal has a directory.
+    fn keep_status(self: &Arc<Shared>) {
+        let shared = Arc::downgrade(self);
+        let status = StatusFile::keep(&self.journal, move || {
+            let shared = shared.upgrade()?;
+            Some(status::of_engine(&shared.service, &shared.stats()))
+        });
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
+    }
+
+    fn end_status(&self) {
+        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner).take();
+        status.into_iter().for_each(StatusFile::end);
     }
 
     /// Waits until everything in the rings is in the journal. `poll` does the writer's work where

@@ -123,6 +123,7 @@ impl Running {
             }
         });
         let appenders = appenders.collect();
+        shared.end_status();
         let left_in_rings_bytes = match writer {
             Some(mut writer) => {
                 let left_bytes = writer.left_bytes();
