@@ -20,8 +20,14 @@ pub(super) fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<Exit, Failure> {
-    let journals = args.paths.iter().map(|path| index(path)).collect::<Result<Vec<_>, _>>()?;
     let (layout, filter) = (args.shown.layout(), args.shown.filter());
+    let mut journals = args.paths.iter().map(|path| index(path)).collect::<Result<Vec<_>, _>>()?;
+    for (path, journal) in args.paths.iter().zip(&mut journals) {
+        let kept = journal.keep_between(filter.since_ns, filter.until_ns);
+        kept.map_err(|error| {
+            Failure::caused(Exit::Io, format!("{}: it cannot be read", path.display()), &error)
+        })?;
+    }
     let mut teller = Teller { err, told: 0 };
     let mut losses = Vec::new();
     let mut merge = Merge::new(&journals, &filter, layout, &mut losses);
