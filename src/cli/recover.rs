@@ -15,7 +15,7 @@ use crate::appender::{Forwarder, Open, Place};
 use crate::engine::outlet::Outlet;
 use crate::engine::{Dropped, selflog};
 use crate::journal::{
-    Finding, Position, Reads, Scan, Sift, StoredCursor, Survey, SurveyedBlock, stored_cursors,
+    Finding, Position, Reads, Sift, StoredCursor, Survey, SurveyedBlock, stored_cursors,
 };
 use crate::recover::{
     self, Copied, CopyError, Leftovers, Manifest, Owner, Recovered, RepairError, View,
@@ -107,9 +107,8 @@ fn report(
         Failure::caused(Exit::Io, format!("{}: it cannot be read", path.display()), error)
     };
     let manifest = Manifest::read(path).map_err(|error| unreadable(&error))?;
-    let scan = Scan::of_directory(path).map_err(|error| unreadable(&error))?;
-    let ends = manifest.as_ref().map(|manifest| scan.ring_ends(manifest.source, manifest.epoch));
-    let ends = ends.unwrap_or_default();
+    let (_, ends) =
+        recover::scan_of(path, manifest.as_ref()).map_err(|error| unreadable(&error))?;
     let left = Leftovers::beside(path, |ring| ends.get(&ring).copied().unwrap_or(0))
         .map_err(|error| unreadable(&error))?;
     let cursors = stored_cursors(path).map_err(|error| unreadable(&error))?;

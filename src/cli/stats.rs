@@ -14,8 +14,8 @@ use super::tally::Tally;
 use super::verify::time;
 use super::watch::{Watch, bytes_of, segments_of};
 use crate::engine::{Dropped, status};
-use crate::journal::{Scan, Survey, stored_cursors};
-use crate::recover::{Leftovers, Manifest, Owner};
+use crate::journal::{Survey, stored_cursors};
+use crate::recover::{Leftovers, Manifest, Owner, scan_of};
 
 /// How often a pause looks whether it should end.
 const LOOK: Duration = Duration::from_millis(20);
@@ -100,10 +100,7 @@ fn left_beside(path: &Path) -> Result<Leftovers, Box<dyn std::error::Error>> {
     if !path.is_dir() {
         return Ok(Leftovers::default());
     }
-    let scan = Scan::of_directory(path)?;
-    let manifest = Manifest::read(path)?;
-    let ends = manifest.map(|manifest| scan.ring_ends(manifest.source, manifest.epoch));
-    let ends = ends.unwrap_or_default();
+    let (_, ends) = scan_of(path, Manifest::read(path)?.as_ref())?;
     Ok(Leftovers::beside(path, |ring| ends.get(&ring).copied().unwrap_or(0))?)
 }
 

@@ -5,8 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::journal::Scan;
-use crate::recover::Leftovers;
+use crate::recover::{Leftovers, Manifest, scan_of};
 
 /// Rings of a dead process.
 pub(super) struct Waiting {
@@ -20,9 +19,8 @@ pub(super) fn beside(journal: &Path) -> Option<Waiting> {
     if Leftovers::beside(journal, |_| 0).ok()?.bytes() == 0 {
         return None;
     }
-    let scan = Scan::of_directory(journal).ok()?;
-    let manifest = crate::recover::Manifest::read(journal).ok()??;
-    let ends = scan.ring_ends(manifest.source, manifest.epoch);
+    let manifest = Manifest::read(journal).ok()??;
+    let (_, ends) = scan_of(journal, Some(&manifest)).ok()?;
     let left = Leftovers::beside(journal, |ring| ends.get(&ring).copied().unwrap_or(0)).ok()?;
     let rings = left.rings_dir()?.clone();
     let events = left.events();

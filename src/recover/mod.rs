@@ -2,12 +2,15 @@
 //!
 //! Whoever holds the dead owner's lock appends, for each of its rings, the bytes from
 //! max(head, greatest `to` of that ring in the journal) to tail as the next blocks of the dead
-//! process's own (source, epoch), and then unlinks the ring. Repeatable after a crash at any step:
-//! what the journal has is not appended again, what is appended is not in the ring any more.
+//! process's own (source, epoch), takes the rings out of the manifest, and then unlinks them.
+//! Repeatable after a crash at any step: what the journal has is not appended again, what is
+//! appended is not in the ring any more. The rings of other journals' dead processes are
+//! [orphans](orphans).
 
 mod contexts;
 mod left;
 mod manifest;
+mod orphans;
 #[cfg(feature = "cli")]
 mod repair;
 mod rings;
@@ -19,13 +22,14 @@ mod view;
 pub(crate) use contexts::ContextFiles;
 pub use left::{LeftRing, Leftovers, Owner};
 pub use manifest::{Manifest, ProcessFacts, ProcessFile};
+pub use orphans::sweep;
 #[cfg(feature = "cli")]
 pub(crate) use repair::{RepairError, repair};
 #[cfg(feature = "cli")]
 pub(crate) use rings::copy;
 pub(crate) use rings::remove_rings;
-pub use rings::{RecoverError, Recovered, drain, sweep};
+pub use rings::{RecoverError, Recovered, drain};
 #[cfg(feature = "cli")]
 pub(crate) use salvage::{Copied, CopyError, copy_journal};
 #[cfg(feature = "cli")]
-pub(crate) use view::View;
+pub(crate) use view::{View, scan_of};

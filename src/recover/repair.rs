@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::rings::drain_and_keep;
-use super::{Leftovers, Owner, RecoverError, Recovered};
-use crate::journal::{Journal, JournalError, JournalOptions, Scan};
+use super::{Leftovers, Owner, RecoverError, Recovered, scan_of};
+use crate::journal::{Journal, JournalError, JournalOptions};
 use crate::sys::lock::FileLock;
 
 /// Why a directory was not repaired.
@@ -60,12 +60,11 @@ pub(crate) fn repair(dir: &Path) -> Result<Recovered, RepairError> {
     };
     let lock = FileLock::try_acquire(&dir.join("lock")).map_err(io(dir))?;
     let Some(_lock) = lock else { return Err(RepairError::InUse { dir: dir.to_owned() }) };
-    let scan = Scan::of_directory(dir).map_err(RepairError::Journal)?;
     let Some(manifest) = super::Manifest::read(dir).map_err(io(dir))? else {
         return Ok(Recovered::default());
     };
     let Some(rings_dir) = &manifest.rings else { return Ok(Recovered::default()) };
-    let ends = scan.ring_ends(manifest.source, manifest.epoch);
+    let (scan, ends) = scan_of(dir, Some(&manifest)).map_err(RepairError::Journal)?;
     let ring_end = |ring: u32| ends.get(&ring).copied().unwrap_or(0);
     let left = Leftovers::of_rings(manifest.clone(), ring_end).map_err(io(rings_dir))?;
     if left.owner != Owner::Killed || left.bytes() == 0 {

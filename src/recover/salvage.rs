@@ -20,13 +20,13 @@ use std::path::{Path, PathBuf};
 use rkyv::util::AlignedVec;
 
 use super::rings::FIRST_CONTEXT;
-use super::{Leftovers, Manifest, Owner, RecoverError, Recovered, copy};
+use super::{Leftovers, Manifest, Owner, RecoverError, Recovered, copy, scan_of};
 use crate::block::define::Definitions;
 use crate::block::header::{self, BlockHeader, BlockKind, HEADER_BYTES};
 use crate::block::{EventsBlock, dictionary};
 use crate::event::{SourceInfo, ThreadInfo};
 use crate::journal::{
-    Damage, Finding, Journal, JournalError, JournalOptions, JournalWriter, Reads, Scan, Sift,
+    Damage, Finding, Journal, JournalError, JournalOptions, JournalWriter, Reads, Sift,
     segment_paths,
 };
 use crate::sys::file::create_private_dir;
@@ -116,13 +116,10 @@ pub(crate) fn copy_journal(
         return Err(CopyError::Occupied { path: to.to_owned() });
     };
 
-    let scan = past.map_or(Ok(Scan::default()), Scan::of_directory).map_err(CopyError::Journal)?;
     let found = Found::look(files, any, reads)?;
     let manifest = past.map(Manifest::read).transpose().map_err(io(past.unwrap_or(to)))?.flatten();
-    let ends = manifest
-        .as_ref()
-        .map(|manifest| scan.ring_ends(manifest.source, manifest.epoch))
-        .unwrap_or_default();
+    let scanned = past.map(|past| scan_of(past, manifest.as_ref())).transpose();
+    let (scan, ends) = scanned.map_err(CopyError::Journal)?.unwrap_or_default();
     let ring_end = |ring: u32| ends.get(&ring).copied().unwrap_or(0);
 
     let options = JournalOptions { max_bytes: u64::MAX, ..JournalOptions::directory(to) };

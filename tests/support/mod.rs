@@ -7,6 +7,8 @@ pub mod command;
 pub mod destination;
 pub mod journal;
 pub mod ledger;
+#[cfg(feature = "master")]
+pub mod wire;
 
 use std::collections::HashMap;
 use std::path::Path;
