@@ -23,10 +23,13 @@ fn text(path: &Path) -> &str {
 
 /// What a child does that is to be killed: `flushed` events in the journal, then as many in its ring.
 fn log_and_die(events: u32) -> ! {
+    let journal = PathBuf::from(child::variable(JOURNAL));
     let mut guard = rollway::builder()
         .service("shop")
         .wait(rollway::WaitStrategy::Manual)
-        .journal_dir(child::variable(JOURNAL))
+        // Nobody else's start shall sweep them.
+        .rings_dir(journal.join("rings"))
+        .journal_dir(journal)
         .start()
         .unwrap();
     for n in 0..events {

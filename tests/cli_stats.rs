@@ -95,11 +95,14 @@ fn dropped_events_are_counted_by_reason_as_the_log_says() {
 #[test]
 fn what_a_killed_process_dropped_and_left_is_counted() {
     if child::part().is_some() {
+        let journal = Path::new(&child::variable(JOURNAL)).to_owned();
         let guard = rollway::builder()
             .wait(rollway::WaitStrategy::Manual)
             .overflow(OverflowPolicy::Drop)
             .ring_bytes(64 << 10)
-            .journal_dir(child::variable(JOURNAL))
+            // Nobody else's start shall sweep them.
+            .rings_dir(journal.join("rings"))
+            .journal_dir(journal)
             .start()
             .unwrap();
         let filler = "x".repeat(1000);

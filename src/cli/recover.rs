@@ -557,6 +557,7 @@ impl Sent {
             // The original's cursor is left alone: the master's marks decide.
             journal_dir: None,
             begin: view.journal.start_position(),
+            term: 0,
             outputs: &Outputs::new(IoMethod::Write, selflog::warn),
         };
         let opened = forwarder

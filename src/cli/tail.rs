@@ -13,7 +13,7 @@ use super::index::JournalIndex;
 use super::merge::{Filter, Loss, Merge};
 use super::signals::Signals;
 use crate::block::{Dictionary, EventsBlock};
-use crate::journal::{Followed, Follower, Position, whole};
+use crate::journal::{JournalTail, Position, Tailed, whole};
 use crate::layout::{Layout, Page};
 
 /// The shortest and the longest pause between two looks at the journals.
@@ -136,8 +136,8 @@ fn follow(
     out: &mut dyn Write,
     teller: &mut Teller<'_>,
 ) -> Result<(), Failure> {
-    let mut followers: Vec<Follower> =
-        args.paths.iter().zip(ends).map(|(path, end)| Follower::new(path, *end)).collect();
+    let mut followers: Vec<JournalTail> =
+        args.paths.iter().zip(ends).map(|(path, end)| JournalTail::new(path, *end)).collect();
     let mut pause = LOOK_MIN;
     while !signals.came() {
         let mut has_news = false;
@@ -147,14 +147,14 @@ fn follow(
             let polled = follower.poll(&mut |followed| {
                 has_news = true;
                 match followed {
-                    Followed::Block(block, dictionary, after_damage) => {
+                    Tailed::Block(block, dictionary, after_damage) => {
                         lines.add(&block, dictionary, after_damage);
                         if lines.page.len() >= OUTPUT_BYTES && failed.is_ok() {
                             failed = lines.write(out);
                         }
                     }
-                    Followed::Damage(damage) => teller.note(&damage.to_string()),
-                    Followed::Missed(blocks) => teller.note(&format!(
+                    Tailed::Damage(damage) => teller.note(&damage.to_string()),
+                    Tailed::Missed(blocks) => teller.note(&format!(
                         "{}: {blocks} blocks went before they could be read",
                         dir.display()
                     )),

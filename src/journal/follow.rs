@@ -1,158 +1,235 @@
-//! Reading a journal that another process writes, as it grows.
+//! Reading the journal of another process, which may be writing it.
 //!
-//! A follower outlives segments that are recycled and processes that are started again in the same
-//! directory. What went before it was read shows in the numbers of the blocks.
+//! A [`Follower`] needs nothing but the files. Zeroes where a header could be are the end, as long as
+//! the next segment has not begun; so is a header or a block that does not read well, for a moment:
+//! it may be half written. Only when it stays so, or when the writer has gone on to the next
+//! segment, is it damage.
 
-use std::collections::HashMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use super::scan::segment_paths;
-use super::sift::Sift;
-use super::{Damage, Position};
-use crate::block::header::{BlockHeader, BlockKind, HEADER_BYTES};
-use crate::block::{Dictionary, EventsBlock};
+use rkyv::util::AlignedVec;
 
-/// Follows the journal in a directory.
-pub struct Follower {
+use super::segment::Segment;
+use super::writer::segment_name;
+use super::{Position, segment_paths};
+use crate::block::header::{self, BlockError, BlockHeader, HEADER_BYTES};
+
+/// What does not read well for this long is damage.
+const DOUBT: Duration = Duration::from_millis(500);
+/// Segments are looked for by name; a gap between the names is noticed after this time.
+const LIST_EVERY: Duration = Duration::from_secs(1);
+
+/// Reads the blocks of a journal directory, one after the other, while they come.
+pub(crate) struct Follower {
     dir: PathBuf,
-    segment: Option<(u64, Sift)>,
-    /// Blocks in front of it are read for their definitions alone.
-    from: Position,
-    dictionary: Dictionary,
-    /// The last block of each run.
-    sequences: HashMap<(u128, u64), u64>,
-    /// Definitions may be missing.
-    is_damaged: bool,
+    segment: Option<Segment>,
+    position: Position,
+    /// The block at the position, or its header.
+    buffer: AlignedVec,
+    /// What stands at the position, if it is known.
+    header: Option<BlockHeader>,
+    /// A place that does not read well, and since when.
+    doubt: Option<(Position, Instant)>,
+    listed: Option<Instant>,
 }
 
-/// What a follower comes to.
-pub enum Followed<'a> {
-    /// A block of events and what they refer to, and whether some of that may be missing.
-    Block(EventsBlock<'a>, &'a Dictionary, bool),
-    /// Bytes that are no block.
-    Damage(Damage),
-    /// So many blocks of a run went before they were read.
-    Missed(u64),
+/// What stands at a follower's position.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// A whole block whose checksum is right.
+    Block(BlockHeader),
+    /// Nothing yet.
+    End,
+    /// Bytes that were passed over.
+    Damage(Position, BlockError),
 }
 
 impl Follower {
-    /// Follows the journal in `dir` from `from` on. The directory need not be there yet.
-    pub fn new(dir: &Path, from: Position) -> Follower {
-        Follower {
-            dir: dir.to_owned(),
-            segment: None,
-            from,
-            dictionary: Dictionary::new(),
-            sequences: HashMap::new(),
-            is_damaged: false,
-        }
+    /// Begins at the start of segment `generation`, or of the oldest one behind it.
+    pub(crate) fn new(dir: PathBuf, generation: u64) -> Follower {
+        let position = Position { generation: generation.saturating_sub(1), ..Position::default() };
+        let (buffer, header, doubt, listed) = (AlignedVec::new(), None, None, None);
+        Follower { dir, segment: None, position, buffer, header, doubt, listed }
     }
 
-    /// The directory.
-    pub fn dir(&self) -> &Path {
-        &self.dir
+    /// Where the next block begins.
+    pub(crate) fn position(&self) -> Position {
+        self.position
     }
 
-    /// Hands to `each` what has come since the last time. Does not wait. A block that is being
-    /// written comes when it is whole.
+    /// The bytes of the block that [`Follower::look`] has found.
+    pub(crate) fn block(&mut self) -> &mut AlignedVec {
+        &mut self.buffer
+    }
+
+    /// Looks at what stands at the position, and stays there if it is a block.
     ///
     /// # Errors
-    /// When the directory or a segment cannot be read; `NotFound` while there is no directory.
-    pub fn poll(&mut self, each: &mut dyn FnMut(Followed<'_>)) -> io::Result<()> {
-        if self.segment.is_none() && !self.go_on()? {
-            return Ok(());
-        }
+    /// The system's; then it can be tried again.
+    pub(crate) fn look(&mut self) -> io::Result<Found> {
+        let mut has_next = false;
         loop {
-            self.read(each, false);
-            if !self.has_next()? {
-                return Ok(());
-            }
-            // Whoever has begun the next segment had written the last block of this one.
-            self.read(each, true);
-            if !self.go_on()? {
-                return Ok(());
+            match self.read()? {
+                Ok(header) => {
+                    (self.header, self.doubt) = (Some(header), None);
+                    return Ok(Found::Block(header));
+                }
+                Err(BlockError::Empty | BlockError::Short) => {
+                    // What was written before the next segment began is seen in the second look.
+                    match self.next()? {
+                        Some(next) if has_next => self.enter(next),
+                        Some(_) => has_next = true,
+                        None => return Ok(Found::End),
+                    }
+                }
+                Err(error) => {
+                    let at = self.position;
+                    let since = match self.doubt {
+                        Some((position, since)) if position == at => since,
+                        _ => self.doubt.insert((at, Instant::now())).1,
+                    };
+                    match self.next()? {
+                        Some(_) if !has_next => has_next = true,
+                        None if since.elapsed() < DOUBT => return Ok(Found::End),
+                        _ => {
+                            self.position.offset += HEADER_BYTES as u64;
+                            self.doubt = None;
+                            return Ok(Found::Damage(at, error));
+                        }
+                    }
+                }
             }
         }
     }
 
-    /// Reads what stands at the offset; with `whole` everything up to the end of the segment.
-    fn read(&mut self, each: &mut dyn FnMut(Followed<'_>), whole: bool) {
-        while let Some((generation, sift)) = &mut self.segment
-            && (whole || sift.is_written())
-        {
-            let generation = *generation;
-            let is_new =
-                |offset: u64| (generation, offset) >= (self.from.generation, self.from.offset);
-            let (offset, header, bytes) = match sift.next() {
-                None => return,
-                Some(Err(damage)) => {
-                    self.is_damaged = true;
-                    if is_new(damage.offset) {
-                        each(Followed::Damage(damage));
-                    }
-                    continue;
-                }
-                Some(Ok(block)) => (block.offset, block.header, block.bytes),
-            };
-            match header.kind {
-                BlockKind::Define => {
-                    let body = bytes.get(HEADER_BYTES..).unwrap_or(&[]);
-                    self.is_damaged |= self.dictionary.define(&header, body).is_err();
-                }
-                BlockKind::Events => {
-                    let missed = missed(&mut self.sequences, &header);
-                    if missed > 0 && is_new(offset) {
-                        each(Followed::Missed(missed));
-                    }
-                    if is_new(offset)
-                        && let Ok(events) = EventsBlock::open(header, bytes)
-                    {
-                        each(Followed::Block(events, &self.dictionary, self.is_damaged));
-                    }
-                }
-                BlockKind::Segment | BlockKind::Other(_) => {}
-            }
+    /// Moves behind the block that [`Follower::look`] has found.
+    pub(crate) fn pass(&mut self) {
+        if let Some(header) = self.header.take() {
+            self.position.offset += header.padded_bytes() as u64;
         }
     }
 
-    fn has_next(&self) -> io::Result<bool> {
-        Ok(self.next_segment()?.is_some())
-    }
-
-    /// Opens the next segment. `false` where there is none.
-    fn go_on(&mut self) -> io::Result<bool> {
-        while let Some((generation, path)) = self.next_segment()? {
-            match Sift::segment(&path) {
-                Ok(sift) => {
-                    self.segment = Some((generation, sift));
-                    self.dictionary.begin_segment();
-                    return Ok(true);
-                }
-                // Recycled before it was opened.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+    /// Reads the block at the position.
+    fn read(&mut self) -> io::Result<Result<BlockHeader, BlockError>> {
+        let Some(segment) = &self.segment else { return Ok(Err(BlockError::Empty)) };
+        let front = segment.read(self.position.offset, HEADER_BYTES, &mut self.buffer)?;
+        let header = match BlockHeader::decode(front) {
+            Ok(header) if header.generation == segment.generation() => header,
+            Ok(_) => {
+                let what = "it belongs to another segment";
+                return Ok(Err(BlockError::Malformed { what }));
             }
-        }
-        Ok(false)
-    }
-
-    fn next_segment(&self) -> io::Result<Option<(u64, PathBuf)>> {
-        let paths = segment_paths(&self.dir)?;
-        let Some((generation, sift)) = &self.segment else {
-            let is_at_or_behind = |(generation, _): &(u64, _)| *generation >= self.from.generation;
-            return Ok(paths.into_iter().find(is_at_or_behind));
+            Err(error) => return Ok(Err(error)),
         };
-        if sift.is_removed() && paths.iter().all(|(other, _)| other <= generation) {
-            // Not recycled: somebody has begun the journal anew.
-            return Ok(paths.into_iter().next());
+        let block = segment.read(self.position.offset, header.bytes(), &mut self.buffer)?;
+        Ok(header::verify(block))
+    }
+
+    /// The segment behind this one, if its first block is there.
+    fn next(&mut self) -> io::Result<Option<Segment>> {
+        let generation = self.position.generation + 1;
+        let mut path = self.dir.join(segment_name(generation));
+        let mut next = Segment::open(&path, generation, None);
+        if next.as_ref().is_err_and(is_missing)
+            && self.listed.is_none_or(|listed| listed.elapsed() >= LIST_EVERY)
+        {
+            self.listed = Some(Instant::now());
+            let mut behind = segment_paths(&self.dir)?.into_iter();
+            if let Some((found, at)) = behind.find(|(found, _)| *found >= generation) {
+                path = at;
+                next = Segment::open(&path, found, None);
+            }
         }
-        Ok(paths.into_iter().find(|(other, _)| other > generation))
+        let next = match next {
+            Ok(next) => next,
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        // A segment without its head may yet be removed: its disk was full.
+        let front = next.read(0, HEADER_BYTES, &mut self.buffer)?;
+        Ok(BlockHeader::decode(front).is_ok().then_some(next))
+    }
+
+    fn enter(&mut self, segment: Segment) {
+        self.position = Position { generation: segment.generation(), ..Position::default() };
+        self.segment = Some(segment);
+        self.doubt = None;
     }
 }
 
-/// Notes the number of a block. Yields how many are missing in front of it.
-fn missed(sequences: &mut HashMap<(u128, u64), u64>, header: &BlockHeader) -> u64 {
-    let last = sequences.insert((header.source, header.epoch), header.sequence);
-    last.map_or(0, |last| header.sequence.saturating_sub(last + 1))
+fn is_missing(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+    use std::path::Path;
+
+    use super::super::{Journal, JournalOptions, Scan};
+    use super::*;
+    use crate::block::BlockKind;
+
+    /// What comes up to the end.
+    fn kinds(follower: &mut Follower) -> Vec<BlockKind> {
+        let mut kinds = Vec::new();
+        while let Found::Block(header) = follower.look().unwrap() {
+            assert_eq!(follower.block().len(), header.bytes());
+            kinds.push(header.kind);
+            follower.pass();
+        }
+        kinds
+    }
+
+    fn begin_segment(dir: &Path) {
+        let scan = Scan::of_directory(dir).unwrap();
+        Journal::in_directory(JournalOptions::directory(dir), scan).unwrap();
+    }
+
+    #[test]
+    fn blocks_are_read_as_they_come_from_segment_to_segment() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut follower = Follower::new(dir.path().to_owned(), 0);
+        assert_eq!(follower.look().unwrap(), Found::End);
+        let journal = Journal::with_three_events(dir.path());
+        // The directory was listed a moment ago: the first segment is found by its name.
+        let read = kinds(&mut follower);
+        assert_eq!(read.iter().filter(|kind| **kind == BlockKind::Events).count(), 3);
+        assert_eq!((read[0], follower.position()), (BlockKind::Segment, journal.end()));
+        begin_segment(dir.path());
+        assert_eq!(kinds(&mut follower), [BlockKind::Segment]);
+        let mut late = Follower::new(dir.path().to_owned(), 2);
+        assert_eq!(kinds(&mut late), [BlockKind::Segment]);
+    }
+
+    #[test]
+    fn what_is_half_written_is_the_end_until_the_next_segment_begins() {
+        let dir = tempfile::tempdir().unwrap();
+        let end = Journal::with_three_events(dir.path()).end();
+        let mut follower = Follower::new(dir.path().to_owned(), 0);
+        kinds(&mut follower);
+        let path = dir.path().join(segment_name(end.generation));
+        let file = File::options().write(true).open(path).unwrap();
+        file.write_all_at(b"RWB1 and nothing else", end.offset).unwrap();
+        // The first look only begins to doubt.
+        let found = follower.look().unwrap();
+        assert_eq!((found, follower.position()), (Found::End, end));
+        begin_segment(dir.path());
+        assert!(matches!(follower.look().unwrap(), Found::Damage(at, _) if at == end));
+        assert_eq!(kinds(&mut follower), [BlockKind::Segment]);
+    }
+
+    #[test]
+    fn a_segment_that_has_no_head_yet_is_not_entered() {
+        let dir = tempfile::tempdir().unwrap();
+        let end = Journal::with_three_events(dir.path()).end();
+        let mut follower = Follower::new(dir.path().to_owned(), 0);
+        kinds(&mut follower);
+        let next = dir.path().join(segment_name(end.generation + 1));
+        std::fs::write(&next, [0; 4096]).unwrap();
+        assert_eq!((follower.look().unwrap(), follower.position()), (Found::End, end));
+    }
 }

@@ -26,6 +26,7 @@ mod segment;
 mod sift;
 mod survey;
 mod syncs;
+mod tail;
 mod writer;
 
 use std::collections::VecDeque;
@@ -38,7 +39,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use cursor::file_name;
 pub use cursor::{CursorFile, CursorSlot, StoredCursor, TextFileMark, stored_cursors};
-pub use follow::{Followed, Follower};
+pub(crate) use follow::{Follower, Found};
 pub use reader::{Block, RawBlock, ReadError, Reader};
 #[cfg(feature = "cli")]
 pub(crate) use scan::generation_of;
@@ -47,6 +48,7 @@ pub use sift::{Sift, SiftedBlock};
 #[cfg(feature = "cli")]
 pub(crate) use survey::whole;
 pub use survey::{Finding, Reads, SegmentSummary, Survey, SurveyedBlock};
+pub use tail::{JournalTail, Tailed};
 pub use writer::{JournalWriter, Marks};
 
 use segment::Segment;
