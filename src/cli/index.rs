@@ -44,6 +44,10 @@ pub(super) struct SegmentFile {
 /// The define and events blocks of one (source, epoch), in the order of the journal.
 pub(super) struct Run {
     pub(super) blocks: Vec<BlockPlace>,
+    source: u128,
+    epoch: u64,
+    /// Of its last events block.
+    sequence: u64,
 }
 
 /// Where a block lies.
@@ -133,6 +137,12 @@ impl JournalIndex {
         Position { generation, offset: in_newest.map(end).max().unwrap_or(0), index: 0 }
     }
 
+    /// The last events block of each run, by source and epoch.
+    pub(super) fn sequences(&self) -> HashMap<(u128, u64), u64> {
+        let with_events = self.runs.iter().filter(|run| run.sequence > 0);
+        with_events.map(|run| ((run.source, run.epoch), run.sequence)).collect()
+    }
+
     fn add_segment(
         &mut self,
         path: &Path,
@@ -149,11 +159,14 @@ impl JournalIndex {
         for (header, offset) in blocks {
             if matches!(header.kind, BlockKind::Define | BlockKind::Events) {
                 let run = *runs.entry((header.source, header.epoch)).or_insert_with(|| {
-                    self.runs.push(Run { blocks: Vec::new() });
+                    let (source, epoch) = (header.source, header.epoch);
+                    self.runs.push(Run { blocks: Vec::new(), source, epoch, sequence: 0 });
                     self.runs.len() - 1
                 });
                 let bytes = header.bytes() as u32;
-                self.runs[run].blocks.push(BlockPlace { offset, segment, bytes });
+                let run = &mut self.runs[run];
+                run.sequence = header.sequence.max(run.sequence);
+                run.blocks.push(BlockPlace { offset, segment, bytes });
             }
         }
         Ok(())

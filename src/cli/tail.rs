@@ -1,5 +1,6 @@
 //! `rollway tail`: the last events, and those that come.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -25,6 +26,9 @@ const OUTPUT_BYTES: usize = 1 << 20;
 const FIRST_SEGMENTS: usize = 1;
 const GROWTH: usize = 8;
 
+/// Where a journal ended, and with which block of each run, by source and epoch.
+type End = (Position, HashMap<(u128, u64), u64>);
+
 pub(super) fn run(
     args: &TailArgs,
     out: &mut dyn Write,
@@ -46,7 +50,7 @@ pub(super) fn run(
             page: Page::new(),
             ends: Vec::new(),
         };
-        follow(args, &ends, &signals, &mut lines, out, &mut teller)?;
+        follow(args, ends, &signals, &mut lines, out, &mut teller)?;
         return Ok(Exit::Ok);
     }
     Ok(if teller.end() == 0 { Exit::Ok } else { Exit::Loss })
@@ -58,7 +62,7 @@ fn show_last(
     filter: &Filter,
     out: &mut dyn Write,
     teller: &mut Teller<'_>,
-) -> Result<Vec<Position>, Failure> {
+) -> Result<Vec<End>, Failure> {
     let (mut segments, mut events) = (FIRST_SEGMENTS, args.events);
     loop {
         let mut journals = Vec::new();
@@ -98,7 +102,7 @@ fn show_last(
             }
         }
         out.flush().map_err(Failure::of_output)?;
-        return Ok(journals.iter().map(JournalIndex::end).collect());
+        return Ok(journals.iter().map(|index| (index.end(), index.sequences())).collect());
     }
 }
 
@@ -130,14 +134,18 @@ fn newest(
 /// Shows what comes, until somebody says stop or nobody reads any more.
 fn follow(
     args: &TailArgs,
-    ends: &[Position],
+    ends: Vec<End>,
     signals: &Signals,
     lines: &mut Lines<'_>,
     out: &mut dyn Write,
     teller: &mut Teller<'_>,
 ) -> Result<(), Failure> {
-    let mut followers: Vec<JournalTail> =
-        args.paths.iter().zip(ends).map(|(path, end)| JournalTail::new(path, *end)).collect();
+    let mut followers: Vec<JournalTail> = args
+        .paths
+        .iter()
+        .zip(ends)
+        .map(|(path, (end, sequences))| JournalTail::new(path, end, sequences))
+        .collect();
     let mut pause = LOOK_MIN;
     while !signals.came() {
         let mut has_news = false;

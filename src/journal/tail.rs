@@ -37,14 +37,16 @@ pub enum Tailed<'a> {
 }
 
 impl JournalTail {
-    /// Follows the journal in `dir` from `from` on. The directory need not be there yet.
-    pub fn new(dir: &Path, from: Position) -> JournalTail {
+    /// Follows the journal in `dir` from `from` on. The directory need not be there yet. `sequences`
+    /// are those of the last events blocks in front of it, by source and epoch, as far as they are
+    /// known: what goes before it is read is counted from there.
+    pub fn new(dir: &Path, from: Position, sequences: HashMap<(u128, u64), u64>) -> JournalTail {
         JournalTail {
             dir: dir.to_owned(),
             segment: None,
             from,
             dictionary: Dictionary::new(),
-            sequences: HashMap::new(),
+            sequences,
             is_damaged: false,
         }
     }
@@ -153,6 +155,8 @@ impl JournalTail {
 
 /// Notes the number of a block. Yields how many are missing in front of it.
 fn missed(sequences: &mut HashMap<(u128, u64), u64>, header: &BlockHeader) -> u64 {
-    let last = sequences.insert((header.source, header.epoch), header.sequence);
-    last.map_or(0, |last| header.sequence.saturating_sub(last + 1))
+    let last = sequences.entry((header.source, header.epoch)).or_insert(header.sequence);
+    let missed = header.sequence.saturating_sub(*last + 1);
+    *last = header.sequence.max(*last);
+    missed
 }
