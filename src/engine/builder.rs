@@ -506,6 +506,7 @@ impl Builder {
             progressed: Condvar::new(),
             syncing: OnceLock::new(),
             outlets: Mutex::new(Vec::new()),
+            status: Mutex::new(None),
             clock: self.clock,
             member: member.clone(),
             heir,
@@ -569,6 +570,7 @@ impl Builder {
             past.dropped_before,
         );
         let running = Running::start(&shared, writer).map_err(resource("the writer thread"))?;
+        shared.keep_status();
         // Not within a log call: it may take a second, and those who start see to it.
         if past.sweeps && !self.is_heir {
             for line in recover::sweep(&past.base, rings_dir.as_deref(), past.source, past.boot_id)
