@@ -428,6 +428,9 @@ impl Builder {
             past.writer.set_output(outputs.open());
         }
         let resource = |what| move |source| InitError::Resources { what, source };
+        // Read by whoever starts somewhere else.
+        let journal_dir = past.writer.journal().dir().map(std::path::absolute);
+        let journal_dir = journal_dir.transpose().unwrap_or_default().unwrap_or_default();
         let facts = || ProcessFacts {
             anchor: Anchor::by(&*self.clock),
             nanos_per_tick: 1.0,
@@ -437,7 +440,7 @@ impl Builder {
             pid: std::process::id(),
             service: self.service.clone(),
             host: host.clone(),
-            journal_dir: self.journal.dir.clone().unwrap_or_default(),
+            journal_dir: journal_dir.clone(),
         };
         let (beside, refusal) =
             past.home.create_beside(facts).map_err(resource("what lies beside the rings"))?;
