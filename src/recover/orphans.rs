@@ -90,6 +90,12 @@ fn sweep_dir(dir: &Path, own: u128, boot_id: u128) -> io::Result<Option<String>>
     }
     let unread_bytes: u64 = rings.values().map(|ring| ring.tail - ring.head).sum();
     if unread_bytes == 0 {
+        // The journal has what they held: its next owner is not to miss them.
+        if let (Ok(facts), Some(_)) = (&facts, &journal_lock)
+            && let Some(manifest) = manifest_naming(dir, facts)?
+        {
+            Manifest { rings: None, ..manifest }.write(&facts.journal_dir)?;
+        }
         remove_rings(dir)?;
         return Ok(None);
     }
@@ -117,19 +123,24 @@ fn sweep_dir(dir: &Path, own: u128, boot_id: u128) -> io::Result<Option<String>>
     )))
 }
 
-/// Drains rings into the journal that they belong to. Both locks are held. Bytes of records.
-fn drain_orphan(dir: &Path, facts: &ProcessFacts) -> io::Result<u64> {
-    let manifest = Manifest::read(&facts.journal_dir)?.filter(|manifest| {
+/// The manifest of the journal that rings belong to, if it names them.
+fn manifest_naming(dir: &Path, facts: &ProcessFacts) -> io::Result<Option<Manifest>> {
+    let manifest = Manifest::read(&facts.journal_dir)?;
+    Ok(manifest.filter(|manifest| {
         (manifest.source, manifest.epoch) == (facts.source, facts.epoch)
             && manifest.rings.as_deref() == Some(dir)
-    });
-    let Some(manifest) = manifest else {
+    }))
+}
+
+/// Drains rings into the journal that they belong to. Both locks are held. Bytes of records.
+fn drain_orphan(dir: &Path, facts: &ProcessFacts) -> io::Result<u64> {
+    let Some(manifest) = manifest_naming(dir, facts)? else {
         let journal = facts.journal_dir.display();
         return Err(io::Error::other(format!("the journal {journal} does not name them")));
     };
     let failed = |error: JournalError| io::Error::other(error);
-    let scan = Scan::of_directory(&facts.journal_dir).map_err(failed)?;
-    let ring_ends = scan.ring_ends(manifest.source, manifest.epoch);
+    let scan = Scan::of_run(&facts.journal_dir, manifest.source, manifest.epoch);
+    let (scan, ring_ends) = scan.map_err(failed)?;
     let ring_end = |ring| ring_ends.get(&ring).copied().unwrap_or(0);
     let options = JournalOptions::directory(&facts.journal_dir);
     let (_journal, mut writer) = Journal::in_directory(options, scan).map_err(failed)?;
