@@ -440,8 +440,9 @@ impl Builder {
             past.writer.set_output(outputs.open());
         }
         let resource = |what| move |source| InitError::Resources { what, source };
-        // That of a seat, where there is one.
-        let journal_dir = past.writer.journal().dir().map(Path::to_owned).unwrap_or_default();
+        // That of a seat, where there is one. Read by whoever starts somewhere else.
+        let journal_dir = past.writer.journal().dir().map(std::path::absolute);
+        let journal_dir = journal_dir.transpose().unwrap_or_default().unwrap_or_default();
         let facts = || ProcessFacts {
             anchor: Anchor::by(&*self.clock),
             nanos_per_tick: 1.0,
