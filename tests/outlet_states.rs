@@ -137,6 +137,8 @@ fn whoever_is_optional_is_said_so_by_the_host() {
     assert!(
         !optional(File::new("x")).is_mandatory() && mandatory(Console::stdout()).is_mandatory()
     );
+    let master = optional(Forwarder::new("localhost:1"));
+    assert!(master.ships_blocks() && !optional(File::new("x")).ships_blocks());
 }
 
 /// Logs events of 10 kB until the journal has gone over its bound a few times.
