@@ -25,7 +25,9 @@ use crate::appender::{Console, Open, OpenError, Opened, Place};
 use crate::block::define::Definitions;
 use crate::clock::{Anchor, SystemUtc, UtcClock};
 use crate::event::SourceInfo;
-use crate::journal::{Journal, JournalError, JournalOptions, JournalWriter, Position, Scan};
+use crate::journal::{
+    Journal, JournalError, JournalOptions, JournalWriter, Position, RingEnds, Scan,
+};
 use crate::level::{Level, LevelFilter};
 use crate::recover::{self, Manifest, ProcessFacts};
 use crate::route::Router;
@@ -307,7 +309,8 @@ impl Builder {
     }
 
     /// Logs panics, at ERROR, with the place of the panic and the name of its thread; by default they
-    /// are not logged. The panic hook that was there before runs afterwards.
+    /// are not logged. The panic hook that was there before runs afterwards. Of several engines the one
+    /// that started last with this gets them; after its shutdown nobody does.
     ///
     /// The event is in the thread's ring before the panic goes on, so that with a journal directory
     /// it survives an abort. A panic inside a log call, in a `Display` for instance, goes through the
@@ -658,16 +661,12 @@ impl Past {
         let manifest = Manifest::read(dir).map_err(unusable)?;
         let scan = match &manifest {
             Some(manifest) => Scan::of_run(dir, manifest.source, manifest.epoch),
-            None => Scan::of_directory(dir),
+            None => Scan::of_directory(dir).map(|scan| (scan, RingEnds::default())),
         };
-        let scan = scan.map_err(InitError::Journal)?;
+        let (scan, ring_ends) = scan.map_err(InitError::Journal)?;
         for damage in &scan.damage {
             selflog::warn(&format!("journal: {damage}"));
         }
-        let ring_ends = manifest
-            .as_ref()
-            .map(|manifest| scan.ring_ends(manifest.source, manifest.epoch))
-            .unwrap_or_default();
         let (journal, mut writer) =
             Journal::in_directory(options.clone(), scan).map_err(InitError::Journal)?;
         let begin = journal.end();
