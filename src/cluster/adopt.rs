@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::directory::try_claim;
-use super::elected::open_shippers;
+use super::outlets::Opening;
 use crate::engine::group::Description;
 use crate::engine::outlet::Outlet;
 use crate::engine::{Dropped, selflog};
-use crate::journal::{Journal, JournalOptions, Position, Scan, segment_paths};
+use crate::journal::{Journal, JournalOptions, Position, RingEnds, Scan, segment_paths};
 use crate::recover::{self, Manifest, RecoverError};
 use crate::sys::crash::{self, CrashPoint};
 use crate::sys::file::boot_id;
@@ -57,7 +58,7 @@ pub(super) struct Adopted {
     dir: PathBuf,
     source: Option<u128>,
     journal: Journal,
-    shippers: Vec<Outlet>,
+    shippers: Vec<Arc<Outlet>>,
     /// Something that nobody can read is left; the directory stays.
     is_kept: bool,
     lock: FileLock,
@@ -76,9 +77,10 @@ impl Adopted {
         term: u64,
     ) -> Result<Adopted, Box<dyn Error>> {
         let manifest = Manifest::read(dir)?;
-        let scan = Scan::of_directory(dir)?;
-        let ends = manifest.as_ref().map(|of| scan.ring_ends(of.source, of.epoch));
-        let ends = ends.unwrap_or_default();
+        let (scan, ends) = match &manifest {
+            Some(of) => Scan::of_run(dir, of.source, of.epoch)?,
+            None => (Scan::of_directory(dir)?, RingEnds::default()),
+        };
         let options = JournalOptions::directory(dir).max_bytes(member_bytes);
         let (journal, mut writer) = Journal::in_directory(options, scan)?;
         let (mut is_kept, mut run) = (false, (0, 0));
@@ -110,10 +112,8 @@ impl Adopted {
             }
         }
         let source = (run.0 != 0).then_some(run.0);
-        let shippers = match source {
-            Some(_) => open_shippers(description, &journal, dir, run, term)?,
-            None => Vec::new(),
-        };
+        let opening = Opening { description, journal: &journal, ships_blocks: true, run, term };
+        let shippers = if source.is_some() { opening.outlets()? } else { Vec::new() };
         Ok(Adopted { dir: dir.to_owned(), source, journal, shippers, is_kept, lock })
     }
 

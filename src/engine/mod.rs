@@ -14,7 +14,7 @@ mod rings;
 pub(crate) mod selflog;
 mod shutdown;
 pub(crate) mod status;
-mod syncing;
+pub(crate) mod syncing;
 mod writer;
 
 use std::fmt;

@@ -43,7 +43,7 @@ pub(crate) use follow::{Follower, Found};
 pub use reader::{Block, RawBlock, ReadError, Reader};
 #[cfg(feature = "cli")]
 pub(crate) use scan::generation_of;
-pub use scan::{Damage, Scan, ScannedBlock, ScannedBlocks, segment_paths};
+pub use scan::{Damage, RingEnds, Scan, ScannedBlock, ScannedBlocks, segment_paths};
 pub use sift::{Sift, SiftedBlock};
 #[cfg(feature = "cli")]
 pub(crate) use survey::whole;
