@@ -1,10 +1,10 @@
 //! A journal directory and the rings beside it as one journal, none of them touched.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{Leftovers, Manifest, Owner, RecoverError, Recovered, copy};
-use crate::journal::{Journal, JournalError, JournalWriter, Scan};
+use crate::journal::{Journal, JournalError, JournalWriter, RingEnds, Scan};
 
 /// The journal of another process, with what its rings hold beyond it in memory.
 pub(crate) struct View {
@@ -52,7 +52,7 @@ impl View {
 pub(crate) fn scan_of(
     dir: &Path,
     manifest: Option<&Manifest>,
-) -> Result<(Scan, HashMap<u32, u64>), JournalError> {
-    let Some(manifest) = manifest else { return Ok((Scan::of_directory(dir)?, HashMap::new())) };
+) -> Result<(Scan, RingEnds), JournalError> {
+    let Some(manifest) = manifest else { return Ok((Scan::of_directory(dir)?, RingEnds::new())) };
     Scan::of_run(dir, manifest.source, manifest.epoch)
 }
