@@ -1,0 +1,5 @@
+//! Processes of a cluster die.
+
+use crate::case::Case;
+
+pub(crate) const CASES: &[Case] = &[];

@@ -1,0 +1,5 @@
+//! Journals are damaged.
+
+use crate::case::Case;
+
+pub(crate) const CASES: &[Case] = &[];

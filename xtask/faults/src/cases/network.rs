@@ -1,0 +1,5 @@
+//! Connections break, and masters stop.
+
+use crate::case::Case;
+
+pub(crate) const CASES: &[Case] = &[];

@@ -1,0 +1,5 @@
+//! The power fails.
+
+use crate::case::Case;
+
+pub(crate) const CASES: &[Case] = &[];

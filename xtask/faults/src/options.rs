@@ -1,0 +1,104 @@
+//! The arguments of the bench.
+
+use std::path::PathBuf;
+
+use crate::cases;
+
+/// How the bench is called.
+pub(crate) const USAGE: &str = "\
+usage: cargo xtask faults [--case ID]... [--long] [--seed S] [--list] [--json FILE] [--markdown]
+
+Runs the cases of the fault bench and prints what came of them; without --case all of them. Ends with
+status 1 if a target was missed.
+
+--case ID    Runs this case, such as R16. May be repeated; `R0` stands for R01 to R09.
+--long       Runs the loops of the targets, which takes hours, instead of a few of them.
+--seed S     Draws everything random from S (1). A failure names the seed that repeats it.
+--list       Lists the cases and runs none.
+--json FILE  Writes the table to FILE as well.
+--markdown   Prints the table as a page has it.";
+
+/// What was asked for.
+#[derive(Debug)]
+pub(crate) struct Options {
+    cases: Vec<String>,
+    pub(crate) long: bool,
+    pub(crate) seed: u64,
+    pub(crate) list: bool,
+    pub(crate) json: Option<PathBuf>,
+    pub(crate) markdown: bool,
+}
+
+impl Options {
+    /// Reads the arguments; `None` if help is wanted.
+    pub(crate) fn parse(arguments: &[String]) -> Result<Option<Options>, String> {
+        let mut options = Options {
+            cases: Vec::new(),
+            long: false,
+            seed: 1,
+            list: false,
+            json: None,
+            markdown: false,
+        };
+        let mut rest = arguments.iter();
+        while let Some(name) = rest.next() {
+            let mut value = || rest.next().ok_or_else(|| format!("{name} needs a value"));
+            match name.as_str() {
+                "--case" => options.cases.push(known(value()?)?),
+                "--long" => options.long = true,
+                "--seed" => {
+                    let text = value()?;
+                    options.seed =
+                        text.parse().map_err(|_| format!("--seed: `{text}` is not a number"))?;
+                }
+                "--list" => options.list = true,
+                "--json" => options.json = Some(value()?.into()),
+                "--markdown" => options.markdown = true,
+                "--help" | "-h" => return Ok(None),
+                _ => return Err(format!("there is no option `{name}`")),
+            }
+        }
+        Ok(Some(options))
+    }
+
+    /// Whether a case was asked for.
+    pub(crate) fn wants(&self, id: &str) -> bool {
+        self.cases.is_empty() || self.cases.iter().any(|wanted| id.starts_with(wanted))
+    }
+}
+
+/// The id as the cases spell it, if it fits one of them.
+fn known(id: &str) -> Result<String, String> {
+    let id = id.to_uppercase();
+    if cases::all().any(|case| case.id.starts_with(&id)) {
+        Ok(id)
+    } else {
+        Err(format!("there is no case `{id}`; --list shows them"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Option<Options>, String> {
+        Options::parse(&arguments.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_case_is_found_by_its_id_and_a_group_by_its_beginning() {
+        let options = parse(&["--case", "r01"]).unwrap().unwrap();
+        assert!(options.wants("R01") && !options.wants("R02"));
+        let options = parse(&["--case", "R0"]).unwrap().unwrap();
+        assert!(options.wants("R01") && options.wants("R09") && !options.wants("R17"));
+        assert!(parse(&[]).unwrap().unwrap().wants("R17"));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        assert!(parse(&["--case", "X1"]).unwrap_err().contains("X1"));
+        assert!(parse(&["--seed", "one"]).unwrap_err().contains("one"));
+        assert!(parse(&["--sed"]).unwrap_err().contains("--sed"));
+        assert!(parse(&["--seed"]).unwrap_err().contains("value"));
+    }
+}

@@ -1,0 +1,249 @@
+//! A service that logs numbered events, and ends as its plan says.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rollway::appender::{File, Forwarder};
+use rollway::layout::Pattern;
+use rollway::{Builder, Durability, Guard, OverflowPolicy, ShutdownReport};
+use rustix::process::{Signal, getpid, kill_process};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::account;
+use crate::ledger::Ledger;
+
+/// What a worker does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Plan {
+    /// Its name in the messages.
+    pub(crate) name: String,
+    pub(crate) ledger: PathBuf,
+    pub(crate) threads: usize,
+    /// Of each thread over all runs of the ledger: a worker that is started again logs the rest.
+    pub(crate) events: u64,
+    /// What a thread takes for one event, in nanoseconds; 0 for as fast as it can.
+    pub(crate) pace_ns: u64,
+    /// Bytes behind the number in each message.
+    pub(crate) padding: usize,
+    pub(crate) journal: Option<PathBuf>,
+    pub(crate) journal_max_bytes: Option<u64>,
+    pub(crate) rings: Option<PathBuf>,
+    pub(crate) ring_bytes: Option<usize>,
+    /// Fails to start where a kill would lose events.
+    pub(crate) require_l1: bool,
+    pub(crate) file: Option<PathBuf>,
+    /// The master to send to.
+    pub(crate) forward: Option<String>,
+    /// Drops what does not fit into a ring instead of waiting.
+    pub(crate) drops: bool,
+    /// Calls `flush_to(L2)` after so many events of the first thread, and says so in the ledger.
+    pub(crate) sync_every: Option<u64>,
+    pub(crate) end: End,
+    /// What the shutdown may take, in milliseconds.
+    pub(crate) timeout_ms: u64,
+}
+
+/// How a worker ends once everything is logged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum End {
+    /// It shuts the logger down and reports.
+    Shutdown,
+    /// It drops its guard.
+    Drop,
+    /// It does nothing more until it is killed.
+    Wait,
+    /// `process::exit`, the guard alive.
+    Exit,
+    /// SIGTERM without a handler. As after `_exit`, nothing of the process runs any more.
+    Terminate,
+    Abort,
+    /// A thread panics, and a panic hook logs it as the next event of the first thread.
+    Panic,
+    /// The same where a panic aborts.
+    PanicAbort,
+    /// The signal of a bad access, of a division by zero, of a bad instruction.
+    Segv,
+    Fpe,
+    Ill,
+    /// A recursion without an end.
+    StackOverflow,
+}
+
+impl Default for Plan {
+    fn default() -> Plan {
+        Plan {
+            name: "worker".to_owned(),
+            ledger: PathBuf::new(),
+            threads: 1,
+            events: 0,
+            pace_ns: 0,
+            padding: 0,
+            journal: None,
+            journal_max_bytes: None,
+            rings: None,
+            ring_bytes: None,
+            require_l1: false,
+            file: None,
+            forward: None,
+            drops: false,
+            sync_every: None,
+            end: End::Shutdown,
+            timeout_ms: 60_000,
+        }
+    }
+}
+
+impl Plan {
+    /// The same, started again to recover: it logs nothing and shuts down.
+    pub(crate) fn recovering(&self) -> Plan {
+        Plan { events: 0, end: End::Shutdown, ..self.clone() }
+    }
+}
+
+/// Plays the worker.
+pub(crate) fn run(plan: Plan) -> Result<(), Box<dyn Error>> {
+    let ledger = Arc::new(Ledger::open(&plan.ledger)?);
+    let run = ledger.begin_run()?;
+    let guard = builder(&plan).init()?;
+    log(&plan, &ledger, run)?;
+    end(&plan, guard, &ledger, run)
+}
+
+fn builder(plan: &Plan) -> Builder {
+    let mut builder = rollway::builder().service(&*plan.name);
+    if let Some(dir) = &plan.journal {
+        builder = builder.journal_dir(dir);
+    }
+    if let Some(bytes) = plan.journal_max_bytes {
+        builder = builder.journal_max_bytes(bytes);
+    }
+    if let Some(dir) = &plan.rings {
+        builder = builder.rings_dir(dir);
+    }
+    if let Some(bytes) = plan.ring_bytes {
+        builder = builder.ring_bytes(bytes);
+    }
+    if plan.require_l1 {
+        builder = builder.require(Durability::L1);
+    }
+    if plan.drops {
+        builder = builder.overflow(OverflowPolicy::Drop);
+    }
+    if let Some(path) = &plan.file {
+        builder = builder.appender("file", File::new(path).layout(message_pattern()));
+    }
+    if let Some(address) = &plan.forward {
+        builder = builder.appender("master", Forwarder::new(address));
+    }
+    builder
+}
+
+/// A message a line.
+pub(crate) fn message_pattern() -> Pattern {
+    Pattern::parse("%m%n").expect("the pattern is right")
+}
+
+/// Logs what the earlier runs did not, and writes each call that returned into the ledger.
+fn log(plan: &Plan, ledger: &Ledger, run: usize) -> Result<(), Box<dyn Error>> {
+    let padding = "x".repeat(plan.padding);
+    let pace = Duration::from_nanos(plan.pace_ns);
+    std::thread::scope(|scope| {
+        for thread in 0..plan.threads {
+            let padding = &padding;
+            let work = move || {
+                let left = plan.events.saturating_sub(ledger.of_thread(thread)?);
+                let began = Instant::now();
+                for number in 0..left {
+                    let due = pace.mul_f64(number as f64);
+                    let early = due.saturating_sub(began.elapsed());
+                    if !early.is_zero() {
+                        std::thread::sleep(early);
+                    }
+                    rollway::info!(
+                        "{}",
+                        &*account::message(&plan.name, run, thread, number, padding)
+                    );
+                    ledger.set_returned(run, thread, number + 1)?;
+                    let synced = plan.sync_every.filter(|every| (number + 1) % every == 0);
+                    if thread == 0 && synced.is_some() && rollway::flush_to(Durability::L2).is_ok()
+                    {
+                        ledger.set_synced(run, number + 1)?;
+                    }
+                }
+                Ok::<(), std::io::Error>(())
+            };
+            std::thread::Builder::new()
+                .name(format!("worker-{thread}"))
+                .spawn_scoped(scope, work)?;
+        }
+        Ok(())
+    })
+}
+
+fn end(plan: &Plan, guard: Guard, ledger: &Arc<Ledger>, run: usize) -> Result<(), Box<dyn Error>> {
+    let timeout = Duration::from_millis(plan.timeout_ms);
+    match plan.end {
+        End::Shutdown => {
+            let report = guard.shutdown(timeout);
+            println!("{}", json_of(&report));
+            return Ok(());
+        }
+        End::Drop => {
+            drop(guard);
+            println!("{}", json!({}));
+            return Ok(());
+        }
+        End::Wait => {}
+        End::Exit => std::process::exit(3),
+        End::Terminate => kill_process(getpid(), Signal::TERM)?,
+        End::Abort => std::process::abort(),
+        End::Panic | End::PanicAbort => panic_logged(plan, ledger, run)?,
+        End::Segv => kill_process(getpid(), Signal::SEGV)?,
+        End::Fpe => kill_process(getpid(), Signal::FPE)?,
+        End::Ill => kill_process(getpid(), Signal::ILL)?,
+        End::StackOverflow => drop(overflow(&[0; 64])),
+    }
+    // The kill comes; until then everything stays as it is.
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Panics in a thread of its own, behind a hook that logs the panic as an event of thread 0.
+fn panic_logged(plan: &Plan, ledger: &Arc<Ledger>, run: usize) -> Result<(), Box<dyn Error>> {
+    let number = ledger.returned(run, 0)?;
+    let message = account::message(&plan.name, run, 0, number, "panicked");
+    let (ledger, aborts) = (Arc::clone(ledger), plan.end == End::PanicAbort);
+    std::panic::set_hook(Box::new(move |_| {
+        rollway::error!("{}", message.as_str());
+        // The oracle misses an event that no ledger has.
+        let _ = ledger.set_returned(run, 0, number + 1);
+        if aborts {
+            std::process::abort();
+        }
+    }));
+    let panicked = std::thread::spawn(|| panic!("as planned")).join();
+    assert!(panicked.is_err(), "the thread did not panic");
+    Ok(())
+}
+
+/// Recurses until the stack is full.
+#[allow(unconditional_recursion, reason = "it shall not end")]
+fn overflow(bytes: &[u8; 64]) -> u8 {
+    let mut more = *bytes;
+    more[0] = std::hint::black_box(bytes[0].wrapping_add(1));
+    overflow(std::hint::black_box(&more)).wrapping_add(more[63])
+}
+
+fn json_of(report: &ShutdownReport) -> serde_json::Value {
+    json!({
+        "delivered": report.delivered(),
+        "left": report.left(),
+        "dropped": report.dropped.total(),
+        "left_in_rings_bytes": report.left_in_rings_bytes,
+    })
+}
