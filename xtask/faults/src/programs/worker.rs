@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     /// Fails to start where a kill would lose events.
     pub(crate) require_l1: bool,
     pub(crate) file: Option<PathBuf>,
+    /// How long events stay in their rings, in milliseconds, where the default is too short.
+    pub(crate) linger_ms: Option<u64>,
     /// The master to send to.
     pub(crate) forward: Option<String>,
     /// Drops what does not fit into a ring instead of waiting.
@@ -88,6 +90,7 @@ impl Default for Plan {
             ring_bytes: None,
             require_l1: false,
             file: None,
+            linger_ms: None,
             forward: None,
             drops: false,
             sync_every: None,
@@ -126,6 +129,9 @@ fn builder(plan: &Plan) -> Builder {
     }
     if let Some(bytes) = plan.ring_bytes {
         builder = builder.ring_bytes(bytes);
+    }
+    if let Some(linger) = plan.linger_ms {
+        builder = builder.linger(Duration::from_millis(linger));
     }
     if plan.require_l1 {
         builder = builder.require(Durability::L1);
