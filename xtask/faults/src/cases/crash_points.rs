@@ -44,14 +44,15 @@ struct Scenario {
     play: fn(&mut Stage) -> Result<Verdict, Failure>,
 }
 
+/// The shortest first.
 const SCENARIOS: &[Scenario] = &[
     Scenario { name: "a service with a text file", play: service },
-    Scenario { name: "a service whose journal goes round", play: long_service },
     Scenario { name: "a worker that sends to a master", play: sender },
     Scenario { name: "a master", play: receiver },
+    Scenario { name: "a service whose journal goes round", play: long_service },
 ];
 
-/// How often each scenario passes each point.
+/// Which scenarios pass each point, the shortest first, and how often.
 type Passings = BTreeMap<String, Vec<(usize, u64)>>;
 
 fn every_point(bench: &mut Bench) -> Result<Outcome, Failure> {
@@ -64,26 +65,31 @@ fn every_point(bench: &mut Bench) -> Result<Outcome, Failure> {
             continue;
         };
         bench.tell(&format!("{point}, {at} of {}", rollway::CRASH_POINTS.len()));
-        // The scenario that passes it most often; in the long form each that passes it.
+        // In the long form each that passes it.
         let scenarios = &scenarios[..bench.either(1, scenarios.len())];
         for ((scenario, times), crashes) in scenarios.iter().flat_map(|s| [(s, 1), (s, 2)]) {
             let seed = bench.seed + at as u64;
-            let passing = 1 + bench.random(seed).below((*times).min(20));
+            // No play passes a point exactly as often as another.
+            let passing = 1 + bench.random(seed).below((*times / 2).clamp(1, 20));
             let fault = Fault { point, passing, crashes, swapped: false };
             plays += 1;
-            match play(bench, &SCENARIOS[*scenario], Some(fault)) {
-                Ok((_, 0)) => {
-                    failed += 1;
-                    bench.fail(bench.seed, &format!("{point}:{passing} was not reached"));
-                }
-                Ok((_, crashed)) => twice += u64::from(crashed == 2),
-                Err(failure) => {
-                    failed += 1;
-                    let name = SCENARIOS[*scenario].name;
-                    let what = format!("{name}, {point}:{passing}, {crashes} times: {failure}");
-                    bench.fail(bench.seed, &what);
-                }
+            let mut played = play(bench, &SCENARIOS[*scenario], Some(fault));
+            if let Ok((_, 0)) = played {
+                let first = Fault { passing: 1, ..fault };
+                played = play(bench, &SCENARIOS[*scenario], Some(first));
             }
+            let failure = match played {
+                Ok((_, 0)) => "it was not reached".into(),
+                Ok((_, crashed)) => {
+                    twice += u64::from(crashed == 2);
+                    continue;
+                }
+                Err(failure) => failure,
+            };
+            failed += 1;
+            let name = SCENARIOS[*scenario].name;
+            let what = format!("{name}, {point}:{passing}, {crashes} times: {failure}");
+            bench.fail(bench.seed, &what);
         }
     }
     let reached = rollway::CRASH_POINTS.len() - unreached.len();
@@ -126,7 +132,7 @@ fn swapped_points(bench: &mut Bench) -> Result<Outcome, Failure> {
     })
 }
 
-/// Plays each scenario without a fault and counts what it passes, the most frequent first.
+/// Plays each scenario without a fault and counts what it passes.
 fn passings(bench: &mut Bench) -> Result<Passings, Failure> {
     let mut passings = Passings::new();
     for (at, scenario) in SCENARIOS.iter().enumerate() {
@@ -136,9 +142,6 @@ fn passings(bench: &mut Bench) -> Result<Passings, Failure> {
         for (point, times) in trace {
             passings.entry(point).or_default().push((at, times));
         }
-    }
-    for scenarios in passings.values_mut() {
-        scenarios.sort_by_key(|(_, times)| std::cmp::Reverse(*times));
     }
     Ok(passings)
 }

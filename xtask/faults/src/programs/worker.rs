@@ -194,8 +194,9 @@ fn end(plan: &Plan, guard: Guard, ledger: &Arc<Ledger>, run: usize) -> Result<()
     let timeout = Duration::from_millis(plan.timeout_ms);
     match plan.end {
         End::Shutdown => {
+            let began = Instant::now();
             let report = guard.shutdown(timeout);
-            println!("{}", json_of(&report));
+            println!("{}", json_of(&report, began.elapsed()));
             return Ok(());
         }
         End::Drop => {
@@ -208,9 +209,9 @@ fn end(plan: &Plan, guard: Guard, ledger: &Arc<Ledger>, run: usize) -> Result<()
         End::Terminate => kill_process(getpid(), Signal::TERM)?,
         End::Abort => std::process::abort(),
         End::Panic | End::PanicAbort => panic_logged(plan, ledger, run)?,
-        End::Segv => kill_process(getpid(), Signal::SEGV)?,
-        End::Fpe => kill_process(getpid(), Signal::FPE)?,
-        End::Ill => kill_process(getpid(), Signal::ILL)?,
+        End::Segv => die_of(Signal::SEGV)?,
+        End::Fpe => die_of(Signal::FPE)?,
+        End::Ill => die_of(Signal::ILL)?,
         End::StackOverflow => drop(overflow(&[0; 64])),
     }
     // The kill comes; until then everything stays as it is.
@@ -237,6 +238,14 @@ fn panic_logged(plan: &Plan, ledger: &Arc<Ledger>, run: usize) -> Result<(), Box
     Ok(())
 }
 
+/// Gets a signal until it is deadly: the standard library's handler of some puts the default back
+/// and expects the fault to come again.
+fn die_of(signal: Signal) -> Result<(), Box<dyn Error>> {
+    loop {
+        kill_process(getpid(), signal)?;
+    }
+}
+
 /// Recurses until the stack is full.
 #[allow(unconditional_recursion, reason = "it shall not end")]
 fn overflow(bytes: &[u8; 64]) -> u8 {
@@ -245,11 +254,12 @@ fn overflow(bytes: &[u8; 64]) -> u8 {
     overflow(std::hint::black_box(&more)).wrapping_add(more[63])
 }
 
-fn json_of(report: &ShutdownReport) -> serde_json::Value {
+fn json_of(report: &ShutdownReport, took: Duration) -> serde_json::Value {
     json!({
         "delivered": report.delivered(),
         "left": report.left(),
         "dropped": report.dropped.total(),
         "left_in_rings_bytes": report.left_in_rings_bytes,
+        "shutdown_us": took.as_micros() as u64,
     })
 }
