@@ -4,7 +4,8 @@
 //! `ROLLWAY_CRASH_AT` names a point, as `journal.commit` or `journal.commit:3`, and the process kills
 //! itself, as by `kill -9`, when it comes there for the first or the third time.
 //! `ROLLWAY_CRASH_SWAP` names a point whose two neighbouring steps change places, to see a bench fail.
-//! `ROLLWAY_CRASH_TRACE` names a file that gets a line for each point that is passed.
+//! `ROLLWAY_CRASH_TRACE` names a file that gets a line for each point that is passed, and
+//! `ROLLWAY_BOOT_ID` is the identity of a boot, to see what a start does after a restart of the machine.
 
 /// Declares the points with their names.
 macro_rules! points {
@@ -49,6 +50,14 @@ pub(crate) fn is_swapped(point: CrashPoint) -> bool {
         let _ = point;
         false
     }
+}
+
+/// The identity that stands in for that of this boot.
+pub(crate) fn boot_id() -> Option<String> {
+    #[cfg(feature = "crash-points")]
+    return std::env::var("ROLLWAY_BOOT_ID").ok();
+    #[cfg(not(feature = "crash-points"))]
+    None
 }
 
 #[cfg(feature = "crash-points")]

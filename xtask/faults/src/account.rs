@@ -86,11 +86,11 @@ impl Account {
             let next = next.entry(producer.clone()).or_insert(0);
             let seen = slot(self.seen.entry(producer).or_default(), number);
             if *seen & !KEPT > 0 {
-                self.verdict.doubled.add(|| format!("{line:.60} in {place}"));
+                self.verdict.doubled.add(|| format!("{line:.40} in {place}"));
             } else {
                 self.verdict.delivered += 1;
                 if number < *next {
-                    self.verdict.disordered.add(|| format!("{line:.60} in {place}"));
+                    self.verdict.disordered.add(|| format!("{line:.40} in {place}"));
                 }
             }
             // Not beyond the flag.
@@ -128,6 +128,14 @@ impl Account {
         }
     }
 
+    /// How many of the first `events` of a thread were neither delivered nor kept.
+    pub(crate) fn missing(&self, name: &str, run: usize, thread: usize, events: u64) -> u64 {
+        let producer = Producer { name: name.to_owned(), run, thread };
+        let found = self.seen.get(&producer).map(Vec::as_slice).unwrap_or_default();
+        let is_missing = |number: &u64| found.get(*number as usize).is_none_or(|seen| *seen == 0);
+        (0..events).filter(is_missing).count() as u64
+    }
+
     /// Compares with the ledgers of all programs, by their names.
     pub(crate) fn settle(self, ledgers: &[(&str, &Ledger)]) -> io::Result<Verdict> {
         let Account { mut seen, mut verdict } = self;
@@ -160,7 +168,10 @@ impl Account {
                     count
                 }
             }
-            None => self.verdict.invented.add(|| format!("{line:.60?} in {place}")),
+            None => self.verdict.invented.add(|| {
+                let front: String = line.chars().take(40).collect();
+                format!("{front:?} in {place}")
+            }),
         }
     }
 }

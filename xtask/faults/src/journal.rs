@@ -1,5 +1,6 @@
 //! A journal directory, read as a stranger would.
 
+use std::collections::HashSet;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -19,12 +20,18 @@ pub(crate) struct Contents {
     pub(crate) damage: Vec<Damage>,
     /// Events and definitions in valid blocks that cannot be read.
     pub(crate) unreadable: u64,
+    /// Blocks of events that were there before. Their messages are left out.
+    pub(crate) repeated: u64,
+    /// The blocks of events seen: their source, epoch and sequence.
+    seen: HashSet<(u128, u64, u64)>,
 }
 
 /// A block of a segment file and the messages in it.
 pub(crate) struct BlockText {
     /// Where it stands, its padding included.
     pub(crate) bytes: Range<u64>,
+    /// Whether it has the definitions that other blocks refer to.
+    pub(crate) defines: bool,
     pub(crate) messages: Vec<String>,
 }
 
@@ -32,9 +39,7 @@ impl Contents {
     /// Reads a segment file in which nothing may be damaged, block by block.
     pub(crate) fn blocks(path: &Path) -> Result<Vec<BlockText>, Failure> {
         let (mut contents, mut blocks) = (Contents::default(), Vec::new());
-        contents.read(path, &mut Dictionary::new(), |bytes, messages| {
-            blocks.push(BlockText { bytes, messages });
-        })?;
+        contents.read(path, &mut Dictionary::new(), |block| blocks.push(block))?;
         contents.into_whole(path)?;
         Ok(blocks)
     }
@@ -49,7 +54,7 @@ impl Contents {
         for (_, path) in segment_paths(dir)? {
             dictionary.begin_segment();
             let mut all = Vec::new();
-            contents.read(&path, &mut dictionary, |_, messages| all.extend(messages))?;
+            contents.read(&path, &mut dictionary, |block| all.extend(block.messages))?;
             contents.messages.append(&mut all);
         }
         Ok(contents)
@@ -66,16 +71,19 @@ impl Contents {
             None if self.unreadable > 0 => {
                 Err(format!("{}: {} events are unreadable", path.display(), self.unreadable).into())
             }
+            None if self.repeated > 0 => {
+                Err(format!("{}: {} blocks come twice", path.display(), self.repeated).into())
+            }
             None => Ok(self.messages),
         }
     }
 
-    /// Hands each block's place and messages to `each`; what cannot be read is noted.
+    /// Hands each block to `each`; what cannot be read is noted.
     fn read(
         &mut self,
         path: &Path,
         dictionary: &mut Dictionary,
-        mut each: impl FnMut(Range<u64>, Vec<String>),
+        mut each: impl FnMut(BlockText),
     ) -> io::Result<()> {
         let mut blocks = ScannedBlocks::open(path)?;
         while let Some(block) = blocks.next() {
@@ -89,7 +97,14 @@ impl Contents {
             let begin = block.position.offset;
             let place = begin..begin + block.header.padded_bytes() as u64;
             let mut messages = Vec::new();
-            match block.header.kind {
+            let header = block.header;
+            if header.kind == BlockKind::Events
+                && !self.seen.insert((header.source, header.epoch, header.sequence))
+            {
+                self.repeated += 1;
+                continue;
+            }
+            match header.kind {
                 BlockKind::Define => {
                     let defined = dictionary.define(&block.header, &block.bytes[HEADER_BYTES..]);
                     self.unreadable += u64::from(defined.is_err());
@@ -100,7 +115,7 @@ impl Contents {
                 },
                 BlockKind::Segment | BlockKind::Other(_) => {}
             }
-            each(place, messages);
+            each(BlockText { bytes: place, defines: header.kind == BlockKind::Define, messages });
         }
         Ok(())
     }

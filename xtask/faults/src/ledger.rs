@@ -69,6 +69,11 @@ impl Ledger {
         (0..THREADS_MAX).map(|thread| self.of_thread(thread)).sum()
     }
 
+    /// Writes bytes as a recorded program did.
+    pub(crate) fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, at)
+    }
+
     /// A word that was never written is 0.
     fn word(&self, at: u64) -> io::Result<u64> {
         let mut bytes = [0; WORD_BYTES as usize];

@@ -7,6 +7,7 @@
 mod account;
 mod case;
 mod cases;
+mod image;
 mod journal;
 mod ledger;
 mod options;
@@ -14,6 +15,7 @@ mod program;
 mod programs;
 mod random;
 mod table;
+mod trace;
 
 use std::process::ExitCode;
 

@@ -8,6 +8,7 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FileType, Mode, mknodat};
+use rustix::process::Signal;
 
 use crate::account::{Account, Verdict};
 use crate::case::{Bench, Case, Failure, Outcome, Scene};
@@ -220,6 +221,10 @@ fn stuck_end(bench: &Bench) -> Result<Duration, Failure> {
     if number("left") == 0 {
         return Err(format!("nothing is said to be left: {report}").into());
     }
+    let mut account = Account::default();
+    account.keep(Contents::whole(&scene.disk("journal"))?);
+    let ledger = Ledger::open(&plan.ledger)?;
+    account.settle(&[(&plan.name, &ledger)])?.check()?;
     Ok(Duration::from_micros(number("shutdown_us")).saturating_sub(timeout))
 }
 
@@ -299,7 +304,7 @@ fn kill_master(bench: &Bench, seed: u64) -> Result<(Verdict, u64), Failure> {
         listen: free_address()?,
         journal: Some(scene.disk("master")),
         file: Some(scene.disk("all.log")),
-        acks_synced: seed % 2 == 0,
+        acks_synced: seed.is_multiple_of(2),
         stop: scene.disk("stop"),
         ..master::Plan::default()
     };
@@ -325,6 +330,11 @@ fn kill_master(bench: &Bench, seed: u64) -> Result<(Verdict, u64), Failure> {
     let kills = 1 + random.below(3);
     for _ in 0..kills {
         std::thread::sleep(Duration::from_millis(20 + random.below(200)));
+        if random.once_in(4) {
+            // It stands still before it dies.
+            master.signal(Signal::STOP)?;
+            std::thread::sleep(Duration::from_millis(random.below(50)));
+        }
         master.kill()?;
         std::thread::sleep(Duration::from_millis(random.below(50)));
         master = bench.start("master", &plan)?;
