@@ -378,6 +378,15 @@ impl Journal {
         Ok(Some(opened))
     }
 
+    /// The mandatory appender that keeps the oldest segment, when that would have to go for another
+    /// one.
+    pub fn held_by(&self) -> Option<String> {
+        let (state, options) = (self.state(), &self.shared.options);
+        let is_full = (state.segments.len() as u64 + 1) * options.segment_bytes > options.max_bytes;
+        let holder = state.holder().filter(|_| is_full && state.is_bounded);
+        holder.map(|holder| holder.name.clone())
+    }
+
     /// Registers an appender. A mandatory one is never overtaken: segments that it has not settled
     /// stay, and the journal may become full. An optional one may find its place gone.
     pub fn register(&self, name: &str, mandatory: bool, settled: Position) -> Cursor {

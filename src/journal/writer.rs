@@ -256,7 +256,8 @@ impl JournalWriter {
         header: &BlockHeader,
     ) -> Result<Position, JournalError> {
         let padded_bytes = header.padded_bytes();
-        let limit_bytes = MAX_BLOCK_BYTES.min(self.limit as usize);
+        let limit_bytes = MAX_BLOCK_BYTES + header.envelope_bytes as usize;
+        let limit_bytes = limit_bytes.min(self.limit as usize);
         if padded_bytes > limit_bytes || self.offset + padded_bytes as u64 > self.limit {
             return Err(JournalError::TooLarge { block_bytes: padded_bytes, limit_bytes });
         }

@@ -10,6 +10,10 @@ macro_rules! points {
     ($($(#[$doc:meta])* $point:ident = $name:literal,)*) => {
         /// A place between two steps.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[cfg_attr(
+            not(feature = "master"),
+            allow(dead_code, reason = "without a master its points are not reached")
+        )]
         pub(crate) enum CrashPoint {
             $($(#[$doc])* $point,)*
         }
@@ -91,6 +95,24 @@ points! {
     FileNewSlot = "file.new_slot",
     /// A dead letter is in its journal, the slot stands in front of its event.
     DeadLetter = "outlet.dead_letter",
+    /// The cursor names the master that takes over, nothing was sent to it.
+    ForwarderTakeOver = "forwarder.take_over",
+    /// A frame is sent, nothing was heard of it.
+    ForwarderSent = "forwarder.sent",
+    /// An acknowledgement has come, its blocks still count as in flight.
+    ForwarderAck = "forwarder.ack",
+    /// The outlet has settled, the cursor does not say so yet.
+    ForwarderSettled = "forwarder.settled",
+    /// The cursor says so.
+    ForwarderStored = "forwarder.stored",
+    /// The master's journal has a block, the worker is not to hear of it yet.
+    MasterStored = "master.stored",
+    /// A mark may be acknowledged, nothing of it is on its way.
+    MasterOwed = "master.owed",
+    /// An acknowledgement lies in the outbox of its connection.
+    MasterAcknowledged = "master.acknowledged",
+    /// The kernel has an acknowledgement.
+    MasterAckSent = "master.ack_sent",
 }
 
 /// Ends the process here if the environment says so.
