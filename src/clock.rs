@@ -172,7 +172,51 @@ impl Anchor {
     /// Reads both clocks, several times, and keeps the pair that lay closest together: within
     /// about 50 ns on an idle machine. Costs about half a microsecond.
     pub fn now() -> Anchor {
-        closest_pair(utc_now_ns, |ticks, utc_ns| Anchor { ticks, utc_ns })
+        Anchor::by(&SystemUtc)
+    }
+
+    /// The same by another clock than the system's.
+    pub fn by(clock: &dyn UtcClock) -> Anchor {
+        closest_pair(|| clock.utc_ns(), |ticks, utc_ns| Anchor { ticks, utc_ns })
+    }
+}
+
+/// Where an engine's UTC comes from.
+///
+/// It says what time an event has, and nothing else: the order of events, retention, syncs, waits
+/// and heartbeats do not look at it. It may be set forwards and backwards while events flow. It is
+/// asked several times for each block; it must not block, panic, or log.
+///
+/// # Examples
+/// ```
+/// /// Midnight, for ever.
+/// struct Midnight;
+///
+/// impl rollway::clock::UtcClock for Midnight {
+///     fn utc_ns(&self) -> i64 {
+///         0
+///     }
+/// }
+///
+/// let guard = rollway::builder().clock(Midnight).start()?;
+/// # Ok::<(), rollway::InitError>(())
+/// ```
+pub trait UtcClock: Send + Sync {
+    /// Nanoseconds since 1970-01-01 UTC, leap seconds left out.
+    fn utc_ns(&self) -> i64;
+}
+
+/// The system's clock; clamped to what an `i64` of nanoseconds can say, the years 1677 to 2262.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemUtc;
+
+impl UtcClock for SystemUtc {
+    fn utc_ns(&self) -> i64 {
+        let clamped = |span: Duration| i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
+        match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(since) => clamped(since),
+            Err(error) => -clamped(error.duration()),
+        }
     }
 }
 
@@ -192,15 +236,6 @@ fn closest_pair<T, R>(read: impl Fn() -> T, pair: impl Fn(u64, T) -> R) -> R {
         }
     }
     pair(best.1, best.2)
-}
-
-/// The system's UTC; clamped to what an `i64` of nanoseconds can say, the years 1677 to 2262.
-fn utc_now_ns() -> i64 {
-    let clamped = |span: Duration| i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
-    match SystemTime::now().duration_since(UNIX_EPOCH) {
-        Ok(since) => clamped(since),
-        Err(error) => -clamped(error.duration()),
-    }
 }
 
 /// How long a tick is, by the system's monotonic clock. Gets better with time.
@@ -354,9 +389,9 @@ mod tests {
 
     #[test]
     fn an_anchor_lies_between_the_readings_around_it() {
-        let (ticks_before, utc_before) = (ticks(), utc_now_ns());
+        let (ticks_before, utc_before) = (ticks(), SystemUtc.utc_ns());
         let anchor = Anchor::now();
-        let (ticks_after, utc_after) = (ticks(), utc_now_ns());
+        let (ticks_after, utc_after) = (ticks(), SystemUtc.utc_ns());
         assert!((ticks_before..=ticks_after).contains(&anchor.ticks));
         assert!((utc_before..=utc_after).contains(&anchor.utc_ns));
     }

@@ -3,6 +3,7 @@
 //! A view: the values are still the bytes of the record, the rest are references to what define
 //! blocks said about the site, the thread, the context and the process.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::level::Level;
@@ -26,6 +27,8 @@ pub struct Event<'a> {
     pub context: &'a ContextInfo,
     /// The logging process.
     pub source: &'a SourceInfo,
+    /// How it came here; `None` where it was logged, and for blocks of masters that did not say so.
+    pub receipt: Option<&'a Receipt>,
     /// The values: first those of the template, then those of the key-values.
     pub values: Values<'a>,
 }
@@ -36,6 +39,16 @@ impl<'a> Event<'a> {
     /// Returns whether it is plain, see [`Template::render`].
     pub fn message(&self, out: &mut String) -> bool {
         self.site.template.render(&mut { self.values }, out)
+    }
+
+    /// When a master received it: nanoseconds since 1970-01-01 UTC, by the master's clock.
+    pub fn received_ns(&self) -> Option<i64> {
+        self.receipt.map(|receipt| receipt.received_ns)
+    }
+
+    /// From where a master received it.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.receipt.map(|receipt| receipt.peer)
     }
 
     /// The template's values with their names, in the order of the placeholders. An argument that
@@ -144,6 +157,17 @@ pub struct SourceInfo {
     pub service: Box<str>,
     /// The machine's host name.
     pub host: Box<str>,
+}
+
+/// How the block of an event came to its receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// When: nanoseconds since 1970-01-01 UTC, by the receiver's clock.
+    pub received_ns: i64,
+    /// From where. Nothing proves that it is who it says.
+    pub peer: SocketAddr,
+    /// Another master may have it, too: see *several masters* in `docs/protocol.md`.
+    pub is_elsewhere: bool,
 }
 
 /// The mapped diagnostic context of a thread at some time.

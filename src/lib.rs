@@ -45,8 +45,9 @@ pub use sys::crash::NAMES as CRASH_POINTS;
 #[cfg(not(loom))]
 pub use engine::{
     AppenderReport, Batch, Builder, Dropped, Durability, FlushError, Guard, InitError, Logger,
-    MdcScope, OutletStats, OverflowPolicy, ShutdownReport, Stats, Timestamp, WaitStrategy, batch,
-    builder, flush, flush_to, init, logger, mdc, prepare_thread, stats,
+    MdcScope, OutletState, OutletStats, OverflowPolicy, ShutdownReport, Stats, SyncPolicy,
+    Timestamp, WaitStrategy, batch, builder, flush, flush_to, init, logger, mdc, prepare_thread,
+    stats,
 };
 pub use level::{Level, LevelFilter};
 #[cfg(not(loom))]

@@ -162,6 +162,11 @@ impl<'a> Records<'a> {
         Records { chunk, offset: 0 }
     }
 
+    /// Where the next record begins, or the padding in front of it.
+    pub(crate) fn offset(&self) -> usize {
+        self.offset
+    }
+
     #[cold]
     fn damaged(&mut self, what: &'static str) -> Option<Result<Record<'a>, Damaged>> {
         let offset = std::mem::replace(&mut self.offset, self.chunk.len());

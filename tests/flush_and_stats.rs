@@ -367,7 +367,7 @@ fn fill_the_disk_of_the_journal() {
         (builder.start(), collected)
     };
     // No room for the first segment: an error with path and cause, not a signal.
-    fs::write(small.join("ballast"), vec![1; 15 << 20]).unwrap();
+    fs::write(small.join("ballast"), vec![1; 16 << 20]).unwrap();
     let (refused, _) = start(32 << 20);
     let error = refused.expect_err("it started");
     let cause = std::error::Error::source(&error).expect("it has a cause");

@@ -2,11 +2,13 @@
 #![cfg(feature = "master")]
 #![allow(unsafe_code, reason = "a file descriptor of the journal is put out of order")]
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+mod support;
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -16,15 +18,16 @@ use rollway::appender::{
     OpenError, Opened, Place,
 };
 use rollway::block::define::Definitions;
-use rollway::block::{build, header};
-use rollway::clock::{Anchor, Timeline};
+use rollway::block::header;
 use rollway::event::{ContextInfo, SourceInfo};
 use rollway::journal::{JournalOptions, Position};
 use rollway::layout::Pattern;
 use rollway::master::{AckLevel, Limits, Master, MasterBuilder, MasterError, Reason};
 use rollway::net::handshake::decode_ack;
-use rollway::net::{Farewell, Frame, FrameKind, FrameReader, Hello, Welcome, frame};
+use rollway::net::{Farewell, FrameKind, Versions, frame};
 use rollway::{Durability, Guard, info};
+
+use support::wire::{Proxy, Raw, block, block_of, blocks};
 
 /// Long enough for anything that happens at all.
 const AMPLE: Duration = Duration::from_secs(60);
@@ -78,218 +81,6 @@ fn numbered(count: usize) -> Vec<String> {
 fn refused(master: &Master, reason: Reason) -> u64 {
     let refused = master.stats().refused;
     refused.iter().find(|(found, _)| *found == reason).map_or(0, |(_, count)| *count)
-}
-
-/// Stands between a worker and its master.
-struct Proxy {
-    address: SocketAddr,
-    shared: Arc<ProxyShared>,
-}
-
-struct ProxyShared {
-    master: Mutex<SocketAddr>,
-    open: Mutex<Vec<TcpStream>>,
-    swallows_acks: AtomicBool,
-    holds_welcomes: AtomicBool,
-    /// Connections that came before this one are silent for ever.
-    frozen_below: AtomicUsize,
-}
-
-impl Proxy {
-    fn to(master: SocketAddr) -> Proxy {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let shared = Arc::new(ProxyShared {
-            master: Mutex::new(master),
-            open: Mutex::default(),
-            swallows_acks: AtomicBool::new(false),
-            holds_welcomes: AtomicBool::new(false),
-            frozen_below: AtomicUsize::new(0),
-        });
-        let proxy = Proxy { address, shared: Arc::clone(&shared) };
-        std::thread::spawn(move || {
-            for (number, down) in listener.incoming().flatten().enumerate() {
-                let Ok(up) = TcpStream::connect(*shared.master.lock().unwrap()) else { continue };
-                let streams = [down.try_clone().unwrap(), up.try_clone().unwrap()];
-                shared.open.lock().unwrap().extend(streams);
-                let (to_up, to_down) = (up.try_clone().unwrap(), down.try_clone().unwrap());
-                let (upwards, downwards) = (Arc::clone(&shared), Arc::clone(&shared));
-                std::thread::spawn(move || copy(number, down, to_up, &upwards));
-                std::thread::spawn(move || copy_frames(number, up, to_down, &downwards));
-            }
-        });
-        proxy
-    }
-
-    /// Cuts all connections.
-    fn cut(&self) {
-        for stream in self.shared.open.lock().unwrap().drain(..) {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
-    }
-
-    /// Lets nothing through on the present connections, without closing them.
-    fn freeze(&self) {
-        let open = self.shared.open.lock().unwrap().len() / 2;
-        self.shared.frozen_below.store(open, Ordering::Relaxed);
-    }
-
-    fn swallow_acks(&self, swallows: bool) {
-        self.shared.swallows_acks.store(swallows, Ordering::Relaxed);
-    }
-
-    /// Keeps the welcomes of the master to itself until it is told otherwise.
-    fn hold_welcomes(&self, holds: bool) {
-        self.shared.holds_welcomes.store(holds, Ordering::Relaxed);
-    }
-
-    /// Whether somebody has come.
-    fn is_used(&self) -> bool {
-        !self.shared.open.lock().unwrap().is_empty()
-    }
-
-    fn lead_to(&self, master: SocketAddr) {
-        *self.shared.master.lock().unwrap() = master;
-    }
-}
-
-fn copy(number: usize, mut from: TcpStream, mut to: TcpStream, shared: &ProxyShared) {
-    let mut buffer = [0; 16 << 10];
-    while let Ok(count) = from.read(&mut buffer) {
-        if number < shared.frozen_below.load(Ordering::Relaxed) && count > 0 {
-            continue;
-        }
-        if count == 0 || to.write_all(&buffer[..count]).is_err() {
-            break;
-        }
-    }
-    let _ = to.shutdown(Shutdown::Both);
-    let _ = from.shutdown(Shutdown::Both);
-}
-
-fn copy_frames(number: usize, from: TcpStream, mut to: TcpStream, shared: &ProxyShared) {
-    let mut frames = FrameReader::new();
-    while let Some(Frame { kind, body }) = receive(&mut frames, &from) {
-        if number < shared.frozen_below.load(Ordering::Relaxed) {
-            continue;
-        }
-        while kind == FrameKind::Welcome && shared.holds_welcomes.load(Ordering::Relaxed) {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        if kind == FrameKind::Ack && shared.swallows_acks.load(Ordering::Relaxed) {
-            continue;
-        }
-        if to.write_all(&frame::encode(kind, &body)).is_err() {
-            break;
-        }
-    }
-    let _ = to.shutdown(Shutdown::Both);
-    let _ = from.shutdown(Shutdown::Both);
-}
-
-fn receive(frames: &mut FrameReader, mut stream: &TcpStream) -> Option<Frame> {
-    loop {
-        let count = stream.read(frames.space()).ok().filter(|count| *count > 0)?;
-        if let Some(frame) = frames.advance(count).unwrap() {
-            return Some(frame);
-        }
-    }
-}
-
-/// A worker made by hand, which can misbehave.
-struct Raw {
-    stream: TcpStream,
-    frames: FrameReader,
-}
-
-impl Raw {
-    fn connect(master: &Master) -> Raw {
-        let stream = TcpStream::connect(master.local_addr()).unwrap();
-        stream.set_read_timeout(Some(AMPLE)).unwrap();
-        Raw { stream, frames: FrameReader::new() }
-    }
-
-    fn hello(master: &Master, source: u128, epoch: u64, term: u64) -> Raw {
-        let mut raw = Raw::connect(master);
-        let hello = Hello {
-            source,
-            epoch,
-            oldest_epoch: 1,
-            term,
-            window_bytes: 1 << 20,
-            pid: 1,
-            service: "by-hand".to_owned(),
-            host: "here".to_owned(),
-        };
-        raw.send(&frame::encode(FrameKind::Hello, &hello.encode()));
-        raw
-    }
-
-    fn welcomed(master: &Master, source: u128, epoch: u64, term: u64) -> (Raw, Welcome) {
-        let mut raw = Raw::hello(master, source, epoch, term);
-        let frame = raw.receive().expect("a welcome");
-        assert_eq!(frame.kind, FrameKind::Welcome);
-        (raw, Welcome::decode(&frame.body).unwrap())
-    }
-
-    fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap();
-    }
-
-    /// The next frame but for pings; `None` when the master has closed.
-    fn receive(&mut self) -> Option<Frame> {
-        loop {
-            let frame = receive(&mut self.frames, &self.stream)?;
-            if frame.kind != FrameKind::Ping {
-                return Some(frame);
-            }
-        }
-    }
-
-    fn ack(&mut self) -> (AckLevel, Vec<(u64, u64)>) {
-        let frame = self.receive().expect("an acknowledgement");
-        assert_eq!(frame.kind, FrameKind::Ack, "{}", Farewell::decode(&frame.body));
-        let (level, pairs) = decode_ack(&frame.body).unwrap();
-        (level, pairs.collect())
-    }
-
-    /// Why the master ends the connection; acknowledgements before it are passed over.
-    fn farewell(&mut self) -> (FrameKind, Farewell) {
-        loop {
-            let frame = self.receive().expect("a reason");
-            if matches!(frame.kind, FrameKind::Refuse | FrameKind::Bye) {
-                assert!(self.receive().is_none(), "nothing comes after the reason");
-                return (frame.kind, Farewell::decode(&frame.body));
-            }
-        }
-    }
-}
-
-/// An events block without events.
-fn block(source: u128, epoch: u64, sequence: u64) -> Vec<u8> {
-    block_of(source, epoch, sequence, &[])
-}
-
-/// An events block of these records.
-fn block_of(source: u128, epoch: u64, sequence: u64, records: &[u8]) -> Vec<u8> {
-    let anchor = Anchor { ticks: 0, utc_ns: 0 };
-    let timeline = Timeline { before: anchor, after: anchor, nanos_per_tick: 1.0 };
-    let to = records.len() as u64;
-    let runs = [records, &[]];
-    let chunk = build::ChunkSource { ring: 1, thread: 1, context: 0, from: 0, to, runs };
-    let mut buffer = AlignedVec::new();
-    let head = build::EventsHead { source, epoch, sequence, timeline };
-    build::events(
-        &mut buffer,
-        &head,
-        if records.is_empty() { &[] } else { std::slice::from_ref(&chunk) },
-    );
-    header::seal(&mut buffer);
-    buffer.to_vec()
-}
-
-fn blocks(blocks: &[Vec<u8>]) -> Vec<u8> {
-    frame::encode(FrameKind::Blocks, &blocks.concat())
 }
 
 #[test]
@@ -425,11 +216,13 @@ fn a_full_journal_slows_the_worker_down_and_loses_nothing() {
     }
     wait_until("back-pressure", || master.stats().journal_full > 0);
     assert!(monitor.stats().delivered < 3000);
+    assert_eq!(master.stats().held_by.as_deref(), Some("gated"));
     // Who comes meanwhile is welcomed.
     Raw::welcomed(&master, 7, 1, 0);
     open.store(true, Ordering::Relaxed);
     assert_eq!(guard.shutdown(AMPLE).left(), 0);
-    assert_eq!(master.shutdown(AMPLE).delivered(), 3000);
+    let report = master.shutdown(AMPLE);
+    assert_eq!((report.delivered(), report.stats.held_by), (3000, None));
     let taken = taken.lock().unwrap();
     let numbers: Vec<_> = taken.iter().map(|line| line.split(' ').next().unwrap()).collect();
     assert!(numbers.iter().enumerate().all(|(at, number)| at.to_string() == **number));
@@ -1074,7 +867,7 @@ fn slow_frames_of_the_greatest_size_hold_up_no_ordinary_ones() {
         .limits(Limits { unstored_bytes: 16 << 20, ..Limits::default() })
         .start()
         .unwrap();
-    let front = frame::header(FrameKind::Blocks, &vec![0; frame::MAX_BODY_BYTES]);
+    let front = frame::blocks_header(Versions::BUILT.max, false, frame::MAX_BODY_BYTES);
     let slow = |source| {
         let (mut raw, _) = Raw::welcomed(&master, source, 1, 0);
         raw.send(&front);
@@ -1149,7 +942,7 @@ fn shutdown_waits_for_no_idle_peer() {
     let mut silent = Raw::connect(&master);
     let (mut idle, _) = Raw::welcomed(&master, 7, 1, 0);
     let mut half = Raw::connect(&master);
-    half.send(&frame::header(FrameKind::Hello, &[0; 100])[..9]);
+    half.send(&frame::encode(FrameKind::Hello, &[0; 100])[..9]);
     wait_until("the connections", || master.stats().connections == 3);
     let (ended, wait) = std::sync::mpsc::channel();
     std::thread::spawn(move || ended.send(Box::new(master.shutdown(Duration::from_secs(2)))));

@@ -47,7 +47,15 @@ struct Master {
 
 impl Master {
     fn start(listen: &str, dir: &Path) -> Master {
-        let mut child = rollway()
+        Master::of(rollway(), listen, dir, None)
+    }
+
+    /// One that `command` starts, with its standard error in a file if one is named.
+    fn of(mut command: Command, listen: &str, dir: &Path, stderr: Option<&Path>) -> Master {
+        if let Some(stderr) = stderr {
+            command.stderr(File::create(stderr).unwrap());
+        }
+        let mut child = command
             .args(["master", "--json", "--pattern", "%c|%m%n", "--listen", listen, "--appender"])
             .arg(format!("file:{}", dir.join("all.log").display()))
             .arg("--journal")
@@ -313,4 +321,42 @@ fn a_configuration_file_does_what_flags_do() {
     assert_eq!(Running(sender).wait().code(), Some(0));
     master.stop();
     assert_eq!(fs::read_to_string(out).unwrap(), "ERROR hello\n");
+}
+
+#[test]
+fn a_master_without_file_descriptors_says_so_and_recovers() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = dir.path().join("said");
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 40 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_rollway")]);
+    let master = Master::of(command, "localhost:0", dir.path(), Some(&said));
+    let crowd: Vec<_> =
+        (0..60).map(|_| std::net::TcpStream::connect(&master.address).unwrap()).collect();
+    let deadline = Instant::now() + LIMIT;
+    while !fs::read_to_string(&said).unwrap().contains("raise the limit of open files") {
+        assert!(Instant::now() < deadline, "it does not say so");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop(crowd);
+    let input = dir.path().join("input");
+    fs::write(&input, "hello\n").unwrap();
+    assert_eq!(send(&input, &master.address, "c").wait().code(), Some(0));
+    master.stop();
+    assert_eq!(fs::read_to_string(dir.path().join("all.log")).unwrap(), "c|hello\n");
+}
+
+#[test]
+fn a_send_goes_on_with_the_next_master_that_it_was_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = Master::start("localhost:0", dir.path());
+    let mut sender = rollway()
+        // Port 1 of this machine: nobody listens there.
+        .args(["send", "--to", "localhost:1", "--to", &master.address, "--category", "c"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    sender.stdin.take().unwrap().write_all(b"hello\n").unwrap();
+    assert_eq!(Running(sender).wait().code(), Some(0));
+    master.stop();
+    assert_eq!(fs::read_to_string(dir.path().join("all.log")).unwrap(), "c|hello\n");
 }

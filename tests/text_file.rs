@@ -450,23 +450,36 @@ fn a_full_disk_holds_events_back_and_loses_none() {
 fn fill_the_disk() {
     const EVENTS: usize = 300;
 
-    let small = PathBuf::from(child::variable("SMALL"));
-    let ballast = small.join("ballast");
-    fs::File::create(&ballast).unwrap().write_all(&vec![1; 700 << 10]).unwrap();
-    let scene = Scene::new();
-    let text = small.join("app.log");
-    let guard = scene.start(message_file(&text));
-    let long = "x".repeat(2000);
-    for number in 0..EVENTS {
-        rollway::info!(logger: guard.logger(), "{number} {long}");
+    for rotate_at in [None, Some(50_000)] {
+        let small = PathBuf::from(child::variable("SMALL"));
+        let ballast = small.join("ballast");
+        fs::File::create(&ballast).unwrap().write_all(&vec![1; 700 << 10]).unwrap();
+        let scene = Scene::new();
+        let text = small.join("app.log");
+        let file = message_file(&text);
+        let guard = scene.start(match rotate_at {
+            Some(bytes) => file.rotate_at_bytes(bytes),
+            None => file,
+        });
+        let long = "x".repeat(2000);
+        for number in 0..EVENTS {
+            rollway::info!(logger: guard.logger(), "{number} {long}");
+        }
+        let failing = || guard.stats().appenders[0].failing.clone();
+        wait_until("the disk is full", || failing().is_some());
+        let said = failing().unwrap();
+        let words = [text.to_str().unwrap(), "No space left on device", "make room on its disk"];
+        assert!(words.iter().all(|words| said.contains(words)), "{said}");
+        assert!(guard.stats().appenders[0].errors > 0);
+        fs::remove_file(ballast).unwrap();
+        let report = guard.shutdown(PATIENCE);
+        assert_eq!((report.delivered(), report.left()), (EVENTS as u64, 0), "{report:?}");
+        let expected: Vec<_> = (0..EVENTS).map(|number| format!("{number} {long}")).collect();
+        let full = (1..).map(|number| small.join(format!("app.log.{number}")));
+        let files: Vec<_> = full.take_while(|file| file.exists()).chain([text]).collect();
+        assert_eq!(files.len() > 1, rotate_at.is_some());
+        let found: Vec<_> = files.iter().flat_map(|file| lines(file)).collect();
+        assert!(found == expected, "lines are lost, doubled or torn");
+        files.iter().for_each(|file| fs::remove_file(file).unwrap());
     }
-    let failing = || guard.stats().appenders[0].failing.clone();
-    wait_until("the disk is full", || failing().is_some());
-    assert!(failing().unwrap().contains("No space left"), "{:?}", failing());
-    assert!(guard.stats().appenders[0].errors > 0);
-    fs::remove_file(ballast).unwrap();
-    let report = guard.shutdown(PATIENCE);
-    assert_eq!((report.delivered(), report.left()), (EVENTS as u64, 0), "{report:?}");
-    let expected: Vec<_> = (0..EVENTS).map(|number| format!("{number} {long}")).collect();
-    assert!(lines(&text) == expected, "lines are lost, doubled or torn");
 }

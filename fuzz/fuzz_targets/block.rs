@@ -25,7 +25,8 @@ fuzz_target!(|data: &[u8]| {
         }
         BlockKind::Events => {
             let Ok(events) = EventsBlock::open(header, &block) else { return };
-            let (mut pattern, mut json, mut text) = (Pattern::simple(), Json::full(), String::new());
+            let (mut pattern, mut json, mut text) =
+                (Pattern::simple(), Json::full(), String::new());
             let mut events = events.events(&dictionary);
             while let Some(event) = events.next() {
                 if let Ok(event) = event {

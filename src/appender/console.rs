@@ -23,6 +23,7 @@ use crate::layout::{Layout, Page, Pattern};
 pub struct Console {
     stream: Stream,
     layout: Box<dyn Layout>,
+    is_mandatory: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -34,12 +35,16 @@ enum Stream {
 impl Console {
     /// Prints to standard error.
     pub fn stderr() -> Console {
-        Console { stream: Stream::Stderr, layout: Box::new(Pattern::simple()) }
+        Console::to(Stream::Stderr)
     }
 
     /// Prints to standard output.
     pub fn stdout() -> Console {
-        Console { stream: Stream::Stdout, layout: Box::new(Pattern::simple()) }
+        Console::to(Stream::Stdout)
+    }
+
+    fn to(stream: Stream) -> Console {
+        Console { stream, layout: Box::new(Pattern::simple()), is_mandatory: false }
     }
 
     /// How events become text; by default [`Pattern::simple`].
@@ -53,6 +58,14 @@ impl Console {
     #[must_use]
     pub fn boxed_layout(mut self, layout: Box<dyn Layout>) -> Console {
         self.layout = layout;
+        self
+    }
+
+    /// Whether the journal keeps what was not printed yet. By default it does not: a console that
+    /// nobody reads is overtaken at the journal's bound, and says so when it goes on.
+    #[must_use]
+    pub fn mandatory(mut self, mandatory: bool) -> Console {
+        self.is_mandatory = mandatory;
         self
     }
 }
@@ -78,9 +91,8 @@ impl Open for Console {
         Ok(Opened::Events(Box::new(writer)))
     }
 
-    /// A console that nobody reads does not hold the journal.
     fn is_mandatory(&self) -> bool {
-        false
+        self.is_mandatory
     }
 }
 

@@ -34,10 +34,12 @@ const WRITE_BYTES: usize = 256 << 10;
 pub trait Appender: Send {
     /// Takes one batch: whole events in delivery order, each thread's in emission order.
     ///
+    /// A batch is a block of the journal, or a run of events of one, and may have no events at all:
+    /// then there is nothing to write, and what lies before its end is settled as ever.
+    ///
     /// # Errors
-    /// [`AppendError`], whose variant tells the outlet what to do next. Unless the batch was
-    /// [`AppendError::TooLarge`], the outlet comes back with everything behind
-    /// [`Appender::settled`].
+    /// [`AppendError`], whose variant tells the outlet what to do next. It comes back with
+    /// everything behind [`Appender::settled`], or with a part of it.
     fn append(&mut self, batch: &Batch<'_>) -> Result<(), AppendError>;
 
     /// The journal position up to which the destination has everything. Taken is not delivered:
@@ -65,6 +67,18 @@ pub trait Appender: Send {
     /// [`AppendError::Unavailable`] when the destination could not be synced.
     fn sync(&mut self, deadline: Instant) -> Result<(), AppendError> {
         self.flush(deadline)
+    }
+
+    /// The longest pause between two tries after a failure: by default a second, as befits what is
+    /// on this machine. One that many processes share may ask for more time.
+    fn retry_pause_max(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    /// What went wrong since the last call and holds nothing up. The outlet asks after each batch,
+    /// counts it among the errors and writes it on the self-log.
+    fn take_notice(&mut self) -> Option<io::Error> {
+        None
     }
 }
 
@@ -125,6 +139,50 @@ pub trait Open: Send {
     /// overtaken at the journal's bound, and what it missed is counted.
     fn is_mandatory(&self) -> bool {
         true
+    }
+}
+
+/// The same destination, held to be optional: the journal does not wait for it.
+///
+/// # Examples
+/// ```no_run
+/// use rollway::appender::{Forwarder, optional};
+///
+/// let guard = rollway::builder()
+///     .appender("master", optional(Forwarder::new("localhost:5000")))
+///     .init()?;
+/// # Ok::<(), rollway::InitError>(())
+/// ```
+pub fn optional(appender: impl Open + 'static) -> Held {
+    Held { appender: Box::new(appender), is_mandatory: false }
+}
+
+/// The same destination, held to be mandatory: the journal keeps what it has not settled.
+///
+/// # Examples
+/// ```
+/// use rollway::appender::{Console, Open, mandatory};
+///
+/// assert!(!Console::stdout().is_mandatory());
+/// assert!(mandatory(Console::stdout()).is_mandatory());
+/// ```
+pub fn mandatory(appender: impl Open + 'static) -> Held {
+    Held { appender: Box::new(appender), is_mandatory: true }
+}
+
+/// A destination that is [`optional`] or [`mandatory`] whatever it would be by itself.
+pub struct Held {
+    appender: Box<dyn Open>,
+    is_mandatory: bool,
+}
+
+impl Open for Held {
+    fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
+        self.appender.open(place)
+    }
+
+    fn is_mandatory(&self) -> bool {
+        self.is_mandatory
     }
 }
 
@@ -216,8 +274,13 @@ impl std::error::Error for OpenError {
 pub enum AppendError {
     /// The destination may come back. Retried with backoff from the settled position on.
     Unavailable { source: io::Error },
-    /// The batch can never fit. Dropped, and counted.
+    /// The batch can never fit. The outlet tries smaller ones; an event that does not fit by itself
+    /// is dropped, and counted.
     TooLarge { batch_bytes: usize, limit_bytes: usize },
+    /// The destination refuses something in the batch for its content, and would again. Nothing of
+    /// the batch behind the settled position has arrived. The outlet finds the event, puts it among
+    /// the dead letters with this reason, and goes on behind it.
+    Rejected { source: Box<dyn std::error::Error + Send + Sync> },
 }
 
 impl fmt::Display for AppendError {
@@ -227,6 +290,7 @@ impl fmt::Display for AppendError {
             AppendError::TooLarge { batch_bytes, limit_bytes } => {
                 write!(f, "a batch of {batch_bytes} bytes exceeds the limit of {limit_bytes}")
             }
+            AppendError::Rejected { .. } => write!(f, "the destination refuses an event"),
         }
     }
 }
@@ -236,17 +300,30 @@ impl std::error::Error for AppendError {
         match self {
             AppendError::Unavailable { source } => Some(source),
             AppendError::TooLarge { .. } => None,
+            AppendError::Rejected { source } => Some(&**source),
         }
     }
 }
 
-/// One block of the journal on its way into an appender.
+/// One block of the journal, or a run of its events, on its way into an appender.
 #[derive(Clone, Copy)]
 pub struct Batch<'a> {
     block: &'a Block<'a>,
     counts: &'a Cell<Counts>,
     /// What the appender gets of the events; `None` is everything.
     share: Option<&'a RefCell<Share>>,
+    /// The events of the block that the batch has, by their index.
+    part: Part,
+    /// The events are passed over: the appender sees none.
+    is_passed: bool,
+}
+
+/// A run of the events of a block, by their index: those that are damaged or go elsewhere count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) from: u32,
+    /// [`Part::END`] and beyond is the end of the block.
+    pub(crate) to: u32,
 }
 
 /// What came out of a batch.
@@ -256,6 +333,13 @@ pub(crate) struct Counts {
     pub(crate) damaged: u64,
 }
 
+impl Part {
+    /// No block has so many events.
+    pub(crate) const END: u32 = u32::MAX;
+    /// All events of a block.
+    pub(crate) const ALL: Part = Part { from: 0, to: Part::END };
+}
+
 impl<'a> Batch<'a> {
     pub(crate) fn new(
         block: &'a Block<'a>,
@@ -263,15 +347,46 @@ impl<'a> Batch<'a> {
         share: Option<&'a RefCell<Share>>,
     ) -> Batch<'a> {
         counts.set(Counts::default());
-        Batch { block, counts, share }
+        Batch { block, counts, share, part: Part::ALL, is_passed: false }
+    }
+
+    /// A part of the same block.
+    pub(crate) fn part(self, part: Part) -> Batch<'a> {
+        self.counts.set(Counts::default());
+        Batch { part, ..self }
+    }
+
+    /// The same place without its events.
+    pub(crate) fn passed(self) -> Batch<'a> {
+        self.counts.set(Counts::default());
+        Batch { is_passed: true, ..self }
     }
 
     /// Calls `each` with every event that is routed to the appender, in delivery order. What cannot be read is passed over and
     /// counted in the statistics of the outlet.
+    #[inline]
     pub fn for_each(&self, mut each: impl FnMut(&Event<'_>)) {
+        self.for_each_at(|_, event| each(event));
+    }
+
+    /// The same with the place of each event in the journal: once all before it have arrived, that
+    /// is a position to settle.
+    #[inline]
+    pub fn for_each_at(&self, mut each: impl FnMut(Position, &Event<'_>)) {
+        if self.is_passed {
+            return;
+        }
         let mut counts = Counts::default();
         let mut events = self.block.events.events(self.block.dictionary);
-        while let Some(event) = events.next() {
+        let mut position = self.block.position;
+        while position.index < self.part.to
+            && let Some(event) = events.next()
+        {
+            let at = position;
+            position.index += 1;
+            if at.index < self.part.from {
+                continue;
+            }
             match event {
                 Ok(event) => {
                     let mut share = self.share.map(RefCell::borrow_mut);
@@ -280,7 +395,7 @@ impl<'a> Batch<'a> {
                     }
                     drop(share);
                     counts.events += 1;
-                    each(&event);
+                    each(at, &event);
                 }
                 Err(_) => counts.damaged += 1,
             }
@@ -291,7 +406,7 @@ impl<'a> Batch<'a> {
     /// How many events are routed to the appender, without looking into them where it gets all.
     /// They count as delivered.
     pub fn count(&self) -> u64 {
-        if self.share.is_some() {
+        if self.share.is_some() || self.part != Part::ALL || self.is_passed {
             self.for_each(|_| {});
         } else {
             let events = self.block.events.count();
@@ -302,11 +417,14 @@ impl<'a> Batch<'a> {
 
     /// Where the batch begins in the journal.
     pub fn position(&self) -> Position {
-        self.block.position
+        Position { index: self.part.from, ..self.block.position }
     }
 
     /// Where the next batch begins: the position to settle once this one has arrived.
     pub fn next(&self) -> Position {
-        self.block.next
+        match self.part.to {
+            Part::END => self.block.next,
+            index => Position { index, ..self.block.position },
+        }
     }
 }

@@ -90,7 +90,8 @@ fn block<T>(
     // Archiving into memory fails only past 4 GiB, and blocks are cut three powers of ten earlier.
     let mut bytes = rkyv::api::high::to_bytes_in::<_, Failure>(body, bytes).unwrap_or_default();
     let body_bytes = bytes.len().saturating_sub(HEADER_BYTES) as u32;
-    let header = BlockHeader { kind, body_bytes, generation: 0, source, epoch, sequence };
+    let header =
+        BlockHeader { kind, body_bytes, envelope_bytes: 0, generation: 0, source, epoch, sequence };
     if let Some(front) = bytes.first_chunk_mut::<HEADER_BYTES>() {
         *front = header.encode();
     }

@@ -9,10 +9,11 @@ use std::collections::BinaryHeap;
 use rkyv::rancor::Failure;
 
 use super::dictionary::{Dictionary, SourceDictionary};
+use super::envelope;
 use super::header::{BlockError, BlockHeader, HEADER_BYTES};
 use super::schema::{self, ArchivedEventsBody};
 use crate::clock::{Anchor, Timeline, UtcLine};
-use crate::event::{ContextInfo, Event, SiteInfo, ThreadInfo};
+use crate::event::{ContextInfo, Event, Receipt, SiteInfo, ThreadInfo};
 use crate::record::{self, Damaged, Record, Records};
 use crate::site::Definition;
 
@@ -21,6 +22,7 @@ use crate::site::Definition;
 pub struct EventsBlock<'a> {
     header: BlockHeader,
     body: &'a ArchivedEventsBody<'a>,
+    receipt: Option<Receipt>,
 }
 
 /// The place of a chunk in its ring.
@@ -41,16 +43,30 @@ pub(crate) struct Origin {
     pub(crate) context: u32,
 }
 
+/// The record of one event, as it lies in its chunk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LoneRecord<'a> {
+    pub(crate) ring: u32,
+    pub(crate) thread: u32,
+    pub(crate) context: u32,
+    /// Its place in the ring.
+    pub(crate) from: u64,
+    pub(crate) ticks: u64,
+    pub(crate) site: u32,
+    pub(crate) bytes: &'a [u8],
+}
+
 impl<'a> EventsBlock<'a> {
-    /// Validates the archive behind a header of kind *events*. `block` is header and archive,
-    /// aligned to 16 bytes.
+    /// Validates the archive behind a header of kind *events*. `block` is header, archive, and the
+    /// envelope if there is one, aligned to 16 bytes.
     ///
     /// # Errors
     /// [`BlockError::Malformed`] when the archive does not validate or a chunk's positions
-    /// contradict its bytes.
+    /// contradict its bytes; [`BlockError::Checksum`] for an envelope that is not what was written.
     pub fn open(header: BlockHeader, block: &'a [u8]) -> Result<EventsBlock<'a>, BlockError> {
         let malformed = |what| BlockError::Malformed { what };
-        let body = block.get(HEADER_BYTES..header.bytes()).ok_or(malformed("it is cut short"))?;
+        let body = block.get(HEADER_BYTES..header.archive_end());
+        let body = body.ok_or(malformed("it is cut short"))?;
         let body = rkyv::access::<ArchivedEventsBody<'_>, Failure>(body)
             .map_err(|Failure| malformed("its archive does not validate"))?;
         for chunk in body.chunks.iter() {
@@ -59,12 +75,18 @@ impl<'a> EventsBlock<'a> {
                 return Err(malformed("the positions of a chunk contradict its length"));
             }
         }
-        Ok(EventsBlock { header, body })
+        let receipt = envelope::open(&header, block)?;
+        Ok(EventsBlock { header, body, receipt })
     }
 
     /// The block's header.
     pub fn header(&self) -> &BlockHeader {
         &self.header
+    }
+
+    /// What its receiver wrote on its envelope; `None` without one.
+    pub fn receipt(&self) -> Option<&Receipt> {
+        self.receipt.as_ref()
     }
 
     /// How ticks become UTC.
@@ -137,6 +159,34 @@ impl<'a> EventsBlock<'a> {
         })
     }
 
+    /// The record of the event at `index` of [`EventsBlock::events`]; `None` where there is none, or
+    /// damage. Walks the block from its front.
+    pub(crate) fn record(&self, dictionary: &'a Dictionary, index: u32) -> Option<LoneRecord<'a>> {
+        let mut events = self.events(dictionary);
+        for _ in 0..index {
+            events.next()?.ok();
+        }
+        events.next()?.ok()?;
+        let ChunkEvents { at, records, .. } = events.current;
+        let chunk = self.body.chunks.get(at)?;
+        let bytes = chunk.records.as_slice();
+        let mut before = Records::new(bytes);
+        while let Some(Ok(record)) = before.next() {
+            if before.offset() == records.offset() {
+                return Some(LoneRecord {
+                    ring: chunk.ring.to_native(),
+                    thread: chunk.thread.to_native(),
+                    context: chunk.context.to_native(),
+                    from: chunk.from.to_native() + record.offset as u64,
+                    ticks: record.ticks,
+                    site: record.site,
+                    bytes: bytes.get(record.offset..before.offset())?,
+                });
+            }
+        }
+        None
+    }
+
     /// The events in order of time, with what `dictionary` knows about them.
     pub fn events(&self, dictionary: &'a Dictionary) -> Events<'a> {
         let known = dictionary.source(self.header.source, self.header.epoch);
@@ -149,6 +199,7 @@ impl<'a> EventsBlock<'a> {
 /// Not an [`Iterator`]: an event may borrow from the iterator itself.
 pub struct Events<'a> {
     known: &'a SourceDictionary,
+    receipt: Option<Receipt>,
     timeline: UtcLine,
     chunks: Vec<ChunkEvents<'a>>,
     /// The chunk whose records are next, as long as they come before `until`.
@@ -191,6 +242,7 @@ impl<'a> Events<'a> {
         let (thread, context) = (&*NO_THREAD, &*NO_CONTEXT);
         let mut events = Events {
             known,
+            receipt: block.receipt,
             timeline: block.timeline().into(),
             chunks: Vec::with_capacity(block.body.chunks.len()),
             current: ChunkEvents { at: 0, records: Records::new(&[]), thread, context },
@@ -291,7 +343,8 @@ impl<'a> Events<'a> {
         };
         let site = site.ok_or(damaged("its site is not defined"))?;
         let time_ns = self.timeline.utc_ns(record.ticks);
-        Ok(Event { level, time_ns, site, thread, context, source: &self.known.info, values })
+        let (source, receipt) = (&self.known.info, self.receipt.as_ref());
+        Ok(Event { level, time_ns, site, thread, context, source, receipt, values })
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::envelope::{self, ENVELOPE_BYTES, MAX_ENVELOPE_BYTES};
+
 /// Bytes of a block header; also the alignment of blocks in a segment.
 pub const HEADER_BYTES: usize = 64;
 /// No block is longer, header included: 4 MiB.
@@ -15,6 +17,7 @@ const MAGIC: [u8; 4] = *b"RWB1";
 const COMMITTED: [u8; 4] = *b"DONE";
 const ENCODING_RAW: u8 = 0;
 const FLAG_CHECKSUM: u8 = 1;
+const FLAG_ENVELOPE: u8 = 2;
 
 /// What a block holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,6 +59,8 @@ pub struct BlockHeader {
     pub kind: BlockKind,
     /// Length of the archive in bytes.
     pub body_bytes: u32,
+    /// Length of the receiver's envelope behind it in bytes; 0 without one.
+    pub envelope_bytes: u32,
     /// Generation of the segment the block lies in; 0 while it lies in none.
     pub generation: u64,
     /// Whose block it is.
@@ -102,13 +107,19 @@ impl fmt::Display for BlockError {
 impl std::error::Error for BlockError {}
 
 impl BlockHeader {
-    /// Bytes of the block in a segment: header, archive and padding.
+    /// Bytes of the block in a segment: header, archive, padding and envelope.
     pub fn padded_bytes(&self) -> usize {
-        (HEADER_BYTES + self.body_bytes as usize).next_multiple_of(HEADER_BYTES)
+        self.archive_end().next_multiple_of(HEADER_BYTES) + self.envelope_bytes as usize
     }
 
-    /// Bytes of the block on the wire: header and archive.
+    /// Bytes from the header to the end of the archive, or of the envelope if there is one. On the
+    /// wire there is none.
     pub fn bytes(&self) -> usize {
+        if self.envelope_bytes == 0 { self.archive_end() } else { self.padded_bytes() }
+    }
+
+    /// Where the archive ends.
+    pub(super) fn archive_end(&self) -> usize {
         HEADER_BYTES + self.body_bytes as usize
     }
 
@@ -123,6 +134,7 @@ impl BlockHeader {
         out[32..40].copy_from_slice(&self.sequence.to_le_bytes());
         out[40..56].copy_from_slice(&self.source.to_le_bytes());
         out[60..64].copy_from_slice(&COMMITTED);
+        set_envelope(&mut out, self.envelope_bytes as usize);
         out
     }
 
@@ -155,16 +167,25 @@ impl BlockHeader {
         if header[60..64] != COMMITTED {
             return Err(malformed("it was not committed"));
         }
-        if flags & !FLAG_CHECKSUM != 0 || header[9..12] != [0; 3] {
+        if flags & !(FLAG_CHECKSUM | FLAG_ENVELOPE) != 0 || header[10..12] != [0; 2] {
             return Err(malformed("reserved bits are set"));
+        }
+        let kind = BlockKind::from_number(kind);
+        let envelope_bytes = usize::from(header[9]) * ENVELOPE_BYTES;
+        if (flags & FLAG_ENVELOPE != 0) != (envelope_bytes > 0)
+            || envelope_bytes > MAX_ENVELOPE_BYTES
+            || envelope_bytes > 0 && kind != BlockKind::Events
+        {
+            return Err(malformed("its envelope is none"));
         }
         let body_bytes = u32::from_le_bytes(array(header, 12));
         if body_bytes as usize > MAX_BLOCK_BYTES - HEADER_BYTES {
             return Err(malformed("it is longer than 4 MiB"));
         }
         Ok(BlockHeader {
-            kind: BlockKind::from_number(kind),
+            kind,
             body_bytes,
+            envelope_bytes: envelope_bytes as u32,
             generation: u64::from_le_bytes(array(header, 16)),
             epoch: u64::from_le_bytes(array(header, 24)),
             sequence: u64::from_le_bytes(array(header, 32)),
@@ -205,6 +226,27 @@ pub fn set_generation(block: &mut [u8], generation: u64) {
     }
 }
 
+/// Says in an encoded block how long the envelope behind it is; 0 is none.
+pub(super) fn set_envelope(block: &mut [u8], envelope_bytes: usize) {
+    if let Some([flags, _, _, units]) = block.get_mut(6..10) {
+        *units = (envelope_bytes / ENVELOPE_BYTES) as u8;
+        *flags &= !FLAG_ENVELOPE;
+        if envelope_bytes > 0 {
+            *flags |= FLAG_ENVELOPE;
+        }
+    }
+}
+
+/// A block as its sender made it: the header with its checksum, and the archive, without an
+/// envelope. `None` when the bytes are no whole block.
+pub fn bare(block: &[u8]) -> Option<([u8; HEADER_BYTES], &[u8])> {
+    let header = BlockHeader::decode(block).ok()?;
+    let block = block.get(..header.archive_end())?;
+    let mut front = sealed(block)?;
+    set_envelope(&mut front, 0);
+    Some((front, &block[HEADER_BYTES..]))
+}
+
 /// Gives an encoded block its checksum, unless it has one.
 pub fn seal(block: &mut [u8]) {
     if let Some(sealed) = sealed(block)
@@ -234,8 +276,9 @@ pub fn sealed(block: &[u8]) -> Option<[u8; HEADER_BYTES]> {
 /// checksum; [`BlockError::Checksum`].
 pub fn verify(block: &[u8]) -> Result<BlockHeader, BlockError> {
     let header = BlockHeader::decode(block)?;
-    let block = block.get(..header.bytes()).and_then(<[u8]>::split_first_chunk::<HEADER_BYTES>);
-    let Some((front, archive)) = block else {
+    let archive_end = header.archive_end();
+    let bare = block.get(..archive_end).and_then(<[u8]>::split_first_chunk::<HEADER_BYTES>);
+    let Some((front, archive)) = bare else {
         return Err(BlockError::Malformed { what: "it is cut short" });
     };
     if front[6] & FLAG_CHECKSUM == 0 {
@@ -245,18 +288,22 @@ pub fn verify(block: &[u8]) -> Result<BlockHeader, BlockError> {
     if expected != found {
         return Err(BlockError::Checksum { expected, found });
     }
+    envelope::open(&header, block)?;
     Ok(header)
 }
 
-/// CRC-32C over the header without generation, checksum and commit word, and over the archive.
+/// CRC-32C over the header without generation, checksum and commit word, as it is without an
+/// envelope, and over the archive.
 fn checksum(header: &[u8; HEADER_BYTES], archive: &[u8]) -> u32 {
-    let front = crc32c::crc32c(&header[0..16]);
+    let mut front: [u8; 16] = array(header, 0);
+    set_envelope(&mut front, 0);
+    let front = crc32c::crc32c(&front);
     let middle = crc32c::crc32c_append(front, &header[24..56]);
     crc32c::crc32c_append(middle, archive)
 }
 
 /// `N` bytes at `at`, which callers keep inside.
-fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+pub(super) fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let mut out = [0; N];
     out.copy_from_slice(&bytes[at..at + N]);
     out
@@ -270,6 +317,7 @@ mod tests {
         let header = BlockHeader {
             kind: BlockKind::Events,
             body_bytes: 5,
+            envelope_bytes: 0,
             generation: 3,
             source: 7 << 100,
             epoch: 11,

@@ -79,9 +79,10 @@ Examples:
 
 Exit codes: 0 all arrived, or waits in the journal; 2 wrong arguments; 74 something did not arrive.")]
 pub(super) struct SendArgs {
-    /// The master, as HOST:PORT; the port is 5000 where it is left out.
+    /// The master, as HOST:PORT; the port is 5000 where it is left out. Repeat it for others to go on
+    /// with when those before do not work.
     #[arg(long, value_name = "HOST:PORT", default_value = "localhost:5000", value_parser = parse_address)]
-    pub(super) to: String,
+    pub(super) to: Vec<String>,
     /// The category of the events.
     #[arg(long, default_value = "stdin")]
     pub(super) category: String,

@@ -12,7 +12,6 @@ use super::signals::Signals;
 use crate::appender::{Open, OpenError, Opened, Place};
 use crate::config::{AppenderPlan, Config, Destination, LayoutPlan};
 use crate::journal::JournalOptions;
-use crate::layout::Pattern;
 use crate::master::{Master, MasterError, MasterReport};
 
 /// The name of an appender that the command line gives.
@@ -104,8 +103,7 @@ fn tell(
 }
 
 fn on_command_line(destination: Destination) -> AppenderPlan {
-    let layout = LayoutPlan::Pattern(Pattern::simple());
-    AppenderPlan { name: APPENDER.to_owned(), destination, layout }
+    AppenderPlan::new(APPENDER, destination)
 }
 
 fn read_config(path: &Path) -> Result<Config, Failure> {

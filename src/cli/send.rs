@@ -51,7 +51,7 @@ pub(super) fn run(
         .ring_memory_bytes(4 * RING_BYTES)
         .record_bytes_max(RECORD_BYTES_MAX)
         .flush_timeout(LOOK)
-        .appender(APPENDER, Forwarder::new(&*args.to));
+        .appender(APPENDER, Forwarder::to(&args.to));
     if let Some(dir) = &args.journal {
         engine = engine.journal_dir(dir);
     }
@@ -177,7 +177,7 @@ fn tell(
     }
     let why = report.appenders.iter().find_map(|appender| appender.failing.clone());
     let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-    let (to, timeout) = (&args.to, args.timeout);
+    let (to, timeout) = (args.to.join(" or "), args.timeout);
     let what = format!("{to} has not taken {left} events, and nothing more for {timeout} s{why}");
     match &args.journal {
         Some(dir) if input.is_some() => {

@@ -42,6 +42,12 @@ pub struct AppenderPlan {
     pub destination: Destination,
     /// How they look.
     pub layout: LayoutPlan,
+    /// Whether the journal keeps what was not delivered; `None` leaves it to the destination.
+    pub mandatory: Option<bool>,
+    /// For a file: at how many bytes it is full.
+    pub rotate_bytes: Option<u64>,
+    /// For a file: how many full files stay.
+    pub keep: Option<usize>,
 }
 
 /// Where an appender writes.
@@ -155,25 +161,34 @@ fn io_method(section: &Table<'_>) -> Result<Option<IoMethod>, ConfigError> {
 }
 
 fn appender(name: &str, section: &Table<'_>) -> Result<AppenderPlan, ConfigError> {
-    let destination = match section.choice("type", &["file", "console"])? {
+    let mut plan = match section.choice("type", &["file", "console"])? {
         "file" => {
-            section.allow(&["type", "path", "layout"])?;
+            section.allow(&["type", "path", "layout", "mandatory", "rotate_bytes", "keep"])?;
             let (path, _) = section.required_text("path")?;
-            Destination::File(PathBuf::from(path))
+            let rotate_bytes = section.number("rotate_bytes", 1)?.map(|(bytes, _)| bytes);
+            let keep = section.number("keep", 0)?;
+            if let Some((_, place)) = keep.clone().filter(|_| rotate_bytes.is_none()) {
+                let what = "`keep` is about full files: say with `rotate_bytes` when one is full";
+                return Err(section.error(place, what));
+            }
+            let keep = keep.map(|(files, _)| usize::try_from(files).unwrap_or(usize::MAX));
+            let plan = AppenderPlan::new(name, Destination::File(PathBuf::from(path)));
+            AppenderPlan { rotate_bytes, keep, ..plan }
         }
         _ => {
-            section.allow(&["type", "stream", "layout"])?;
-            match section.optional_choice("stream", &["stdout", "stderr"])? {
+            section.allow(&["type", "stream", "layout", "mandatory"])?;
+            let stream = match section.optional_choice("stream", &["stdout", "stderr"])? {
                 Some("stderr") => Destination::Stderr,
                 _ => Destination::Stdout,
-            }
+            };
+            AppenderPlan::new(name, stream)
         }
     };
-    let layout = match section.table("layout")? {
-        Some(section) => layout(&section)?,
-        None => LayoutPlan::Pattern(Pattern::simple()),
-    };
-    Ok(AppenderPlan { name: name.to_owned(), destination, layout })
+    plan.mandatory = section.truth("mandatory")?;
+    if let Some(section) = section.table("layout")? {
+        plan.layout = layout(&section)?;
+    }
+    Ok(plan)
 }
 
 fn layout(section: &Table<'_>) -> Result<LayoutPlan, ConfigError> {
@@ -193,16 +208,47 @@ fn layout(section: &Table<'_>) -> Result<LayoutPlan, ConfigError> {
 }
 
 impl AppenderPlan {
+    /// The destination with what it has by default.
+    pub fn new(name: impl Into<String>, destination: Destination) -> AppenderPlan {
+        AppenderPlan {
+            name: name.into(),
+            destination,
+            layout: LayoutPlan::Pattern(Pattern::simple()),
+            mandatory: None,
+            rotate_bytes: None,
+            keep: None,
+        }
+    }
+
     /// The appender, not opened yet.
     pub fn into_appender(self) -> Box<dyn Open> {
         let layout: Box<dyn Layout> = match self.layout {
             LayoutPlan::Pattern(pattern) => Box::new(pattern),
             LayoutPlan::Json(json) => Box::new(json),
         };
+        let console = |console: Console| {
+            let console = console.boxed_layout(layout.clone());
+            match self.mandatory {
+                Some(mandatory) => console.mandatory(mandatory),
+                None => console,
+            }
+        };
         match self.destination {
-            Destination::File(path) => Box::new(File::new(path).boxed_layout(layout)),
-            Destination::Stdout => Box::new(Console::stdout().boxed_layout(layout)),
-            Destination::Stderr => Box::new(Console::stderr().boxed_layout(layout)),
+            Destination::File(path) => {
+                let mut file = File::new(path).boxed_layout(layout);
+                if let Some(mandatory) = self.mandatory {
+                    file = file.mandatory(mandatory);
+                }
+                if let Some(bytes) = self.rotate_bytes {
+                    file = file.rotate_at_bytes(bytes);
+                }
+                if let Some(files) = self.keep {
+                    file = file.keep(files);
+                }
+                Box::new(file)
+            }
+            Destination::Stdout => Box::new(console(Console::stdout())),
+            Destination::Stderr => Box::new(console(Console::stderr())),
         }
     }
 }
@@ -234,6 +280,9 @@ mod tests {
             type = "file"
             path = "all.log"
             layout = { type = "pattern", pattern = "%c|%m%n" }
+            mandatory = false
+            rotate_bytes = 0x10_0000
+            keep = 5
 
             [appenders.screen]
             type = "console"
@@ -247,10 +296,49 @@ mod tests {
         assert_eq!(master.io_method, Some(IoMethod::IoUring));
         let appender = master.appender.unwrap();
         assert_eq!(
-            (&*appender.name, appender.destination),
-            ("all", Destination::File("all.log".into()))
+            (&*appender.name, &appender.destination),
+            ("all", &Destination::File("all.log".into()))
         );
         assert!(matches!(appender.layout, LayoutPlan::Pattern(_)));
+        let AppenderPlan { mandatory, rotate_bytes, keep, .. } = appender;
+        assert_eq!((mandatory, rotate_bytes, keep), (Some(false), Some(1 << 20), Some(5)));
+        assert!(!appender.into_appender().is_mandatory());
+    }
+
+    #[test]
+    fn an_appender_is_mandatory_as_the_file_says() {
+        for (section, expected) in [
+            ("type = 'file'\npath = 'x'", true),
+            ("type = 'file'\npath = 'x'\nmandatory = false", false),
+            ("type = 'console'", false),
+            ("type = 'console'\nmandatory = true", true),
+        ] {
+            let text = format!("[master]\nappender = 'a'\n[appenders.a]\n{section}");
+            let appender = Config::parse(&text).unwrap().master.appender.unwrap();
+            assert_eq!(appender.into_appender().is_mandatory(), expected, "{section}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_number_or_truth_is_named_with_its_place() {
+        let file = "[appenders.a]\ntype = 'file'\npath = 'x'\n";
+        let found = |line: &str| error(&format!("{file}{line}"));
+        assert_eq!(
+            found("rotate_bytes = 0"),
+            "line 4, column 16: `rotate_bytes` is a whole number of at least 1, such as 10_000_000"
+        );
+        for wrong in ["rotate_bytes = -1", "rotate_bytes = '1M'", "rotate_bytes = 1.5"] {
+            assert!(found(wrong).starts_with("line 4, column 16: `rotate_bytes` is"), "{wrong}");
+        }
+        assert_eq!(
+            found("keep = 3"),
+            "line 4, column 8: `keep` is about full files: say with `rotate_bytes` when one is full"
+        );
+        assert_eq!(
+            found("mandatory = 'yes'"),
+            "line 4, column 13: `mandatory` is true or false, without quotes"
+        );
+        assert!(error("[appenders.a]\ntype = 'console'\nkeep = 3").contains("unknown key `keep`"));
     }
 
     #[test]

@@ -72,6 +72,35 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// A whole number of at least `least`, and its place.
+    pub(super) fn number(
+        &self,
+        key: &str,
+        least: u64,
+    ) -> Result<Option<(u64, Place)>, ConfigError> {
+        let Some(value) = self.values.get(key) else { return Ok(None) };
+        let number = match value.get_ref() {
+            DeValue::Integer(digits) => u64::from_str_radix(digits.as_str(), digits.radix()).ok(),
+            _ => None,
+        };
+        let what = || format!("`{key}` is a whole number of at least {least}, such as 10_000_000");
+        let number = number.filter(|number| *number >= least);
+        let number = number.ok_or_else(|| self.source.error(value.span(), what()))?;
+        Ok(Some((number, value.span())))
+    }
+
+    /// `true` or `false`.
+    pub(super) fn truth(&self, key: &str) -> Result<Option<bool>, ConfigError> {
+        let Some(value) = self.values.get(key) else { return Ok(None) };
+        match value.get_ref() {
+            DeValue::Boolean(truth) => Ok(Some(*truth)),
+            _ => {
+                let what = format!("`{key}` is true or false, without quotes");
+                Err(self.source.error(value.span(), what))
+            }
+        }
+    }
+
     pub(super) fn required_text(&self, key: &str) -> Result<(&'a str, Place), ConfigError> {
         self.text(key)?.ok_or_else(|| self.missing(format!("`{key}` is missing")))
     }
@@ -108,6 +137,11 @@ impl<'a> Table<'a> {
             Ok((&**key, self.inner(key, value)?))
         };
         entries.into_iter().map(table).collect()
+    }
+
+    /// An error at a place of the table.
+    pub(super) fn error(&self, place: Place, problem: impl Into<String>) -> ConfigError {
+        self.source.error(place, problem)
     }
 
     fn inner(&self, key: &str, value: &'a Spanned<DeValue<'a>>) -> Result<Table<'a>, ConfigError> {

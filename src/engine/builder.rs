@@ -9,27 +9,28 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_queue::ArrayQueue;
 
-use super::drops::{DropCounters, Dropped};
+use super::drops::Dropped;
 use super::home::{self, Home};
 use super::outlet::Outlet;
 use super::shutdown::Running;
+use super::syncing::{SyncPolicy, Syncing};
 use super::writer::Writer;
 use super::{
     Durability, ENGINES, Guard, Limits, Logger, OverflowPolicy, PROCESS, PROCESS_NUMBER, Progress,
-    Shared, TIMEOUT_MAX, Timestamp, WaitStrategy, call, hooks, selflog,
+    Shared, TIMEOUT_MAX, Timestamp, WaitStrategy, call, hooks, panics, selflog,
 };
 use crate::appender::{Console, Open, OpenError, Place};
 use crate::block::define::Definitions;
+use crate::clock::{Anchor, SystemUtc, UtcClock};
 use crate::event::SourceInfo;
 use crate::journal::{Journal, JournalError, JournalOptions, JournalWriter, Position, Scan};
 use crate::level::{Level, LevelFilter};
-use crate::recover::{self, Manifest};
+use crate::recover::{self, Manifest, ProcessFacts};
 use crate::route::Router;
 use crate::site;
 use crate::sys;
-use crate::sys::lock::FileLock;
+use crate::sys::crash::{self, CrashPoint};
 use crate::sys::output::{IoMethod, Outputs};
-use crate::sys::table::SharedTable;
 
 /// The default of [`Builder::ring_bytes`].
 pub(crate) const RING_BYTES: usize = 1 << 20;
@@ -37,8 +38,6 @@ pub(crate) const RING_BYTES: usize = 1 << 20;
 pub(crate) const RING_MEMORY_BYTES: usize = 256 << 20;
 /// Records that wait in the overflow ring.
 const OVERFLOW_RECORDS: usize = 4096;
-/// Bytes for the definitions of call sites.
-const SITES_BYTES: usize = 16 << 20;
 /// Rings that are ready before the first thread asks.
 const FIRST_RINGS: usize = 2;
 
@@ -48,6 +47,8 @@ pub struct Builder {
     service: String,
     level: LevelFilter,
     journal: JournalOptions,
+    sync: SyncPolicy,
+    sync_from: Option<Level>,
     rings_dir: Option<PathBuf>,
     ring_bytes: usize,
     ring_memory_bytes: usize,
@@ -60,6 +61,9 @@ pub struct Builder {
     pin: Option<usize>,
     require: Durability,
     io_method: IoMethod,
+    clock: Arc<dyn UtcClock>,
+    guards_mappings: bool,
+    logs_panics: bool,
     appenders: Vec<(String, Box<dyn Open>)>,
     router: Router,
 }
@@ -87,6 +91,8 @@ pub fn builder() -> Builder {
         service: service.unwrap_or("unnamed".into()).into_owned(),
         level: Level::INFO.into(),
         journal: JournalOptions::memory(),
+        sync: SyncPolicy::default(),
+        sync_from: None,
         rings_dir: None,
         ring_bytes: RING_BYTES,
         ring_memory_bytes: RING_MEMORY_BYTES,
@@ -99,6 +105,9 @@ pub fn builder() -> Builder {
         pin: None,
         require: Durability::L0,
         io_method: IoMethod::Write,
+        clock: Arc::new(SystemUtc),
+        guards_mappings: true,
+        logs_panics: false,
         appenders: Vec::new(),
         router: Router::new(),
     }
@@ -147,7 +156,9 @@ impl Builder {
     /// Keeps the journal in a directory, where it outlives the process. An event is committed (L1)
     /// when its log call returns, and what a killed predecessor left is delivered first.
     pub fn journal_dir(mut self, dir: impl Into<PathBuf>) -> Builder {
-        self.journal = JournalOptions::directory(dir);
+        let dir = dir.into();
+        // What lies beside the rings names it to whoever starts somewhere else.
+        self.journal = JournalOptions::directory(std::path::absolute(&dir).unwrap_or(dir));
         self
     }
 
@@ -155,6 +166,29 @@ impl Builder {
     /// after [`Builder::journal_dir`].
     pub fn journal_max_bytes(mut self, bytes: u64) -> Builder {
         self.journal = self.journal.max_bytes(bytes);
+        self
+    }
+
+    /// How many bytes of its file system a journal in a directory leaves to others; by default a
+    /// twentieth, at most 1 GiB. Where fewer are free, the oldest segments are recycled, then optional
+    /// appenders overtaken, then the journal takes nothing until there is room again. Call it after
+    /// [`Builder::journal_dir`].
+    pub fn journal_keep_free(mut self, bytes: u64) -> Builder {
+        self.journal = self.journal.keep_free_bytes(bytes);
+        self
+    }
+
+    /// When a journal in a directory is synced, on a thread of its own; by default every 500 ms while
+    /// something is new.
+    pub fn sync(mut self, policy: SyncPolicy) -> Builder {
+        self.sync = policy;
+        self
+    }
+
+    /// Has blocks synced at once that hold an event of this level or above; off by default. The log
+    /// call does not wait for it.
+    pub fn sync_from(mut self, level: Level) -> Builder {
+        self.sync_from = Some(level);
         self
     }
 
@@ -221,8 +255,13 @@ impl Builder {
         self
     }
 
-    /// Fails to start where events would not survive this much when their log call returns. L2 is
-    /// not to be had there; use `flush_to`.
+    /// Fails to start where events would not survive this much when their log call returns: with L1,
+    /// where the first rings cannot be had in the directory for rings. L2 is not to be had there; use
+    /// `flush_to`.
+    ///
+    /// A thread that comes later and finds no room there gets a ring on the heap, which loses nothing
+    /// while the process lives: [`Stats::heap_rings`](crate::Stats::heap_rings) counts it, and the
+    /// next thread tries again.
     pub fn require(mut self, durability: Durability) -> Builder {
         self.require = durability;
         self
@@ -232,6 +271,38 @@ impl Builder {
     /// [`IoMethod::Write`]. What a file or a master gets is the same.
     pub fn io_method(mut self, method: IoMethod) -> Builder {
         self.io_method = method;
+        self
+    }
+
+    /// Where the times of events come from; by default the system's clock. For tests that set the
+    /// time.
+    pub fn clock(mut self, clock: impl UtcClock + 'static) -> Builder {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Whether the process survives that somebody cuts a file of the rings while it is mapped; by
+    /// default it does.
+    ///
+    /// For that a handler for `SIGBUS` is installed when the first ring is made in a file. A fault
+    /// inside one of rollway's mappings gets fresh memory there: what the ring held is lost and
+    /// counted, and its thread gets another ring. Every other fault goes to the handler that was
+    /// there before, or ends the process as it would have. A host that installs its own handler later
+    /// must pass on what is not its own. Once installed, the handler stays; `false` leaves the
+    /// mappings of this engine out.
+    pub fn guard_mappings(mut self, guarded: bool) -> Builder {
+        self.guards_mappings = guarded;
+        self
+    }
+
+    /// Logs panics, at ERROR, with the place of the panic and the name of its thread; by default they
+    /// are not logged. The panic hook that was there before runs afterwards.
+    ///
+    /// The event is in the thread's ring before the panic goes on, so that with a journal directory
+    /// it survives an abort. A panic inside a log call, in a `Display` for instance, goes through the
+    /// overflow ring, which does not.
+    pub fn log_panics(mut self, logged: bool) -> Builder {
+        self.logs_panics = logged;
         self
     }
 
@@ -309,33 +380,40 @@ impl Builder {
             return Err(InitError::AlreadyInitialised);
         }
         let mut past = Past::open(&self)?;
+        let host = sys::file::host_name();
         let outputs = Outputs::new(self.io_method, selflog::warn);
         if past.writer.journal().dir().is_some() {
             past.writer.set_output(outputs.open());
         }
-        let durability = past.home.durability();
-        if durability < self.require {
-            return Err(InitError::Durability { required: self.require, reached: durability });
+        let resource = |what| move |source| InitError::Resources { what, source };
+        let facts = || ProcessFacts {
+            anchor: Anchor::by(&*self.clock),
+            nanos_per_tick: 1.0,
+            source: past.source,
+            epoch: past.epoch,
+            boot_id: past.boot_id,
+            pid: std::process::id(),
+            service: self.service.clone(),
+            host: host.clone(),
+            journal_dir: self.journal.dir.clone().unwrap_or_default(),
+        };
+        let (beside, refusal) =
+            past.home.create_beside(facts).map_err(resource("what lies beside the rings"))?;
+        if let Some(error) = refusal {
+            selflog::warn(&format!(
+                "no rings in {}: {error}; a killed process loses what is in its rings",
+                past.base.display()
+            ));
         }
         let definitions = Definitions::new(SourceInfo {
             source: past.source,
             epoch: past.epoch,
             pid: std::process::id(),
             service: self.service.as_str().into(),
-            host: sys::file::host_name().into(),
+            host: host.as_str().into(),
         });
         let rings_dir = past.home.rings_dir().map(Path::to_owned);
-        let beside = |name: &str| rings_dir.as_ref().map(|dir| dir.join(name));
-        let resource = |what| move |source| InitError::Resources { what, source };
-        let sites = SharedTable::create(beside("sites").as_deref(), site::MAX_SITES, SITES_BYTES)
-            .map_err(resource("the table of call sites"))?;
-        let drops = DropCounters::create(beside("drops").as_deref())
-            .map_err(resource("the counters of dropped events"))?;
-        let process_file = rings_dir
-            .as_ref()
-            .map(|dir| home::process_file(dir, &self.service))
-            .transpose()
-            .map_err(resource("the process file beside the rings"))?;
+        check_required(self.require, past.home.durability())?;
         let rings_max = self.ring_memory_bytes / self.ring_bytes;
         let journal = past.writer.journal().clone();
         let shared = Arc::new(Shared {
@@ -350,13 +428,14 @@ impl Builder {
                 wait: self.wait,
                 linger: self.linger,
                 timestamp: self.timestamp,
+                sync_from: self.sync_from,
                 flush_timeout: self.flush_timeout.min(TIMEOUT_MAX),
                 pin: self.pin,
             },
             level: AtomicU8::new(self.level.lowest_number()),
             journal: journal.clone(),
-            sites,
-            drops,
+            sites: beside.sites,
+            drops: beside.drops,
             pool: ArrayQueue::new(rings_max),
             rings_created: AtomicU64::new(0),
             last_ring: AtomicU32::new(0),
@@ -369,13 +448,20 @@ impl Builder {
             flushes: AtomicU64::new(0),
             progress: Mutex::new(Progress::default()),
             progressed: Condvar::new(),
-            sync_failed: OnceLock::new(),
+            syncing: OnceLock::new(),
             outlets: Mutex::new(Vec::new()),
+            clock: self.clock,
             home: past.home,
         });
         for _ in 0..FIRST_RINGS.min(rings_max) {
             match shared.create_ring() {
-                Some(ring) => drop(shared.pool.push(ring)),
+                Some(ring) => {
+                    if let Some(refusal) = shared.home.take_refusal() {
+                        selflog::warn(&format!("a ring lies on the heap: {refusal}"));
+                        check_required(self.require, Durability::L0)?;
+                    }
+                    let _ = shared.pool.push(ring);
+                }
                 None => {
                     return Err(InitError::Resources { what: "a ring", source: out_of_memory() });
                 }
@@ -400,17 +486,28 @@ impl Builder {
             shared.outlets().push(Arc::new(outlet));
         }
         journal.keep_to_bound();
+        if journal.dir().is_some() {
+            let syncing = Syncing::start(&journal, self.sync);
+            // Nobody else sets it.
+            let _ = shared.syncing.set(syncing.map_err(resource("the thread that syncs"))?);
+        }
         let writer = Writer::new(
             Arc::clone(&shared),
             past.writer,
             definitions,
-            process_file,
+            beside.process_file,
             past.dropped_before,
         );
         let running = Running::start(&shared, writer).map_err(resource("the writer thread"))?;
-        past.sweep.as_deref().inspect(|base| {
-            recover::sweep(base, past.source, rings_dir.as_deref());
-        });
+        if past.sweeps {
+            for line in recover::sweep(&past.base, rings_dir.as_deref(), past.source, past.boot_id)
+            {
+                selflog::warn(&line);
+            }
+        }
+        if self.logs_panics {
+            panics::log_to(&shared);
+        }
         let logger = Logger { shared: Arc::clone(&shared) };
         // Dropped on an error below, which ends everything that runs.
         let guard = Guard { logger, running: Some(running) };
@@ -426,6 +523,11 @@ impl Builder {
     }
 }
 
+/// Refuses what was reached, if more is required.
+fn check_required(required: Durability, reached: Durability) -> Result<(), InitError> {
+    if reached < required { Err(InitError::Durability { required, reached }) } else { Ok(()) }
+}
+
 fn out_of_memory() -> io::Error {
     io::Error::new(io::ErrorKind::OutOfMemory, "no memory is left for it")
 }
@@ -438,32 +540,49 @@ struct Past {
     epoch: u64,
     /// Where an appender begins that has no cursor yet: before the recovered events.
     begin: Position,
-    /// Where to look for rings that earlier runs left.
-    sweep: Option<PathBuf>,
+    boot_id: u128,
+    /// Where the rings of this user lie.
+    base: PathBuf,
+    /// Whether to look there for rings that nobody has.
+    sweeps: bool,
     /// What a killed predecessor dropped and could not tell.
     dropped_before: Dropped,
 }
 
 impl Past {
     fn open(builder: &Builder) -> Result<Past, InitError> {
-        let now_ns = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
+        let now_ns = builder.clock.utc_ns().max(0).unsigned_abs();
         let Some(dir) = &builder.journal.dir else {
             let (journal, writer) =
                 Journal::in_memory(builder.journal.clone()).map_err(InitError::Journal)?;
             let begin = journal.start_position();
-            let (source, epoch) = (random_source(), now_ns as u64);
+            let (source, epoch) = (random_source(), now_ns);
             let (home, dropped_before) = (Home::on_heap(), Dropped::default());
-            return Ok(Past { home, writer, source, epoch, begin, sweep: None, dropped_before });
+            return Ok(Past {
+                home,
+                writer,
+                source,
+                epoch,
+                begin,
+                boot_id: 0,
+                base: PathBuf::new(),
+                sweeps: false,
+                dropped_before,
+            });
         };
 
         let unusable = |source| InitError::Directory { path: dir.clone(), source };
         sys::file::create_private_dir(dir).map_err(unusable)?;
-        let Some(lock) = FileLock::try_acquire(&dir.join("lock")).map_err(unusable)? else {
+        let Some(lock) = home::lock_journal(dir).map_err(unusable)? else {
             return Err(InitError::InUse { path: dir.clone() });
         };
-        let mut home = Home::new(dir, lock);
+        let mut home = Home::new(dir, lock, builder.guards_mappings);
         let manifest = Manifest::read(dir).map_err(unusable)?;
-        let scan = Scan::of_directory(dir).map_err(InitError::Journal)?;
+        let scan = match &manifest {
+            Some(manifest) => Scan::of_run(dir, manifest.source, manifest.epoch),
+            None => Scan::of_directory(dir),
+        };
+        let scan = scan.map_err(InitError::Journal)?;
         for damage in &scan.damage {
             selflog::warn(&format!("journal: {damage}"));
         }
@@ -495,8 +614,10 @@ impl Past {
 
         let source = manifest.as_ref().map_or_else(random_source, |manifest| manifest.source);
         let stored_epoch = manifest.as_ref().map_or(0, |manifest| manifest.epoch);
-        let epoch = (stored_epoch + 1).max(now_ns as u64);
+        let epoch = stored_epoch.saturating_add(1).max(now_ns);
         let base = builder.rings_dir.clone().unwrap_or_else(home::default_rings_base);
+        // The manifest is read by whoever starts somewhere else.
+        let base = std::path::absolute(&base).unwrap_or(base);
         let rings = match home.create_rings_dir(&base, &format!("{source:032x}-{epoch}")) {
             Ok(rings) => Some(rings),
             Err(error) => {
@@ -508,11 +629,12 @@ impl Past {
             }
         };
         Manifest { source, epoch, boot_id, rings }.write(dir).map_err(unusable)?;
-        Ok(Past { home, writer, source, epoch, begin, sweep: Some(base), dropped_before })
+        crash::reached(CrashPoint::HomeManifest);
+        Ok(Past { home, writer, source, epoch, begin, boot_id, base, sweeps: true, dropped_before })
     }
 }
 
-fn random_source() -> u128 {
+pub(super) fn random_source() -> u128 {
     let mut bytes = [0; 16];
     match getrandom::fill(&mut bytes) {
         Ok(()) => u128::from_le_bytes(bytes),
@@ -584,7 +706,7 @@ impl fmt::Display for InitError {
             InitError::Resources { what, .. } => write!(f, "cannot make {what}"),
             InitError::Durability { required, reached } => write!(
                 f,
-                "{required:?} is required and {reached:?} reached; set journal_dir, and a rings_dir on a memory file system"
+                "{required:?} is required and {reached:?} reached; set journal_dir, and a rings_dir on a memory file system with room for the rings"
             ),
         }
     }

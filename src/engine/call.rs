@@ -295,6 +295,20 @@ fn emit_cold<V: Values>(engine: Option<&Arc<Shared>>, call: Call<'_>, values: &V
     store(engine, call.level, &mut bytes);
 }
 
+/// Logs an event whose definition stands in its record.
+#[cold]
+pub(super) fn emit_defined<V: Values>(
+    engine: &Arc<Shared>,
+    definition: &Definition<'_>,
+    values: V,
+) {
+    let (level, limit) = (definition.level, engine.limits.record_bytes_max);
+    match capture::encode_record(definition, None, level, None, 0, limit, values) {
+        Some(mut record) => store(engine, level, &mut record),
+        None => engine.drops.count(Reason::TooLong),
+    }
+}
+
 /// Puts a finished record into the thread's ring, or wherever it belongs while that is not
 /// possible. Its time is taken anew with each try.
 fn store(engine: &Arc<Shared>, level: Level, bytes: &mut [u8]) {

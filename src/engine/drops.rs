@@ -59,6 +59,26 @@ impl DropCounters {
         Ok(DropCounters { words: SharedWords::create(path, 2 * Reason::ALL.len())? })
     }
 
+    /// The counters outlive that somebody cuts their file: see [`SharedWords::guard`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn guard(&mut self) -> io::Result<()> {
+        self.words.guard()
+    }
+
+    /// Whether the counters were lost, and began again at 0.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.words.is_lost()
+    }
+
+    /// Adds what was counted before the counters were lost.
+    pub(crate) fn restore(&self, before: &Dropped) {
+        for (reason, count) in Reason::ALL.into_iter().zip(before.counts) {
+            self.words.word(reason as usize).fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
     /// Counts one event. Wait-free.
     pub(crate) fn count(&self, reason: Reason) {
         // Relaxed: a number that nothing else depends on.
@@ -132,5 +152,27 @@ impl fmt::Display for Dropped {
             write!(f, "{comma}{count} {name}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_that_were_seen_survive_a_cut_of_their_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("drops");
+        let mut counters = DropCounters::create(Some(&path)).unwrap();
+        counters.guard().unwrap();
+        counters.count(Reason::RingFull);
+        counters.count(Reason::Cut);
+        let seen = counters.counts();
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        counters.count(Reason::RingFull);
+        assert!(counters.is_lost());
+        assert_eq!((counters.counts().total(), counters.counts().cut()), (1, 0));
+        counters.restore(&seen);
+        assert_eq!((counters.counts().total(), counters.counts().cut()), (2, 1));
     }
 }

@@ -7,9 +7,11 @@ mod drops;
 mod home;
 mod mdc;
 pub(crate) mod outlet;
+mod panics;
 mod rings;
 pub(crate) mod selflog;
 mod shutdown;
+mod syncing;
 mod writer;
 
 use std::fmt;
@@ -27,21 +29,24 @@ pub use builder::{Builder, InitError, builder, init};
 pub(crate) use builder::{RING_BYTES, RING_MEMORY_BYTES};
 pub use drops::Dropped;
 pub use mdc::{MdcScope, mdc};
-pub use outlet::OutletStats;
+pub use outlet::{OutletState, OutletStats};
 #[cfg(feature = "master")]
 pub(crate) use shutdown::events_behind;
 pub use shutdown::{AppenderReport, ShutdownReport};
+pub use syncing::SyncPolicy;
 
 use crate::capture::Values;
-use crate::journal::{Journal, Position};
+use crate::clock::UtcClock;
+use crate::journal::{Journal, Losses, Position, SyncWait};
 use crate::level::{Level, LevelFilter};
-use crate::ring::{Consumer, Ring};
+use crate::ring::{self, Consumer, Ring};
 use crate::site;
 use crate::sys::table::SharedTable;
 use call::Call;
 use drops::DropCounters;
 use home::Home;
 use outlet::Outlet;
+use syncing::Syncing;
 
 /// What a log call does when its thread's ring is full.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -149,7 +154,8 @@ impl Logger {
     /// [`Logger::flush`] does.
     ///
     /// # Errors
-    /// As [`Logger::flush`], and when a sync failed.
+    /// As [`Logger::flush`], and for L2 while the journal has blocks whose sync failed: no later sync
+    /// proves that they are on the disk. They count until their segment is recycled.
     pub fn flush_to(&self, durability: Durability) -> Result<(), FlushError> {
         let deadline = Instant::now() + self.shared.limits.flush_timeout;
         self.shared.flush(durability, deadline, || false)
@@ -274,16 +280,31 @@ impl std::error::Error for FlushError {}
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Stats {
-    /// What an event survives when its log call returns.
+    /// What an event survives when its log call returns, in the ring that survives least.
     pub durability: Durability,
     /// Threads that have a ring.
     pub rings: usize,
+    /// Of these, the rings whose events are L0: on the heap, or in files that were removed or cut.
+    /// The others' are L1.
+    pub heap_rings: usize,
+    /// Rings that were lost so far because somebody cut their files.
+    pub lost_rings: u64,
+    /// Bytes of records that were unread in them. They are lost, and the log says so.
+    pub lost_ring_bytes: u64,
     /// Blocks written to the journal.
     pub blocks: u64,
     /// Bytes of records written to the journal.
     pub record_bytes: u64,
     /// Where the journal ends.
     pub end: Position,
+    /// Up to where the last successful sync came: what this run appended before it survives a power
+    /// failure (L2), but for what syncs that failed should have covered. The start of everything
+    /// before the first sync, and with a journal in memory.
+    pub synced: Position,
+    /// Syncs of the journal that failed.
+    pub sync_errors: u64,
+    /// What others took from the journal while it was written.
+    pub losses: Losses,
     /// Dropped and cut events.
     pub dropped: Dropped,
     /// The error that keeps the writer from the journal right now.
@@ -301,6 +322,7 @@ pub(crate) struct Limits {
     pub(crate) wait: WaitStrategy,
     pub(crate) linger: Duration,
     pub(crate) timestamp: Timestamp,
+    pub(crate) sync_from: Option<Level>,
     pub(crate) flush_timeout: Duration,
     pub(crate) pin: Option<usize>,
 }
@@ -328,6 +350,7 @@ pub(crate) struct Shared {
     level: AtomicU8,
     home: Home,
     journal: Journal,
+    clock: Arc<dyn UtcClock>,
     /// Definitions of call sites, readable after the death of the process.
     sites: SharedTable,
     drops: DropCounters,
@@ -349,8 +372,8 @@ pub(crate) struct Shared {
     flushes: AtomicU64,
     progress: Mutex<Progress>,
     progressed: Condvar,
-    /// The first sync of the journal that failed.
-    sync_failed: OnceLock<String>,
+    /// Syncs the journal, if that is in a directory.
+    syncing: OnceLock<Syncing>,
     outlets: Mutex<Vec<Arc<Outlet>>>,
 }
 
@@ -362,6 +385,9 @@ struct Progress {
     blocks: u64,
     record_bytes: u64,
     rings: usize,
+    heap_rings: usize,
+    lost_rings: u64,
+    lost_ring_bytes: u64,
     error: Option<String>,
 }
 
@@ -513,11 +539,26 @@ impl Shared {
         let _ = self.registrations.push(consumer);
     }
 
-    /// Returns a ring whose thread has ended and whose records are in the journal.
+    /// Returns a ring whose thread has left it and whose records are in the journal. It serves
+    /// another thread, unless it survives less than a new one would.
     fn give_back(&self, consumer: Consumer) {
-        if let Ok(ring) = consumer.reclaim() {
-            let _ = self.pool.push(ring);
-        }
+        let ring = match consumer.reclaim() {
+            Ok(ring) if self.is_as_good_as_new(ring.shared()) => ring,
+            Ok(ring) => return self.forget_ring(ring.shared()),
+            Err(consumer) => return self.forget_ring(consumer.shared()),
+        };
+        let _ = self.pool.push(ring);
+    }
+
+    fn is_as_good_as_new(&self, ring: &ring::Shared) -> bool {
+        let new_is_file = self.home.durability() >= Durability::L1;
+        !ring.is_closed() && (ring.is_file() || !new_is_file)
+    }
+
+    /// A ring that nobody uses any more makes room for another.
+    fn forget_ring(&self, ring: &ring::Shared) {
+        ring.remove_file();
+        self.rings_created.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -567,7 +608,7 @@ impl Shared {
         let end = self.journal.end();
         let synced = durability >= Durability::L2;
         if synced {
-            self.sync_journal()?;
+            self.sync_journal(end, deadline)?;
         }
         let outlets = self.outlets().clone();
         for outlet in outlets.iter().filter(|outlet| outlet.is_mandatory()) {
@@ -582,27 +623,38 @@ impl Shared {
         Ok(())
     }
 
-    /// Syncs the journal. After a failure the kernel may call pages clean that never reached the
-    /// disk, so no later success of this run stands for them.
-    fn sync_journal(&self) -> Result<(), FlushError> {
-        if let Err(error) = self.journal.sync() {
-            let _ = self.sync_failed.set(selflog::chain(&error));
+    /// Waits until the journal is synced up to `end`. What a sync failed to cover can never be proved
+    /// to be on the disk.
+    fn sync_journal(&self, end: Position, deadline: Instant) -> Result<(), FlushError> {
+        if self.syncing.get().is_none() {
+            return Ok(());
         }
-        let failed = self.sync_failed.get().map(|error| FlushError {
-            waiting_for: "the journal".to_owned(),
-            reason: format!("could not be synced since this start: {error}"),
-        });
-        failed.map_or(Ok(()), Err)
+        let reason = match self.journal.wait_synced(end, deadline) {
+            SyncWait::Synced => return Ok(()),
+            SyncWait::Late => "was not synced in time".to_owned(),
+            SyncWait::Unproved => {
+                let error = self.journal.sync_error().unwrap_or_default();
+                format!("has blocks whose sync failed, which no later one makes good: {error}")
+            }
+        };
+        Err(FlushError { waiting_for: "the journal".to_owned(), reason })
     }
 
     fn stats(&self) -> Stats {
         let progress = self.progress().clone();
+        let of_rings = if progress.heap_rings > 0 { Durability::L0 } else { Durability::L1 };
         Stats {
-            durability: self.home.durability(),
+            durability: self.home.durability().min(of_rings),
             rings: progress.rings,
+            heap_rings: progress.heap_rings,
+            lost_rings: progress.lost_rings,
+            lost_ring_bytes: progress.lost_ring_bytes,
             blocks: progress.blocks,
             record_bytes: progress.record_bytes,
             end: self.journal.end(),
+            synced: self.journal.synced(),
+            sync_errors: self.journal.sync_errors(),
+            losses: self.journal.losses(),
             dropped: self.drops.counts(),
             journal_error: progress.error,
             appenders: self.outlets().iter().map(|outlet| outlet.stats()).collect(),

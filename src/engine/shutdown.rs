@@ -1,7 +1,7 @@
 //! The end of an engine: producers, rings, outlets, in this order, under one deadline.
 
 use std::io;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -15,6 +15,11 @@ use crate::site;
 
 /// The system's sets of CPUs have this many; `core_affinity` panics beyond.
 const CPUS_MAX: usize = 1024;
+/// What a shutdown may take beyond its deadline, twice: to see that a thread hangs, and to count what
+/// is left.
+const GRACE: Duration = Duration::from_millis(30);
+/// How often it looks whether a thread has ended.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// What was delivered, and what was left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,8 +29,13 @@ pub struct ShutdownReport {
     pub appenders: Vec<AppenderReport>,
     /// Dropped and cut events, by reason.
     pub dropped: Dropped,
+    /// Rings that lay on the heap although the journal has a directory: what was in them would not
+    /// have survived a kill. See [`Stats::heap_rings`](crate::Stats::heap_rings).
+    pub heap_rings: u64,
+    /// Bytes of records that were lost because somebody cut the files of their rings.
+    pub lost_ring_bytes: u64,
     /// Bytes of records that stayed in the rings because the journal did not take them; `u64::MAX`
-    /// where the writer thread panicked and nobody knows. With a journal directory the next start
+    /// where the writer thread panicked or hangs, and nobody knows. With a journal directory the next start
     /// delivers them.
     pub left_in_rings_bytes: u64,
 }
@@ -41,6 +51,8 @@ pub struct AppenderReport {
     /// Events in the journal that have not reached it. With a journal directory the next start
     /// delivers them.
     pub left: u64,
+    /// There was no time to count all of them: `left` is the least that it can be.
+    pub left_is_bound: bool,
     /// Why, where the destination failed.
     pub failing: Option<String>,
 }
@@ -100,7 +112,8 @@ impl Running {
                 shared.closed.store(true, Ordering::Release);
                 shared.wake_writer();
                 // It ends by itself: it waits for nothing but the journal, and not past the deadline.
-                thread.join().ok().flatten()
+                // In a write that hangs it is left behind.
+                join(thread, until + GRACE).flatten()
             }
             Running::Manual(writer) => {
                 let mut writer = writer.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -113,33 +126,104 @@ impl Running {
         shared.journal.close();
         let outlets = std::mem::take(&mut *shared.outlets());
         outlets.iter().for_each(|outlet| outlet.stop(until));
-        let appenders = outlets.iter().map(|outlet| {
-            let stats = outlet.join(until);
-            AppenderReport {
-                name: stats.name,
-                delivered: stats.delivered,
-                left: events_behind(&shared.journal, stats.settled),
-                failing: stats.failing,
-            }
+        let ended: Vec<_> = outlets.iter().map(|outlet| outlet.join(until)).collect();
+        let backlogs = events_left(&shared.journal, ended.iter().map(|stats| stats.settled), until);
+        let appenders = ended.into_iter().zip(backlogs).map(|(stats, backlog)| AppenderReport {
+            name: stats.name,
+            delivered: stats.delivered,
+            left: backlog.events,
+            left_is_bound: backlog.is_bound,
+            failing: stats.failing,
         });
         let appenders = appenders.collect();
+        shared.syncing.get().inspect(|syncing| syncing.join(until));
         let left_in_rings_bytes = match writer {
             Some(mut writer) => {
                 let left_bytes = writer.left_bytes();
-                if left_bytes == 0
-                    && let Err(error) = shared.home.leave()
-                {
-                    selflog::warn(&format!("the rings could not be removed: {error}"));
+                if left_bytes == 0 {
+                    leave(shared, until);
                 }
                 left_bytes
             }
             None => {
-                selflog::warn("the writer thread panicked: the rings stay for the next start");
+                selflog::warn(
+                    "the writer thread panicked or hangs: the rings stay for the next start",
+                );
                 u64::MAX
             }
         };
-        ShutdownReport { appenders, dropped: shared.drops.counts(), left_in_rings_bytes }
+        ShutdownReport {
+            appenders,
+            dropped: shared.drops.counts(),
+            heap_rings: shared.home.heap_rings(),
+            lost_ring_bytes: shared.progress().lost_ring_bytes,
+            left_in_rings_bytes,
+        }
     }
+}
+
+/// Waits for the end of a thread, until `deadline`. `None` when it panicked, or has not ended.
+fn join<T>(thread: JoinHandle<T>, deadline: Instant) -> Option<T> {
+    while !thread.is_finished() {
+        if Instant::now() >= deadline {
+            return None;
+        }
+        std::thread::sleep(LOOK);
+    }
+    thread.join().ok()
+}
+
+/// Does `work` on a thread of its own, which is left behind when it takes longer than until
+/// `deadline`. `None` then.
+fn within<T: Send + 'static>(
+    deadline: Instant,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let thread = std::thread::Builder::new().name("rollway-end".to_owned()).spawn(move || {
+        call::enter_own_thread();
+        work()
+    });
+    join(thread.ok()?, deadline)
+}
+
+/// Takes the rings out of the manifest and removes them: there is nothing in them any more.
+fn leave(shared: &Arc<Shared>, until: Instant) {
+    let of_thread = Arc::clone(shared);
+    let left = within(until.max(Instant::now()) + GRACE, move || of_thread.home.leave());
+    match left {
+        Some(Ok(())) => {}
+        Some(Err(error)) => selflog::warn(&format!("the rings could not be removed: {error}")),
+        None => selflog::warn("there was no time to remove the rings; the next start does it"),
+    }
+}
+
+/// Events that an appender has not got.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Backlog {
+    pub(crate) events: u64,
+    /// There are as many at least: not all of them were counted.
+    pub(crate) is_bound: bool,
+}
+
+/// Counts the events between each position and the end of the journal, until `deadline` and a moment
+/// longer; a read that hangs is left behind.
+fn events_left(
+    journal: &Journal,
+    positions: impl Iterator<Item = Position>,
+    deadline: Instant,
+) -> Vec<Backlog> {
+    let deadline = deadline.max(Instant::now()) + GRACE;
+    let end = journal.end();
+    let backlogs = positions.map(|position| {
+        if position >= end {
+            return Backlog::default();
+        }
+        let counted = Arc::new(AtomicU64::new(0));
+        let (of_thread, journal) = (Arc::clone(&counted), journal.clone());
+        let is_all = within(deadline, move || count(&journal, position, deadline, &of_thread));
+        Backlog { events: counted.load(Ordering::Relaxed), is_bound: is_all != Some(true) }
+    });
+    backlogs.collect()
 }
 
 /// Takes the macros away from the engine; calls under way still end.
@@ -152,21 +236,35 @@ fn stop_producers(shared: &Shared) {
     shared.level.store(LevelFilter::OFF.lowest_number(), Ordering::Relaxed);
 }
 
-/// Events between a position and the end of the journal, or the first place that the operating system
-/// does not let us read.
-pub(crate) fn events_behind(journal: &Journal, position: Position) -> u64 {
+/// Events between a position and the end of the journal, as far as they can be counted in time.
+#[cfg(any(test, feature = "master"))]
+pub(crate) fn events_behind(journal: &Journal, position: Position) -> Backlog {
+    let counted = AtomicU64::new(0);
+    let is_all = count(journal, position, Instant::now() + GRACE, &counted);
+    Backlog { events: counted.into_inner(), is_bound: !is_all }
+}
+
+/// Adds the events between a position and the end of the journal to `counted`. `false` when the time
+/// was over before, or the operating system does not let us read on.
+fn count(journal: &Journal, position: Position, deadline: Instant, counted: &AtomicU64) -> bool {
     if position >= journal.end() {
-        return 0;
+        return true;
     }
     let mut reader = journal.reader(position);
-    let mut events = 0;
-    loop {
+    while Instant::now() < deadline {
         match reader.next() {
-            Ok(Some(block)) => events += block.events.count(),
-            Ok(None) | Err(ReadError::Io { .. }) => return events,
+            Ok(Some(block)) => {
+                let is_begun = block.position == Position { index: 0, ..position };
+                let before = if is_begun { u64::from(position.index) } else { 0 };
+                let events = block.events.count().saturating_sub(before);
+                counted.fetch_add(events, Ordering::Relaxed);
+            }
+            Ok(None) => return true,
+            Err(ReadError::Io { .. }) => return false,
             Err(ReadError::Damaged { .. }) => {}
         }
     }
+    false
 }
 
 /// Says that the writer has ended, however it ends: nobody waits for it any more.
@@ -189,4 +287,35 @@ fn prepare_writer_thread(pin: Option<usize>) {
     let slack = Duration::from_nanos(1).as_nanos() as u64;
     // Without it sleeps are 50 µs longer, nothing else.
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(slack));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::JournalOptions;
+
+    #[test]
+    fn work_that_hangs_is_left_behind() {
+        let (release, hang) = std::sync::mpsc::channel::<()>();
+        let soon = Instant::now() + Duration::from_millis(5);
+        assert_eq!(within(soon, move || hang.recv()), None);
+        assert_eq!(within(Instant::now() + Duration::from_secs(60), || 7), Some(7));
+        drop(release);
+    }
+
+    #[test]
+    fn a_backlog_that_cannot_be_counted_in_time_is_a_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::with_three_events(dir.path());
+        let (start, end) = (journal.start_position(), journal.end());
+        let counted = AtomicU64::new(0);
+        assert!(!count(&journal, start, Instant::now(), &counted));
+        assert!(count(&journal, start, Instant::now() + Duration::from_secs(60), &counted));
+        assert_eq!(counted.into_inner(), 3);
+        let backlogs = events_left(&journal, [start, end].into_iter(), Instant::now());
+        assert!(backlogs[0].is_bound || backlogs[0].events == 3, "{backlogs:?}");
+        assert_eq!(backlogs[1], Backlog::default());
+        let (memory, _writer) = Journal::in_memory(JournalOptions::memory()).unwrap();
+        assert!(count(&memory, memory.end(), Instant::now(), &AtomicU64::new(0)));
+    }
 }

@@ -21,16 +21,17 @@ use super::{Shared, WaitStrategy, selflog};
 use crate::block::build::{self, ChunkSource, EventsHead};
 use crate::block::define::Definitions;
 use crate::block::header::MAX_BLOCK_BYTES;
-use crate::capture;
+use crate::capture::{self, Values};
 use crate::clock::{Anchor, Rate, Timeline};
 use crate::event::{ContextInfo, ThreadInfo};
 use crate::journal::{JournalError, JournalWriter};
 use crate::level::Level;
-use crate::record;
+use crate::record::{self, Records};
 use crate::recover::{ContextFiles, ProcessFile};
 use crate::ring::Consumer;
 use crate::site::{self, Definition, Names};
 use crate::sys::crash::{self, CrashPoint};
+use crate::sys::guard;
 
 /// A block is closed when this much is in the rings, or after the linger time.
 const BLOCK_BYTES: usize = 64 << 10;
@@ -42,6 +43,8 @@ const OWN_RING: u32 = 0;
 const OVERFLOW_RING: u32 = u32::MAX;
 /// The dropped events are reported in the log at most this often.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
+/// How often the writer looks whether the files of the rings are still there.
+const LOOK_FOR_FILES_EVERY: Duration = Duration::from_secs(1);
 /// The anchor beside the rings is at most this old while events flow.
 const ANCHOR_EVERY: Duration = Duration::from_millis(50);
 /// The first and the longest sleep of an adaptive wait.
@@ -68,6 +71,13 @@ static DROPPED_BEFORE: Definition<'static> = Definition {
     line: line!(),
     ..DROPPED_BY
 };
+/// What it says when somebody cut the files of rings.
+static LOST: Definition<'static> = Definition {
+    template: "{} bytes of events are lost: the files of their rings were cut",
+    names: Names::Listed(&["lost_bytes"]),
+    line: line!(),
+    ..DROPPED_BY
+};
 const DROPPED_BY: Definition<'static> = Definition {
     level: Level::WARN,
     line: 0,
@@ -84,6 +94,9 @@ pub(super) struct Writer {
     journal: JournalWriter,
     definitions: Definitions,
     rings: Vec<RingState>,
+    /// Rings whose files somebody cut, until their threads have left them.
+    lost: Vec<LostRing>,
+    loss: Loss,
     threads: u32,
     contexts: u32,
     /// What is known of the contexts of rings that have no thread right now.
@@ -99,6 +112,8 @@ pub(super) struct Writer {
     reported: Dropped,
     reported_at: Instant,
     buffer: AlignedVec,
+    /// The block in the buffer has an event of a level that is synced at once.
+    is_urgent: bool,
     /// The flush under way.
     flush: Option<Flush>,
     /// Records taken from the overflow ring so far.
@@ -110,6 +125,26 @@ pub(super) struct Writer {
     waiting_since: Option<Instant>,
     retry: Duration,
     retry_at: Option<Instant>,
+}
+
+/// A ring whose memory is lost, and what was counted of it.
+struct LostRing {
+    consumer: Consumer,
+    counted_bytes: u64,
+}
+
+/// What the writer knows of files that were cut or removed.
+struct Loss {
+    /// [`guard::hits`] when it was last looked at.
+    hits: u64,
+    /// When the files were last looked for.
+    looked: Instant,
+    /// The counts of dropped events when they were last seen; they are added to what is counted anew
+    /// once the counters are lost.
+    counts: Dropped,
+    are_counts_lost: bool,
+    /// Bytes that the log has been told of.
+    told_bytes: u64,
 }
 
 /// A flush: done when the heads of the rings have passed what their threads had logged before.
@@ -171,11 +206,20 @@ impl Writer {
         definitions.set_thread(OWN_THREAD, ThreadInfo { os_id: 0, name: "rollway".into() });
         let sites = KnownSites { next_id: site::FIRST_SITE_ID, missing: Vec::new() };
         let now = Instant::now();
+        let before = Anchor::by(&*shared.clock);
         let mut writer = Writer {
             shared,
             journal,
             definitions,
             rings: Vec::new(),
+            lost: Vec::new(),
+            loss: Loss {
+                hits: guard::hits(),
+                looked: now,
+                counts: Dropped::default(),
+                are_counts_lost: false,
+                told_bytes: 0,
+            },
             threads: OWN_THREAD,
             contexts: 0,
             resting: HashMap::new(),
@@ -184,7 +228,7 @@ impl Writer {
             sites,
             sequence: 0,
             rate: Rate::measure(),
-            before: Anchor::now(),
+            before,
             process_file,
             anchored: now,
             overflow: OwnRing::default(),
@@ -192,6 +236,7 @@ impl Writer {
             reported: Dropped::default(),
             reported_at: now,
             buffer: AlignedVec::new(),
+            is_urgent: false,
             is_quiet: false,
             waiting_since: None,
             retry: RETRY_MIN,
@@ -242,6 +287,9 @@ impl Writer {
         let ticket = self.shared.flushes.load(Ordering::Acquire);
         let flush_wanted = self.shared.progress().flushed < ticket;
         self.adopt();
+        if self.loss.hits != guard::hits() {
+            self.find_lost();
+        }
         if flush_wanted && self.flush.is_none() {
             self.flush = Some(self.begin_flush(ticket));
         }
@@ -313,7 +361,7 @@ impl Writer {
             let (os_id, name) = (u64::from(consumer.thread_id()), consumer.thread_name().into());
             self.definitions.set_thread(thread, ThreadInfo { os_id, name });
             self.adopt_ring(consumer, thread);
-            self.shared.progress().rings = self.rings.len();
+            self.tell_rings();
         }
         while self.overflow.bytes.len() < BLOCK_BYTES
             && let Some(record) = self.shared.overflow.pop()
@@ -342,6 +390,11 @@ impl Writer {
             let Some((taken, record_bytes, after)) = self.build(&shares) else {
                 return if all { Pass::Nothing } else { Pass::Some };
             };
+            if self.loss.hits != guard::hits() {
+                // The block may have zeros in the place of records.
+                self.find_lost();
+                return Pass::Some;
+            }
             if self.buffer.len() > MAX_BLOCK_BYTES && room > 1 {
                 // Many changes of context make many chunks, and those take room as well.
                 room /= 2;
@@ -392,7 +445,7 @@ impl Writer {
         // After the rings were read: every site in their records was registered before, and the
         // anchor lies behind their ticks.
         self.sites.update(&mut self.definitions);
-        let after = Anchor::now();
+        let after = Anchor::by(&*self.shared.clock);
         let timeline =
             Timeline { before: self.before, after, nanos_per_tick: self.rate.nanos_per_tick() };
         let info = self.definitions.info();
@@ -400,6 +453,7 @@ impl Writer {
         let record_bytes: u64 = chunks.iter().map(|chunk| chunk.to - chunk.from).sum();
         let head = EventsHead { source, epoch, sequence, timeline };
         build::events(&mut self.buffer, &head, &chunks);
+        self.is_urgent = self.shared.limits.sync_from.is_some_and(|least| reaches(&chunks, least));
         Some((taken, record_bytes, after))
     }
 
@@ -430,6 +484,16 @@ impl Writer {
             }
         }
         appended?;
+        if self.is_urgent {
+            self.journal.journal().request_sync();
+        }
+        if let Some(lost) = self.journal.take_losses() {
+            selflog::warn(&format!(
+                "journal: somebody cut or removed the segment that was written: {} blocks are lost, \
+                 and another segment was begun",
+                lost.blocks
+            ));
+        }
         crash::reached(CrashPoint::WriterHead);
         self.sequence += 1;
         self.before = after;
@@ -505,12 +569,25 @@ impl Writer {
                         Err(error) => selflog::warn(&format!("the context beside a ring: {error}")),
                     }
                 }
-                self.resting.insert(id, contexts);
+                if self.shared.is_as_good_as_new(&ring.shared) {
+                    self.resting.insert(id, contexts);
+                }
                 self.shared.give_back(ring.consumer);
-                self.shared.progress().rings = self.rings.len();
+                self.tell_rings();
             } else {
                 at += 1;
             }
+        }
+        self.settle_lost();
+        if self.loss.looked + LOOK_FOR_FILES_EVERY <= now {
+            self.loss.looked = now;
+            self.look_for_files();
+            self.report_lost();
+        }
+        if let Some(refusal) = self.shared.home.take_refusal() {
+            selflog::warn(&format!(
+                "a ring lies on the heap, and what is in it does not survive a kill: {refusal}"
+            ));
         }
         if self.shared.pool.is_empty()
             && let Some(ring) = self.shared.create_ring()
@@ -524,11 +601,105 @@ impl Writer {
         }
     }
 
+    /// How many rings there are, and how many of them survive nothing.
+    fn tell_rings(&self) {
+        let is_heap = |ring: &&RingState| self.shared.home.is_lost() || !ring.shared.is_file();
+        let heap_rings = self.rings.iter().filter(is_heap).count();
+        let mut progress = self.shared.progress();
+        (progress.rings, progress.heap_rings) = (self.rings.len(), heap_rings);
+    }
+
+    /// Parts with the rings whose memory was lost: their threads get others with their next call.
+    fn find_lost(&mut self) {
+        self.loss.hits = guard::hits();
+        let (lost, kept) = std::mem::take(&mut self.rings)
+            .into_iter()
+            .partition(|ring: &RingState| ring.shared.is_lost());
+        self.rings = kept;
+        for RingState { consumer, shared, thread, context, .. } in lost {
+            shared.close();
+            self.definitions.remove_thread(thread);
+            self.definitions.remove_context(context);
+            let id = shared.id();
+            selflog::warn(&format!("somebody cut the file of ring {id}; what was unread is lost"));
+            self.lost.push(LostRing { consumer, counted_bytes: 0 });
+            self.shared.progress().lost_rings += 1;
+        }
+        if self.shared.drops.is_lost() && !self.loss.are_counts_lost {
+            self.loss.are_counts_lost = true;
+            self.shared.drops.restore(&self.loss.counts);
+            self.shared.drops.set_reported(&self.reported);
+        }
+        self.look_for_files();
+        self.settle_lost();
+        self.tell_rings();
+    }
+
+    /// Counts what was unread in lost rings, and lets those go whose threads have left them.
+    fn settle_lost(&mut self) {
+        if self.lost.is_empty() {
+            return;
+        }
+        let mut more_bytes = 0;
+        self.lost.retain_mut(|lost| {
+            // Before the count: it is exact then.
+            let is_over = lost.consumer.is_retired();
+            let lost_bytes = lost.consumer.lost_bytes().max(lost.counted_bytes);
+            more_bytes += lost_bytes - lost.counted_bytes;
+            lost.counted_bytes = lost_bytes;
+            if is_over {
+                self.shared.forget_ring(lost.consumer.shared());
+            }
+            !is_over
+        });
+        self.shared.progress().lost_ring_bytes += more_bytes;
+    }
+
+    /// Says in the log itself what was lost.
+    fn report_lost(&mut self) {
+        let lost_bytes = self.shared.progress().lost_ring_bytes;
+        if lost_bytes > self.loss.told_bytes {
+            let bytes = lost_bytes - self.loss.told_bytes;
+            self.loss.told_bytes = lost_bytes;
+            self.say(&LOST, (bytes, ()));
+        }
+    }
+
+    /// Finds out whether the files of the rings, and what lies beside them, are still what they were:
+    /// what was removed or overwritten raises no signal.
+    fn look_for_files(&mut self) {
+        let home = &self.shared.home;
+        if home.rings_dir().is_none() {
+            return;
+        }
+        let is_beside = self.shared.sites.is_in_place()
+            && home.is_lock_in_place()
+            && self.process_file.as_ref().is_none_or(ProcessFile::is_in_place);
+        if !is_beside && !home.is_lost() {
+            home.lose();
+            selflog::warn(
+                "somebody removed or cut files beside the rings: events do not survive a kill any \
+                 more until the next start",
+            );
+            self.tell_rings();
+        }
+        for ring in &self.rings {
+            if ring.shared.is_file() && !ring.shared.is_closed() && !ring.consumer.is_intact() {
+                let id = ring.id();
+                selflog::warn(&format!(
+                    "the file of ring {id} is not what it was; another is made"
+                ));
+                ring.shared.close();
+            }
+        }
+    }
+
     fn store_anchor(&mut self, now: Instant) {
         self.anchored = now;
         self.rate.refine();
-        if let Some(file) = &self.process_file
-            && let Err(error) = file.store(Anchor::now(), self.rate.nanos_per_tick())
+        if let Some(file) = &mut self.process_file
+            && let Err(error) =
+                file.store(Anchor::by(&*self.shared.clock), self.rate.nanos_per_tick())
         {
             selflog::warn(&format!("the anchor beside the rings: {error}"));
         }
@@ -537,6 +708,9 @@ impl Writer {
     /// Says in the log itself what was dropped.
     fn report_drops(&mut self, now: Instant) {
         let counts = self.shared.drops.counts();
+        if !self.shared.drops.is_lost() {
+            self.loss.counts = counts;
+        }
         let dropped = counts.since(&self.reported);
         if dropped.total() == 0 || now < self.reported_at + REPORT_EVERY {
             return;
@@ -548,7 +722,11 @@ impl Writer {
     /// Puts a line about dropped events into the log.
     fn say_dropped(&mut self, definition: &Definition<'_>, dropped: &Dropped) {
         let reasons = dropped.to_string();
-        let values = (dropped.total(), (&*reasons, ()));
+        self.say(definition, (dropped.total(), (&*reasons, ())));
+    }
+
+    /// Puts a line into the log.
+    fn say<V: Values>(&mut self, definition: &Definition<'_>, values: V) {
         let ticks = crate::clock::ticks();
         let limit = self.shared.limits.record_bytes_max;
         let record =
@@ -572,8 +750,13 @@ impl Writer {
             self.close_rings();
             self.reported_at = Instant::now() - REPORT_EVERY;
             self.report_drops(Instant::now());
+            self.settle_lost();
+            self.report_lost();
             match self.pass() {
                 Pass::Nothing => break,
+                Pass::All | Pass::Some if deadline().is_some_and(|end| Instant::now() >= end) => {
+                    break;
+                }
                 Pass::All | Pass::Some => {}
                 Pass::Refused => {
                     let deadline = deadline().unwrap_or_else(Instant::now);
@@ -603,6 +786,13 @@ impl Writer {
         let rings = self.rings.iter().map(|ring| ring.consumer.used_bytes() as u64).sum::<u64>();
         rings + self.own.bytes.len() as u64 + self.overflow.bytes.len() as u64
     }
+}
+
+/// Whether some event of the chunks has this level or a higher one.
+fn reaches(chunks: &[ChunkSource<'_>], least: Level) -> bool {
+    let runs = chunks.iter().flat_map(|chunk| chunk.runs);
+    let mut levels = runs.flat_map(Records::new).flatten().filter_map(|record| record.level());
+    levels.any(|level| level >= least)
 }
 
 /// Leaves the rings alone for a moment: some 200 ns at least.

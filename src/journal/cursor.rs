@@ -39,6 +39,8 @@ pub struct TextFileMark {
     pub tail: u32,
     /// The hash of the layout that wrote it.
     pub layout: u64,
+    /// The greatest number that a full file of this name has got; 0 for none.
+    pub rotated: u64,
 }
 
 /// The file with the two slots of one appender.
@@ -101,6 +103,14 @@ impl CursorFile {
         self.store(1, position, file)
     }
 
+    /// Brings the slots to the disk.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
     fn store(&self, slot: u64, position: Position, file: TextFileMark) -> io::Result<()> {
         let bytes = CursorSlot { position, file, boot_id: self.boot_id }.encode();
         self.file.write_all_at(&bytes, slot * SLOT_BYTES as u64)
@@ -120,6 +130,7 @@ impl CursorSlot {
         }
         out[64..80].copy_from_slice(&self.boot_id);
         out[80..84].copy_from_slice(&self.file.tail.to_le_bytes());
+        out[88..96].copy_from_slice(&self.file.rotated.to_le_bytes());
         let checksum = crc32c::crc32c(&out[8..]);
         out[4..8].copy_from_slice(&checksum.to_le_bytes());
         out
@@ -146,14 +157,15 @@ impl CursorSlot {
                 length: word(48),
                 layout: word(56),
                 tail: word(80) as u32,
+                rotated: word(88),
             },
             boot_id,
         })
     }
 }
 
-/// An appender's name as a file name: anything but letters, digits, `-` and `_` becomes `%xx`.
-fn file_name(name: &str) -> String {
+/// An appender's name as the name of a file: anything but letters, digits, `-` and `_` becomes `%xx`.
+pub(crate) fn file_name(name: &str) -> String {
     let mut out = String::new();
     for byte in name.bytes() {
         match byte {
@@ -192,7 +204,7 @@ mod tests {
     fn a_stored_cursor_is_found_again() {
         let dir = tempfile::tempdir().unwrap();
         let position = Position { generation: 1, offset: 64, index: 2 };
-        let file = TextFileMark { device: 1, inode: 2, length: 3, tail: 5, layout: 4 };
+        let file = TextFileMark { device: 1, inode: 2, length: 3, tail: 5, layout: 4, rotated: 6 };
         let cursor = CursorFile::open(dir.path(), "file: a/b").unwrap();
         assert_eq!(cursor.resume(), None);
         cursor.store_written(position, file).unwrap();

@@ -12,26 +12,40 @@
 //!    precede the first use of what they define.
 //! 4. A segment goes only when every mandatory cursor is past it, and only when the room is needed.
 //!    Until [`Journal::keep_to_bound`] says that all cursors are registered, none goes.
+//! 5. A block is called synced only after a successful sync of its segment, and of the directory
+//!    since the segment got its name. A sync that failed is never made good by a later one.
+//! 6. All segments but the newest are closed: cut to their end. A start closes the newest one of a
+//!    dead owner before it begins its own.
 
 mod cursor;
 mod reader;
+mod room;
 mod scan;
 mod segment;
+mod syncs;
 mod writer;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+pub(crate) use cursor::file_name;
 pub use cursor::{CursorFile, CursorSlot, TextFileMark};
 pub use reader::{Block, RawBlock, ReadError, Reader};
 pub use scan::{Damage, Scan, ScannedBlock, ScannedBlocks, segment_paths};
 pub use writer::{JournalWriter, Marks};
 
 use segment::Segment;
+pub(crate) use syncs::SyncWait;
+use syncs::Syncs;
+use writer::segment_name;
+
+use crate::sys;
+use crate::sys::crash::{self, CrashPoint};
 
 /// A place in a journal. Positions order as their events do.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash)]
@@ -57,8 +71,11 @@ pub struct JournalOptions {
     pub dir: Option<PathBuf>,
     /// Bytes of all segments. The oldest make room when more is needed.
     pub max_bytes: u64,
-    /// Bytes of one segment.
+    /// Bytes of one segment. Smaller ones are begun, of 5 MiB at least, while the disk is short.
     pub segment_bytes: u64,
+    /// Bytes of the file system that stay free for others; `None` for a twentieth of it, 1 GiB at
+    /// the most. Looked at when a segment is begun.
+    pub keep_free_bytes: Option<u64>,
 }
 
 impl JournalOptions {
@@ -67,12 +84,20 @@ impl JournalOptions {
 
     /// In memory: 64 MiB in segments of 8 MiB.
     pub fn memory() -> JournalOptions {
-        JournalOptions { dir: None, max_bytes: 64 << 20, segment_bytes: 8 << 20 }
+        let (max_bytes, segment_bytes) = (64 << 20, 8 << 20);
+        JournalOptions { dir: None, max_bytes, segment_bytes, keep_free_bytes: None }
     }
 
     /// In `dir`: 1 GiB in segments of 64 MiB.
     pub fn directory(dir: impl Into<PathBuf>) -> JournalOptions {
-        JournalOptions { dir: Some(dir.into()), max_bytes: 1 << 30, segment_bytes: 64 << 20 }
+        let (max_bytes, segment_bytes) = (1 << 30, 64 << 20);
+        JournalOptions { dir: Some(dir.into()), max_bytes, segment_bytes, keep_free_bytes: None }
+    }
+
+    /// The same, which leaves this much of its file system to others.
+    #[must_use]
+    pub fn keep_free_bytes(self, bytes: u64) -> JournalOptions {
+        JournalOptions { keep_free_bytes: Some(bytes), ..self }
     }
 
     /// The same with another bound. Segments shrink with it, so that at least four fit.
@@ -91,6 +116,8 @@ impl JournalOptions {
 pub enum JournalError {
     /// The journal is at its bound and a mandatory cursor holds its oldest segment.
     Full { max_bytes: u64, held_by: String },
+    /// The file system has not the room for another segment, and nothing of the journal may go.
+    NoSpace { dir: PathBuf, segment_bytes: u64, keep_free_bytes: u64, held_by: Option<String> },
     /// The operating system refused. Nothing was appended; the same block can be tried again.
     Io { doing: &'static str, path: PathBuf, source: io::Error },
     /// The block can never fit.
@@ -102,6 +129,18 @@ impl fmt::Display for JournalError {
         match self {
             JournalError::Full { max_bytes, held_by } => {
                 write!(f, "the journal is full: {max_bytes} bytes, held by `{held_by}`")
+            }
+            JournalError::NoSpace { dir, segment_bytes, keep_free_bytes, held_by } => {
+                let dir = dir.display();
+                write!(
+                    f,
+                    "No space left on the disk of {dir}: a segment needs {segment_bytes} bytes"
+                )?;
+                write!(f, " beside {keep_free_bytes} that stay free (journal_keep_free)")?;
+                match held_by {
+                    Some(name) => write!(f, "; `{name}` holds the journal: make room on the disk"),
+                    None => write!(f, "; make room on the disk"),
+                }
             }
             JournalError::Io { doing, path, .. } => {
                 write!(f, "cannot {doing} {}", path.display())
@@ -132,18 +171,61 @@ struct Shared {
     options: JournalOptions,
     state: Mutex<State>,
     changed: Condvar,
+    /// Something is to be synced, or was.
+    sync_changed: Condvar,
+    /// Held during a sync: there is one at a time.
+    syncing: Mutex<()>,
+    /// Nothing more is appended to this segment and those before it.
+    given_up: AtomicU64,
 }
 
 #[derive(Default)]
 struct State {
-    segments: VecDeque<Arc<Segment>>,
-    /// The offset behind the last block of the newest segment.
-    end_offset: u64,
+    segments: VecDeque<Entry>,
+    /// The place behind the last block.
+    end: Position,
     cursors: Vec<Arc<CursorState>>,
     /// No block will come any more.
     closed: bool,
     /// The oldest segments make room: whoever holds some is registered.
     is_bounded: bool,
+    syncs: Syncs,
+    losses: Losses,
+}
+
+/// What others took from the journal while it was written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Losses {
+    /// Segments that were cut or removed under the writer, who went on in others.
+    pub segments: u64,
+    /// Blocks of events that went with them, delivered before or not.
+    pub blocks: u64,
+}
+
+/// A segment that there is. Its file is opened when somebody reads it.
+struct Entry {
+    generation: u64,
+    /// The bytes that it takes; `None` until somebody asks.
+    bytes: Option<u64>,
+    /// This process closed it: it ends where its bytes do.
+    is_closed: bool,
+    /// Memory, and a file that is written or cannot be opened again.
+    held: Option<Arc<Segment>>,
+    /// A file that readers have open.
+    lent: Weak<Segment>,
+}
+
+impl Entry {
+    fn written(segment: &Arc<Segment>, bytes: u64) -> Entry {
+        let (generation, bytes) = (segment.generation(), Some(bytes));
+        let held = Some(Arc::clone(segment));
+        Entry { generation, bytes, is_closed: false, held, lent: Weak::new() }
+    }
+
+    fn found(generation: u64) -> Entry {
+        Entry { generation, bytes: None, is_closed: false, held: None, lent: Weak::new() }
+    }
 }
 
 /// How far one appender is, as the journal sees it.
@@ -203,24 +285,55 @@ impl Journal {
         options: JournalOptions,
         scan: Scan,
     ) -> Result<(Journal, JournalWriter), JournalError> {
-        let segments = scan.segments.into_iter().map(Arc::new).collect();
-        let state = Mutex::new(State { segments, ..State::default() });
-        let journal =
-            Journal { shared: Arc::new(Shared { options, state, changed: Condvar::new() }) };
+        let newest = scan.generations.last().copied().unwrap_or(0);
+        let state = State {
+            segments: scan.generations.iter().copied().map(Entry::found).collect(),
+            end: Position { generation: newest, ..Position::default() },
+            ..State::default()
+        };
+        let shared = Shared {
+            options,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            sync_changed: Condvar::new(),
+            syncing: Mutex::new(()),
+            given_up: AtomicU64::new(0),
+        };
+        let journal = Journal { shared: Arc::new(shared) };
+        journal.take_over(&scan.ends)?;
         let mut writer = JournalWriter::new(journal.clone(), Marks::from(scan.marks));
         writer.begin_segment()?;
         Ok((journal, writer))
     }
 
+    /// Closes the segments that a dead owner may not have closed, given by generation and end, and
+    /// remembers that nobody knows whether they are synced.
+    fn take_over(&self, ends: &[(u64, u64)]) -> Result<(), JournalError> {
+        for (generation, end) in ends {
+            let Some(path) = self.path(*generation) else { continue };
+            // What stays reserved takes room, nothing else; the next start tries again.
+            let _ = sys::file::give_back_behind(&path, *end);
+            crash::reached(CrashPoint::SegmentShrunk);
+            let segment = Segment::open(&path, *generation, None);
+            let segment = segment.map_err(|source| JournalError::Io {
+                doing: "open the segment",
+                path,
+                source,
+            })?;
+            self.state().syncs.written(Arc::new(segment));
+        }
+        Ok(())
+    }
+
     /// The position behind the last block.
     pub fn end(&self) -> Position {
-        self.state().end()
+        self.state().end
     }
 
     /// The position of the oldest block.
     pub fn start_position(&self) -> Position {
         let state = self.state();
-        let generation = state.segments.front().map_or(0, |segment| segment.generation());
+        let generation = state.segments.front().map_or(0, |segment| segment.generation);
         Position { generation, ..Position::default() }
     }
 
@@ -229,9 +342,49 @@ impl Journal {
         self.shared.options.dir.as_deref()
     }
 
-    /// Bytes of all segments.
+    /// Bytes of all segments, of the newest one what is reserved. Asks the file system for the sizes
+    /// of what earlier runs left, once.
     pub fn bytes(&self) -> u64 {
-        self.state().segments.len() as u64 * self.shared.options.segment_bytes
+        self.count_bytes();
+        self.state().bytes()
+    }
+
+    /// What others took from the journal while it was written.
+    pub fn losses(&self) -> Losses {
+        self.state().losses
+    }
+
+    fn path(&self, generation: u64) -> Option<PathBuf> {
+        self.dir().map(|dir| dir.join(segment_name(generation)))
+    }
+
+    /// The segment, opened if need be. `None` where it was recycled.
+    fn segment(&self, generation: u64) -> io::Result<Option<Arc<Segment>>> {
+        let end = {
+            let mut state = self.state();
+            let Some(entry) = state.entry(generation) else { return Ok(None) };
+            if let Some(segment) = entry.held.clone().or_else(|| entry.lent.upgrade()) {
+                return Ok(Some(segment));
+            }
+            entry.bytes.filter(|_| entry.is_closed)
+        };
+        let Some(path) = self.path(generation) else { return Ok(None) };
+        let opened = Segment::open(&path, generation, end).map(Arc::new);
+        let mut state = self.state();
+        // It may have been recycled meanwhile, and is not there for that reason.
+        let Some(entry) = state.entry(generation) else { return Ok(None) };
+        let opened = opened?;
+        entry.lent = Arc::downgrade(&opened);
+        Ok(Some(opened))
+    }
+
+    /// The mandatory appender that keeps the oldest segment, when that would have to go for another
+    /// one.
+    pub fn held_by(&self) -> Option<String> {
+        let (state, options) = (self.state(), &self.shared.options);
+        let is_full = (state.segments.len() as u64 + 1) * options.segment_bytes > options.max_bytes;
+        let holder = state.holder().filter(|_| is_full && state.is_bounded);
+        holder.map(|holder| holder.name.clone())
     }
 
     /// Registers an appender. A mandatory one is never overtaken: segments that it has not settled
@@ -266,7 +419,7 @@ impl Journal {
     pub fn wait_until(&self, timeout: Duration, reached: impl Fn(Position, bool) -> bool) {
         let deadline = Instant::now() + timeout;
         let mut state = self.state();
-        while !reached(state.end(), state.closed) {
+        while !reached(state.end, state.closed) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
@@ -286,21 +439,12 @@ impl Journal {
     pub fn close(&self) {
         self.state().closed = true;
         self.shared.changed.notify_all();
+        self.shared.sync_changed.notify_all();
     }
 
     /// Whether [`Journal::close`] was called.
     pub fn is_closed(&self) -> bool {
         self.state().closed
-    }
-
-    /// Returns once every block appended before the call survives a power failure (L2). Nothing to
-    /// do for a journal in memory.
-    ///
-    /// # Errors
-    /// [`JournalError::Io`]; then nothing may be taken for synced.
-    pub fn sync(&self) -> Result<(), JournalError> {
-        let segments: Vec<_> = self.state().segments.iter().cloned().collect();
-        segments.iter().try_for_each(|segment| segment.sync())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -309,18 +453,15 @@ impl Journal {
 }
 
 impl State {
-    fn end(&self) -> Position {
-        let generation = self.segments.back().map_or(0, |segment| segment.generation());
-        Position { generation, offset: self.end_offset, index: 0 }
+    fn entry(&mut self, generation: u64) -> Option<&mut Entry> {
+        let at = self.segments.partition_point(|entry| entry.generation < generation);
+        self.segments.get_mut(at).filter(|entry| entry.generation == generation)
     }
 
-    /// The mandatory cursor that still needs the oldest segment.
-    fn holder(&self) -> Option<&CursorState> {
-        let oldest = self.segments.front()?.generation();
-        self.cursors
-            .iter()
-            .map(|cursor| &**cursor)
-            .find(|cursor| cursor.mandatory && lock(&cursor.settled).generation <= oldest)
+    /// The first segment of this generation or a later one.
+    fn first_from(&self, generation: u64) -> Option<u64> {
+        let at = self.segments.partition_point(|entry| entry.generation < generation);
+        self.segments.get(at).map(|entry| entry.generation)
     }
 }
 

@@ -120,11 +120,10 @@ impl Reader {
     /// definitions of its segment are read again with the next block.
     pub fn seek(&mut self, position: Position) {
         let state = self.journal.state();
-        let segment =
-            state.segments.iter().find(|segment| segment.generation() >= position.generation);
-        self.segment = segment.cloned();
+        // A journal that ends before the position is another one, and read from its start.
+        let found = state.first_from(position.generation).or_else(|| state.first_from(0));
         drop(state);
-        let found = self.segment.as_ref().map(|segment| segment.generation());
+        self.segment = None;
         let is_there = found == Some(position.generation);
         let generation = found.unwrap_or(position.generation);
         self.position = Position { generation, ..Position::default() };
@@ -195,29 +194,56 @@ impl Reader {
     /// what is no header, not over a block.
     fn step(&mut self) -> Result<Step, ReadError> {
         let end = self.journal.end();
-        if self.segment.is_none() {
-            self.next_segment();
-        }
-        let Some(segment) = &self.segment else { return Ok(Step::End) };
         let position = self.position;
         if position >= end {
             return Ok(Step::End);
         }
-        let front = segment
-            .read(position.offset, HEADER_BYTES, &mut self.buffer)
-            .map_err(|source| ReadError::Io { position, source })?;
-        match BlockHeader::decode(front) {
-            Ok(header) if header.generation == segment.generation() => Ok(Step::Block(header)),
-            Err(BlockError::Empty | BlockError::Short) if position.generation < end.generation => {
-                self.next_segment();
-                Ok(Step::Passed)
+        let Some(segment) = self.open()? else {
+            self.overtaken_segments += 1;
+            return Ok(self.next_segment());
+        };
+        let is_newest = position.generation >= end.generation;
+        // `None` where the one who wrote the segment is dead: it ends where its blocks do.
+        let known_end = if is_newest { Some(end.offset) } else { segment.end() };
+        if known_end.is_some_and(|end| position.offset >= end) {
+            return Ok(self.next_segment());
+        }
+        let io = |source| ReadError::Io { position, source };
+        let front = segment.read(position.offset, HEADER_BYTES, &mut self.buffer).map_err(io)?;
+        let source = match BlockHeader::decode(front) {
+            Ok(header) if header.generation == segment.generation() => {
+                return Ok(Step::Block(header));
             }
-            found => {
-                self.position.offset += HEADER_BYTES as u64;
-                let stale = BlockError::Malformed { what: "it belongs to another segment" };
-                Err(ReadError::Damaged { position, source: found.err().unwrap_or(stale) })
+            Err(BlockError::Empty | BlockError::Short) if known_end.is_none() => {
+                return Ok(self.next_segment());
+            }
+            Ok(_) => BlockError::Malformed { what: "it belongs to another segment" },
+            Err(BlockError::Empty | BlockError::Short) => {
+                BlockError::Malformed { what: "somebody cut or emptied it" }
+            }
+            Err(source) => source,
+        };
+        let next = position.offset + HEADER_BYTES as u64;
+        let next = segment.next_header(next, known_end, &mut self.buffer).map_err(io)?;
+        self.position.offset = next;
+        Err(ReadError::Damaged { position, source })
+    }
+
+    /// The segment of the position; `None` if it was recycled before it was opened.
+    fn open(&mut self) -> Result<Option<Arc<Segment>>, ReadError> {
+        if self.segment.is_none() {
+            let position = self.position;
+            match self.journal.segment(position.generation) {
+                Ok(segment) => self.segment = segment,
+                Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
+                    self.next_segment();
+                    let source = BlockError::Malformed { what: "somebody removed its segment" };
+                    return Err(ReadError::Damaged { position, source });
+                }
+                Err(source) => return Err(ReadError::Io { position, source }),
             }
         }
+        Ok(self.segment.clone())
     }
 
     /// Moves behind the block at the position, and takes it in if it is a define block.
@@ -240,23 +266,15 @@ impl Reader {
     }
 
     /// Goes to the start of the next segment that exists.
-    fn next_segment(&mut self) {
-        let state = self.journal.state();
-        let next =
-            state.segments.iter().find(|segment| segment.generation() > self.position.generation);
-        let Some(next) = next.or(state.segments.front()).cloned() else { return };
-        drop(state);
-        if next.generation() <= self.position.generation && self.segment.is_some() {
-            return;
-        }
-        let skipped = next.generation().saturating_sub(self.position.generation + 1);
-        if self.segment.is_some() {
-            self.overtaken_segments += skipped;
-        }
-        self.position = Position { generation: next.generation(), ..Position::default() };
+    fn next_segment(&mut self) -> Step {
+        let found = self.journal.state().first_from(self.position.generation + 1);
+        let Some(generation) = found else { return Step::End };
+        self.overtaken_segments += generation - (self.position.generation + 1);
+        self.position = Position { generation, ..Position::default() };
         self.from = self.position;
-        self.segment = Some(next);
+        self.segment = None;
         self.dictionary.begin_segment();
+        Step::Passed
     }
 }
 
@@ -277,4 +295,117 @@ fn read<'a>(
         header::verify(bytes).map_err(|source| ReadError::Damaged { position: at, source })?;
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::tests::{Source, numbers, open};
+    use super::super::{Losses, segment_paths};
+    use super::*;
+
+    /// How many blocks can be read from the start, and which places are damaged.
+    fn read_all(journal: &Journal) -> (usize, Vec<Position>) {
+        let mut reader = journal.reader(Position::default());
+        let (mut blocks, mut damaged) = (0, Vec::new());
+        loop {
+            match reader.next() {
+                Ok(Some(_)) => blocks += 1,
+                Ok(None) => return (blocks, damaged),
+                Err(ReadError::Damaged { position, .. }) => damaged.push(position),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    fn cut(path: &Path, bytes: u64) {
+        std::fs::File::options().write(true).open(path).unwrap().set_len(bytes).unwrap();
+    }
+
+    #[test]
+    fn a_segment_that_somebody_cuts_is_damaged_once_and_left_for_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, mut writer) = open(dir.path());
+        let mut source = Source::new();
+        let places: Vec<_> = (0..10).map(|n| source.append(&mut writer, n, 100).unwrap()).collect();
+        let path = journal.path(places[4].generation).unwrap();
+        cut(&path, places[4].offset);
+        assert_eq!(read_all(&journal), (4, vec![places[4]]));
+
+        // The writer may not have looked: what it appends lies behind a hole.
+        source.append(&mut writer, 10, 100).unwrap();
+        assert_eq!(read_all(&journal), (5, vec![places[4]]));
+        writer.look_at_once();
+        let next = source.append(&mut writer, 11, 100).unwrap();
+        assert_eq!(next.generation, places[4].generation + 1);
+        let lost = Losses { segments: 1, blocks: 6 };
+        assert_eq!((journal.losses(), writer.take_losses()), (lost, Some(lost)));
+        assert_eq!(writer.take_losses(), None);
+        assert_eq!(read_all(&journal), (6, vec![places[4]]));
+        // The next owner finds what is left.
+        drop(writer);
+        let scan = super::super::Scan::of_directory(dir.path()).unwrap();
+        let options = super::super::JournalOptions::directory(dir.path());
+        let (journal, _writer) = Journal::in_directory(options, scan).unwrap();
+        assert!(read_all(&journal).0 >= 5);
+    }
+
+    #[test]
+    fn a_cut_in_the_middle_of_a_block_is_damage_and_never_a_loop() {
+        for bytes in [0, 1, 63, 64, 100, 500] {
+            let dir = tempfile::tempdir().unwrap();
+            let (journal, mut writer) = open(dir.path());
+            let mut source = Source::new();
+            let first = source.append(&mut writer, 0, 1000).unwrap();
+            cut(&journal.path(first.generation).unwrap(), bytes);
+            let (blocks, damaged) = read_all(&journal);
+            assert!(blocks == 0 && (1..=3).contains(&damaged.len()), "{bytes}: {damaged:?}");
+            drop(writer);
+            for (_, path) in segment_paths(dir.path()).unwrap() {
+                let mut blocks = super::super::ScannedBlocks::open(&path).unwrap();
+                while let Some(block) = blocks.next() {
+                    let _ = block.map(|block| block.position);
+                }
+            }
+            let (journal, mut writer) = {
+                let scan = super::super::Scan::of_directory(dir.path()).unwrap();
+                let options = super::super::JournalOptions::directory(dir.path());
+                Journal::in_directory(options, scan).unwrap()
+            };
+            source.append(&mut writer, 1, 10).unwrap();
+            assert_eq!(read_all(&journal).0, 1, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn a_segment_that_somebody_removes_is_read_to_its_end_while_the_process_lives() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, mut writer) = open(dir.path());
+        let mut source = Source::new();
+        for number in 0..3 {
+            source.append(&mut writer, number, 100).unwrap();
+        }
+        std::fs::remove_file(journal.path(journal.end().generation).unwrap()).unwrap();
+        writer.look_at_once();
+        for number in 3..6 {
+            source.append(&mut writer, number, 100).unwrap();
+        }
+        assert_eq!(journal.losses(), Losses { segments: 1, blocks: 0 });
+        assert_eq!(numbers(&journal, Position::default()), (0..6).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_segment_of_an_earlier_run_that_is_gone_is_damage_and_the_rest_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut source = Source::new();
+        for number in 0..3 {
+            let (_, mut writer) = open(dir.path());
+            source.append(&mut writer, number, 10).unwrap();
+        }
+        let (journal, _writer) = open(dir.path());
+        let gone = Position { generation: 2, ..Position::default() };
+        std::fs::remove_file(journal.path(gone.generation).unwrap()).unwrap();
+        assert_eq!(read_all(&journal), (2, vec![gone]));
+    }
 }

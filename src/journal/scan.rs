@@ -12,9 +12,14 @@ use rkyv::rancor::Failure;
 use rkyv::util::AlignedVec;
 
 use super::segment::Segment;
+use super::writer::segment_name;
 use super::{JournalError, Position};
 use crate::block::header::{self, BlockError, BlockHeader, BlockKind, HEADER_BYTES};
 use crate::block::{EventsBlock, schema};
+
+/// So many of the newest segments may have been left open by their owner: one, and what crashes of
+/// later starts left.
+const READ_MAX: usize = 16;
 
 /// A part of a segment file that is not what was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,45 +42,67 @@ impl fmt::Display for Damage {
 }
 
 /// What a journal directory holds, as far as its owner needs to know.
+///
+/// A journal may be large, and a start shall not wait for its size. So a scan lists the directory
+/// once, keeps eight bytes for each segment, and reads from the newest one backwards until it knows:
+///
+/// - the *marks*: the newest segment with a readable head has those of all before it in that head;
+/// - of a run to be recovered, the *ends of its rings*. Whoever writes moves the heads of the rings
+///   behind a block before it appends the next one. So every block but the run's last one lies before
+///   the heads, and only the last one is looked for. It is in the newest segment that has a block of
+///   the run; those behind it have none, and no mark of a run says that there is none at all.
 #[derive(Default)]
 pub struct Scan {
-    pub(super) segments: Vec<Segment>,
+    /// All segments, the oldest first.
+    pub(super) generations: Vec<u64>,
     pub(super) marks: HashMap<(u128, u64), u64>,
+    /// Generation and end of the segments that were read: their owner may not have closed them.
+    pub(super) ends: Vec<(u64, u64)>,
     tails: HashMap<(u128, u64, u32), u64>,
     /// What could not be read in the newest segments.
     pub damage: Vec<Damage>,
 }
 
 impl Scan {
-    /// Scans the segments of a directory. The newest one with a readable head tells the marks of
-    /// all before it; it and what follows are read block by block.
+    /// Scans a directory for its marks.
     ///
     /// # Errors
-    /// [`JournalError::Io`] when the directory or a segment cannot be opened.
+    /// [`JournalError::Io`] when the directory or a segment cannot be read.
     pub fn of_directory(dir: &Path) -> Result<Scan, JournalError> {
+        Self::back_to(dir, |_| true)
+    }
+
+    /// Scans a directory for its marks, and for the ends of the rings of one run.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`] when the directory or a segment cannot be read.
+    pub fn of_run(dir: &Path, source: u128, epoch: u64) -> Result<Scan, JournalError> {
+        Self::back_to(dir, |scan| {
+            scan.sequence(source, epoch) == 0
+                || scan.tails.keys().any(|(of, run, _)| (*of, *run) == (source, epoch))
+        })
+    }
+
+    /// Reads segments, the newest first, until one had a head and `is_enough` says so.
+    fn back_to(dir: &Path, is_enough: impl Fn(&Scan) -> bool) -> Result<Scan, JournalError> {
         let io = |doing, path: &Path| {
             let path = path.to_owned();
             move |source| JournalError::Io { doing, path, source }
         };
-        let paths = segment_paths(dir).map_err(io("list the segments of", dir))?;
-        let mut scan = Scan::default();
-        // The head of a segment tells the marks of all before it. The last block of a ring whose
-        // head may not have moved yet is in the newest segment that has events.
-        let mut first = paths.len().saturating_sub(1);
-        while first > 0 && !has(&paths[first].1, BlockKind::Segment) {
-            first -= 1;
+        let mut scan = Scan {
+            generations: generations(dir).map_err(io("list the segments of", dir))?,
+            ..Scan::default()
+        };
+        let mut has_marks = false;
+        for generation in scan.generations.clone().into_iter().rev() {
+            let path = dir.join(segment_name(generation));
+            has_marks |= scan.blocks(&path, generation).map_err(io("read the segment", &path))?;
+            if has_marks && is_enough(&scan) {
+                break;
+            }
         }
-        while first > 0 && !paths[first..].iter().any(|(_, path)| has(path, BlockKind::Events)) {
-            first -= 1;
-        }
-        for (_, path) in paths.iter().skip(first) {
-            scan.blocks(path).map_err(io("read the segment", path))?;
-        }
-        for (generation, path) in paths {
-            let segment =
-                Segment::open(&path, generation).map_err(io("open the segment", &path))?;
-            scan.segments.push(segment);
-        }
+        scan.ends.truncate(READ_MAX);
+        scan.ends.reverse();
         Ok(scan)
     }
 
@@ -90,8 +117,10 @@ impl Scan {
         self.marks.get(&(source, epoch)).copied().unwrap_or(0)
     }
 
-    fn blocks(&mut self, path: &Path) -> io::Result<()> {
+    /// Takes in one segment. `true` if it has a head, with the marks of all before it.
+    fn blocks(&mut self, path: &Path, generation: u64) -> io::Result<bool> {
         let mut blocks = ScannedBlocks::open(path)?;
+        let mut has_head = false;
         while let Some(block) = blocks.next() {
             let block = match block {
                 Ok(block) => block,
@@ -108,6 +137,7 @@ impl Scan {
                     else {
                         continue;
                     };
+                    has_head = true;
                     for mark in body.marks.iter() {
                         let source = u128::from(mark.source_high.to_native()) << 64
                             | u128::from(mark.source_low.to_native());
@@ -126,7 +156,8 @@ impl Scan {
                 BlockKind::Define | BlockKind::Other(_) => {}
             }
         }
-        Ok(())
+        self.ends.push((generation, blocks.offset));
+        Ok(has_head)
     }
 
     fn raise(&mut self, source: u128, epoch: u64, sequence: u64) {
@@ -140,34 +171,26 @@ impl Scan {
 /// # Errors
 /// When the directory cannot be listed.
 pub fn segment_paths(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        if let Some(generation) = generation_of(&path) {
-            paths.push((generation, path));
-        }
-    }
-    paths.sort();
-    Ok(paths)
+    let with_path = |generation| (generation, dir.join(segment_name(generation)));
+    Ok(generations(dir)?.into_iter().map(with_path).collect())
 }
 
+/// The generations of the segment files of a directory, the oldest first.
+fn generations(dir: &Path) -> io::Result<Vec<u64>> {
+    let mut generations = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        generations.extend(generation_of(Path::new(&entry?.file_name())));
+    }
+    generations.sort_unstable();
+    Ok(generations)
+}
+
+/// The generation in the name of a file; `None` where [`segment_name`] gives no such name.
 fn generation_of(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_str()?;
     let digits = name.strip_prefix("segment-")?.strip_suffix(".rwj")?;
-    u64::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 16)
-}
-
-/// Whether the file has a valid block of this kind; one of kind *segment* only counts in front.
-fn has(path: &Path, kind: BlockKind) -> bool {
-    let Ok(mut blocks) = ScannedBlocks::open(path) else { return false };
-    while let Some(block) = blocks.next() {
-        match block {
-            Ok(block) if block.header.kind == kind => return true,
-            _ if kind == BlockKind::Segment => return false,
-            _ => {}
-        }
-    }
-    false
+    let generation = u64::from_str_radix(digits, 16).ok()?;
+    (segment_name(generation) == name).then_some(generation)
 }
 
 /// A checked block of a segment file.
@@ -185,6 +208,8 @@ pub struct ScannedBlocks {
     segment: Segment,
     path: PathBuf,
     offset: u64,
+    /// The length of the file when it was opened.
+    length: u64,
     buffer: AlignedVec,
     /// The beginning of damage that is being passed over.
     damaged: Option<(u64, BlockError)>,
@@ -197,14 +222,15 @@ impl ScannedBlocks {
     /// When it cannot be opened.
     pub fn open(path: &Path) -> io::Result<ScannedBlocks> {
         // A file under another name keeps the generation of its first block.
-        let mut segment = Segment::open(path, generation_of(path).unwrap_or(0))?;
+        let mut segment = Segment::open(path, generation_of(path).unwrap_or(0), None)?;
         let mut buffer = AlignedVec::new();
         if generation_of(path).is_none() {
             let front = segment.read(0, HEADER_BYTES, &mut buffer)?;
             let generation = BlockHeader::decode(front).map_or(0, |header| header.generation);
-            segment = Segment::open(path, generation)?;
+            segment = Segment::open(path, generation, None)?;
         }
-        Ok(ScannedBlocks { segment, path: path.to_owned(), offset: 0, buffer, damaged: None })
+        let (path, length) = (path.to_owned(), Segment::bytes_of(path));
+        Ok(ScannedBlocks { segment, path, offset: 0, length, buffer, damaged: None })
     }
 
     /// The next block, or a stretch of damage in front of it. `None` at the end.
@@ -230,7 +256,13 @@ impl ScannedBlocks {
                 Err(BlockError::Short) => return self.end_of_damage().map(Err),
                 Err(error) => {
                     self.damaged.get_or_insert((self.offset, error));
-                    self.offset += HEADER_BYTES as u64;
+                    let next = self.offset + HEADER_BYTES as u64;
+                    match self.segment.next_header(next, None, &mut self.buffer) {
+                        Ok(found) => self.offset = found,
+                        // What cannot be read is passed step by step, to the end of the file.
+                        Err(_) if next < self.length => self.offset = next,
+                        Err(_) => return self.end_of_damage().map(Err),
+                    }
                 }
             }
         }

@@ -6,42 +6,76 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rkyv::util::AlignedVec;
 
 use super::JournalError;
+use crate::block::header::{self, BlockHeader, BlockKind, HEADER_BYTES};
+use crate::sys;
 use crate::sys::append::AppendReader;
 
-/// A segment as readers see it.
+/// What is read at once when a header is looked for.
+const SEARCH_BYTES: usize = 64 << 10;
+/// The end of a segment that nobody has closed.
+const UNKNOWN: u64 = u64::MAX;
+
+/// A segment as its readers, and of a file its writer, see it.
 pub(super) struct Segment {
     generation: u64,
     store: Store,
+    /// The offset behind the last block, once the segment is closed by the one who wrote it.
+    end: AtomicU64,
 }
 
 enum Store {
     Memory(AppendReader),
-    File { file: File, path: PathBuf },
+    File {
+        file: File,
+        path: PathBuf,
+        /// How long its writer made the file; 0 in the hands of others. A shorter one was cut by
+        /// somebody.
+        length: AtomicU64,
+    },
 }
 
 impl Segment {
     pub(super) fn in_memory(generation: u64, bytes: AppendReader) -> Segment {
-        Segment { generation, store: Store::Memory(bytes) }
+        Segment { generation, store: Store::Memory(bytes), end: AtomicU64::new(UNKNOWN) }
     }
 
-    /// Opens an existing segment file for reading.
-    pub(super) fn open(path: &Path, generation: u64) -> io::Result<Segment> {
-        let file = crate::sys::file::open_read(path)?;
-        Ok(Segment { generation, store: Store::File { file, path: path.to_owned() } })
+    /// Opens an existing segment file for reading. `end` is that of a segment closed by this process.
+    pub(super) fn open(path: &Path, generation: u64, end: Option<u64>) -> io::Result<Segment> {
+        let file = sys::file::open_read(path)?;
+        let end = AtomicU64::new(end.unwrap_or(UNKNOWN));
+        Ok(Segment { generation, store: Store::file(file, path, 0), end })
     }
 
-    pub(super) fn in_file(generation: u64, file: File, path: PathBuf) -> Segment {
-        Segment { generation, store: Store::File { file, path } }
+    /// Makes the file of a segment and reserves its space.
+    pub(super) fn create(path: &Path, generation: u64, bytes: u64) -> io::Result<Segment> {
+        let file = sys::file::create_reserved(path, bytes)?;
+        let end = AtomicU64::new(UNKNOWN);
+        Ok(Segment { generation, store: Store::file(file, path, bytes), end })
     }
 
     pub(super) fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// The offset behind the last block; `None` while it is written, and where its writer died.
+    pub(super) fn end(&self) -> Option<u64> {
+        // Acquire: pairs with the Release in `close`; the journal's end is read before.
+        Some(self.end.load(Ordering::Acquire)).filter(|end| *end != UNKNOWN)
+    }
+
+    /// The file to write to; `None` in memory.
+    pub(super) fn file(&self) -> Option<(&File, &Path)> {
+        match &self.store {
+            Store::Memory(_) => None,
+            Store::File { file, path, .. } => Some((file, path)),
+        }
     }
 
     /// Up to `len` bytes at `offset`: fewer at the end of the segment. Memory is lent as it is, a
@@ -74,27 +108,108 @@ impl Segment {
         }
     }
 
+    /// Where the first header from `from` on stands that may be one of this segment, `to` at the most.
+    /// Where the file ends before, `to` if that is known, else the last place a header could have.
+    pub(super) fn next_header(
+        &self,
+        from: u64,
+        to: Option<u64>,
+        buffer: &mut AlignedVec,
+    ) -> io::Result<u64> {
+        let mut at = from;
+        while to.is_none_or(|to| at < to) {
+            let bytes = self.read(at, SEARCH_BYTES, buffer)?;
+            let headers = bytes.chunks_exact(HEADER_BYTES);
+            let places = headers.len();
+            let found = headers.into_iter().position(|header| {
+                BlockHeader::decode(header).is_ok_and(|found| found.generation == self.generation)
+            });
+            at += (found.unwrap_or(places) * HEADER_BYTES) as u64;
+            if found.is_some() {
+                return Ok(to.map_or(at, |to| at.min(to)));
+            }
+            if places == 0 {
+                break;
+            }
+        }
+        Ok(to.unwrap_or(at))
+    }
+
+    /// How many whole blocks of events stand before `end`.
+    pub(super) fn events_blocks(&self, end: u64) -> u64 {
+        let (mut buffer, mut at, mut blocks) = (AlignedVec::new(), 0, 0);
+        while let Ok(found) = self.next_header(at, Some(end), &mut buffer)
+            && found < end
+        {
+            let header = self.read(found, HEADER_BYTES, &mut buffer).map(BlockHeader::decode);
+            let Ok(Ok(header)) = header else { break };
+            let is_whole = self
+                .read(found, header.bytes(), &mut buffer)
+                .is_ok_and(|block| self.is_memory() || header::verify(block).is_ok());
+            blocks += u64::from(is_whole && header.kind == BlockKind::Events);
+            at = found + if is_whole { header.padded_bytes() } else { HEADER_BYTES } as u64;
+        }
+        blocks
+    }
+
     /// Whether the bytes are those of this very process and need no checking.
     pub(super) fn is_memory(&self) -> bool {
         matches!(self.store, Store::Memory(_))
     }
 
-    pub(super) fn sync(&self) -> Result<(), JournalError> {
-        match &self.store {
-            Store::Memory(_) => Ok(()),
-            Store::File { file, path } => file.sync_data().map_err(|source| JournalError::Io {
-                doing: "sync the segment",
-                path: path.clone(),
-                source,
-            }),
+    /// Says that the last block ends at `end`, and gives back what was reserved behind it.
+    pub(super) fn close(&self, end: u64) {
+        // Release: pairs with the Acquire in `end`.
+        self.end.store(end, Ordering::Release);
+        if let Store::File { file, length, .. } = &self.store
+            && self.is_intact()
+        {
+            // Before the cut: whoever compares in between sees a longer file, not a shorter one.
+            length.store(end, Ordering::Release);
+            // A file that stays long takes room, nothing else; the next start gives it back.
+            let _ = file.set_len(end);
         }
     }
 
-    /// Removes the file. Readers that have it open go on reading it.
-    pub(super) fn remove(&self) {
-        if let Store::File { path, .. } = &self.store {
-            // A segment that stays is found again, and removed, at the next rotation or start.
-            let _ = std::fs::remove_file(path);
-        }
+    /// Whether the file is as long as its writer made it, and still has its name.
+    pub(super) fn is_intact(&self) -> bool {
+        let Store::File { file, length, .. } = &self.store else { return true };
+        // A system that does not tell is no reason to give the segment up.
+        let Ok(found) = file.metadata() else { return true };
+        // Acquire: pairs with the Release in `close`, which comes before the cut.
+        found.nlink() > 0 && found.len() >= length.load(Ordering::Acquire)
+    }
+
+    pub(super) fn sync(&self) -> Result<(), JournalError> {
+        let Store::File { file, path, .. } = &self.store else { return Ok(()) };
+        let synced = file.sync_data().and_then(|()| match self.is_intact() {
+            true => Ok(()),
+            false => Err(io::Error::other("somebody cut or removed it")),
+        });
+        synced.map_err(|source| JournalError::Io {
+            doing: "sync the segment",
+            path: path.clone(),
+            source,
+        })
+    }
+
+    /// The bytes that the file takes, as far as they can be counted.
+    pub(super) fn bytes_of(path: &Path) -> u64 {
+        std::fs::symlink_metadata(path).map_or(0, |found| found.len())
+    }
+}
+
+#[cfg(test)]
+impl Segment {
+    /// A file that was opened in some way.
+    pub(super) fn of_file(file: File, path: &Path, generation: u64) -> Segment {
+        let end = AtomicU64::new(UNKNOWN);
+        Segment { generation, store: Store::file(file, path, 0), end }
+    }
+}
+
+impl Store {
+    fn file(file: File, path: &Path, length: u64) -> Store {
+        Store::File { file, path: path.to_owned(), length: AtomicU64::new(length) }
     }
 }

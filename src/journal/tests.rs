@@ -27,14 +27,14 @@ const SITE: Definition<'static> = Definition {
 };
 const SITE_ID: u32 = 20;
 
-struct Source {
+pub(super) struct Source {
     definitions: Definitions,
-    sequence: u64,
+    pub(super) sequence: u64,
     buffer: AlignedVec,
 }
 
 impl Source {
-    fn new() -> Source {
+    pub(super) fn new() -> Source {
         let info = SourceInfo { source: 7, epoch: 1, ..SourceInfo::default() };
         let mut definitions = Definitions::new(info);
         definitions.set_site(SITE_ID, &SITE.to_bytes());
@@ -43,7 +43,7 @@ impl Source {
     }
 
     /// Appends a block with one event, `number`, and `filler` bytes.
-    fn append(
+    pub(super) fn append(
         &mut self,
         writer: &mut JournalWriter,
         number: u64,
@@ -75,7 +75,7 @@ impl Source {
 }
 
 /// The numbers of all events from `position` on; panics at damage.
-fn numbers(journal: &Journal, position: Position) -> Vec<u64> {
+pub(super) fn numbers(journal: &Journal, position: Position) -> Vec<u64> {
     let mut reader = journal.reader(position);
     let mut numbers = Vec::new();
     while let Some(block) = reader.next().unwrap() {
@@ -89,13 +89,13 @@ fn numbers(journal: &Journal, position: Position) -> Vec<u64> {
     numbers
 }
 
-fn open(dir: &Path) -> (Journal, JournalWriter) {
+pub(super) fn open(dir: &Path) -> (Journal, JournalWriter) {
     let scan = Scan::of_directory(dir).unwrap();
     assert_eq!(scan.damage, []);
     Journal::in_directory(JournalOptions::directory(dir), scan).unwrap()
 }
 
-const FILLER: usize = 60_000;
+pub(super) const FILLER: usize = 60_000;
 
 impl Journal {
     /// A journal in `dir` with the events 0 to 2.
@@ -110,11 +110,11 @@ impl Journal {
 
     /// Lets reads of all segments fail, or succeed again.
     pub(crate) fn set_readable(&self, readable: bool) {
-        for segment in &mut self.state().segments {
-            let path = self.dir().unwrap().join(writer::segment_name(segment.generation()));
+        for entry in &mut self.state().segments {
+            let path = self.path(entry.generation).unwrap();
             // A file that is open for writing refuses reads.
             let file = std::fs::File::options().read(readable).write(!readable).open(&path);
-            *segment = Arc::new(Segment::in_file(segment.generation(), file.unwrap(), path));
+            entry.held = Some(Arc::new(Segment::of_file(file.unwrap(), &path, entry.generation)));
         }
     }
 }

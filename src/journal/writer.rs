@@ -1,17 +1,18 @@
 //! The one who appends.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use rkyv::util::AlignedVec;
 
 use super::segment::Segment;
-use super::{Journal, JournalError, Position, lock};
+use super::{Entry, Journal, JournalError, Losses, Position};
 use crate::block::build;
 use crate::block::define::Definitions;
-use crate::block::header::{self, BlockHeader, BlockKind, HEADER_BYTES, MAX_BLOCK_BYTES};
+use crate::block::header::{self, BlockHeader, HEADER_BYTES, MAX_BLOCK_BYTES};
 use crate::sys;
 use crate::sys::append::{AppendBuffer, AppendWriter};
 use crate::sys::crash::{self, CrashPoint};
@@ -22,6 +23,8 @@ use crate::sys::output::Output;
 const RESTATE_BYTES: u64 = 4 << 20;
 /// But not before this many times their own size: with many sources they would fill the journal.
 const RESTATE_FACTOR: u64 = 8;
+/// How often the writer looks whether somebody cut or removed the file it writes, while it writes.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// The greatest stored sequence of each (source, epoch): what a master acknowledges.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,8 +83,18 @@ pub struct JournalWriter {
     marks: Marks,
     target: Target,
     output: Output,
+    /// The segment that is written.
+    segment: Option<Arc<Segment>>,
     generation: u64,
     offset: u64,
+    /// Bytes of the segment; what is behind its end once it is closed, none.
+    limit: u64,
+    /// Blocks of events in it.
+    events_blocks: u64,
+    /// When its file was last looked at.
+    looked_at: Instant,
+    /// What somebody took that nobody was told of yet.
+    lost: Option<Losses>,
     /// The revision of its definitions that this segment has, by (source, epoch).
     written: HashMap<(u128, u64), u64>,
     /// Where definitions were last said anew.
@@ -96,7 +109,7 @@ pub struct JournalWriter {
 enum Target {
     None,
     Memory(AppendWriter),
-    File { file: File, path: PathBuf },
+    File,
 }
 
 impl JournalWriter {
@@ -107,8 +120,13 @@ impl JournalWriter {
             marks,
             target: Target::None,
             output: Output::by_calls(),
+            segment: None,
             generation,
             offset: 0,
+            limit: 0,
+            events_blocks: 0,
+            looked_at: Instant::now(),
+            lost: None,
             written: HashMap::new(),
             restated_at: 0,
             defined_bytes: 0,
@@ -132,6 +150,11 @@ impl JournalWriter {
         &self.marks
     }
 
+    /// What others took from the journal since the last call, if they did.
+    pub fn take_losses(&mut self) -> Option<Losses> {
+        self.lost.take()
+    }
+
     /// Appends an events block (header and archive), after whatever of `definitions` the segment
     /// does not have yet, and returns its position. Begins a new segment when this one is full.
     ///
@@ -149,7 +172,7 @@ impl JournalWriter {
             limit_bytes: MAX_BLOCK_BYTES,
         })?;
         let key = (header.source, header.epoch);
-        if self.offset + header.padded_bytes() as u64 > self.segment_bytes() {
+        if self.is_given_up() || self.offset + header.padded_bytes() as u64 > self.limit {
             self.begin_segment()?;
         }
         let distance = RESTATE_BYTES.max(RESTATE_FACTOR * self.defined_bytes);
@@ -163,6 +186,8 @@ impl JournalWriter {
             self.written.insert(key, definitions.revision());
         }
         let position = self.append(block, &header)?;
+        self.events_blocks += 1;
+        crash::reached(CrashPoint::JournalEnd);
         self.marks.raise(header.source, header.epoch, header.sequence);
         Ok(position)
     }
@@ -191,7 +216,7 @@ impl JournalWriter {
         let begun_with = self.generation;
         let mut result =
             definitions.write_since(written, &mut buffer, |block| self.append_define(block));
-        if result.is_ok() && self.offset + following_bytes > self.segment_bytes() {
+        if result.is_ok() && self.offset + following_bytes > self.limit {
             result = self.begin_segment();
         }
         if result.is_ok() && self.generation != begun_with {
@@ -204,15 +229,24 @@ impl JournalWriter {
 
     fn append_define(&mut self, block: &mut AlignedVec) -> Result<(), JournalError> {
         let Ok(header) = BlockHeader::decode(block) else { return Ok(()) };
-        if self.offset + header.padded_bytes() as u64 > self.segment_bytes() {
+        if self.offset + header.padded_bytes() as u64 > self.limit {
             self.begin_segment()?;
         }
         self.defined_bytes += header.padded_bytes() as u64;
         self.append(block, &header).map(|_| ())
     }
 
-    fn segment_bytes(&self) -> u64 {
-        self.journal.shared.options.segment_bytes
+    /// Whether nothing more may be appended to the segment: a sync of it failed, or somebody cut or
+    /// removed its file.
+    fn is_given_up(&mut self) -> bool {
+        let now = Instant::now();
+        if now.saturating_duration_since(self.looked_at) >= LOOK_EVERY {
+            self.looked_at = now;
+            if self.segment.as_ref().is_some_and(|segment| !segment.is_intact()) {
+                return true;
+            }
+        }
+        self.journal.shared.given_up.load(Ordering::Relaxed) >= self.generation
     }
 
     /// Writes one block at the end of the segment and moves the journal's end behind it.
@@ -222,10 +256,28 @@ impl JournalWriter {
         header: &BlockHeader,
     ) -> Result<Position, JournalError> {
         let padded_bytes = header.padded_bytes();
-        let limit_bytes = MAX_BLOCK_BYTES.min(self.segment_bytes() as usize);
-        if padded_bytes > limit_bytes || self.offset + padded_bytes as u64 > self.segment_bytes() {
+        let limit_bytes = MAX_BLOCK_BYTES + header.envelope_bytes as usize;
+        let limit_bytes = limit_bytes.min(self.limit as usize);
+        if padded_bytes > limit_bytes || self.offset + padded_bytes as u64 > self.limit {
             return Err(JournalError::TooLarge { block_bytes: padded_bytes, limit_bytes });
         }
+        self.write(block, padded_bytes)?;
+        crash::reached(CrashPoint::JournalCommit);
+        let position = Position { generation: self.generation, offset: self.offset, index: 0 };
+        self.offset += padded_bytes as u64;
+        let mut state = self.journal.state();
+        state.end.offset = self.offset;
+        let is_first_unsynced = state.syncs.appended();
+        drop(state);
+        self.journal.shared.changed.notify_all();
+        if is_first_unsynced {
+            self.journal.shared.sync_changed.notify_all();
+        }
+        Ok(position)
+    }
+
+    /// Writes one block, which fits, at the end of the segment.
+    fn write(&mut self, block: &mut AlignedVec, padded_bytes: usize) -> Result<(), JournalError> {
         header::set_generation(block, self.generation);
         match &mut self.target {
             Target::Memory(writer) => {
@@ -233,8 +285,11 @@ impl JournalWriter {
                 space[..block.len()].copy_from_slice(block);
                 space[block.len()..padded_bytes].fill(0);
                 writer.commit(padded_bytes);
+                Ok(())
             }
-            Target::File { file, path } => {
+            Target::File => {
+                let file = self.segment.as_ref().and_then(|segment| segment.file());
+                let Some((file, path)) = file else { return Err(nowhere(padded_bytes)) };
                 header::seal(block);
                 let (header, archive) = block.split_at(HEADER_BYTES);
                 // The archive first: without a header the block does not exist (invariant 2).
@@ -242,67 +297,125 @@ impl JournalWriter {
                 let written = self.output.write_in_order(file, archive, (header, self.offset));
                 written.map_err(|source| JournalError::Io {
                     doing: "write the segment",
-                    path: path.clone(),
+                    path: path.to_owned(),
                     source,
-                })?;
+                })
             }
-            Target::None => {
-                return Err(JournalError::TooLarge { block_bytes: padded_bytes, limit_bytes: 0 });
-            }
+            Target::None => Err(nowhere(padded_bytes)),
         }
-        crash::reached(CrashPoint::JournalCommit);
-        let position = Position { generation: self.generation, offset: self.offset, index: 0 };
-        self.offset += padded_bytes as u64;
-        self.journal.state().end_offset = self.offset;
-        self.journal.shared.changed.notify_all();
-        Ok(position)
     }
 
-    /// Makes room, then begins the next segment with a snapshot of the marks.
+    /// Closes the segment, makes room, then begins the next one with a snapshot of the marks.
     pub(super) fn begin_segment(&mut self) -> Result<(), JournalError> {
-        self.make_room()?;
+        // Before room is made: the end of what was reserved is room, too.
+        self.close();
         let generation = self.generation.max(self.journal.end().generation) + 1;
-        let (target, segment) = match &self.journal.shared.options.dir {
-            None => self.memory_segment(generation)?,
-            Some(dir) => {
-                let path = dir.join(segment_name(generation));
-                let create = || -> std::io::Result<(File, File)> {
-                    let file = sys::file::create_reserved(&path, self.segment_bytes())?;
-                    let reader = sys::file::open_read(&path)?;
-                    Ok((file, reader))
-                };
-                let (file, reader) = create().map_err(|source| {
-                    // Half a segment would be taken for an empty one at the next start.
-                    let _ = std::fs::remove_file(&path);
-                    let path = path.clone();
-                    JournalError::Io { doing: "create the segment", path, source }
-                })?;
-                let segment = Segment::in_file(generation, reader, path.clone());
-                (Target::File { file, path }, segment)
+        let (target, segment, bytes) = match self.journal.path(generation) {
+            None => {
+                let bytes = self.journal.make_room(&mut { u64::MAX })?;
+                let (target, segment) = self.memory_segment(generation)?;
+                (target, segment, bytes)
+            }
+            Some(path) => {
+                let (segment, bytes) = self.file_segment(generation, path)?;
+                (Target::File, segment, bytes)
             }
         };
+        let segment = Arc::new(segment);
         if let Target::Memory(full) = std::mem::replace(&mut self.target, target) {
             self.retired.push(full);
         }
-        self.generation = generation;
-        self.offset = 0;
+        crash::reached(CrashPoint::SegmentReserved);
+        self.segment = Some(Arc::clone(&segment));
+        (self.generation, self.offset, self.limit) = (generation, 0, bytes);
+        self.events_blocks = 0;
         self.written.clear();
         (self.restated_at, self.defined_bytes) = (0, 0);
+        if let Err(error) = self.write_head() {
+            // A segment without its head would be one without its marks.
+            self.segment = None;
+            (self.target, self.limit) = (Target::None, 0);
+            let _ = self.journal.path(generation).map(std::fs::remove_file);
+            return Err(error);
+        }
+        crash::reached(CrashPoint::SegmentBegun);
         {
             let mut state = self.journal.state();
-            state.segments.push_back(Arc::new(segment));
-            state.end_offset = 0;
+            state.segments.push_back(Entry::written(&segment, bytes));
+            state.end = Position { generation, offset: self.offset, index: 0 };
+            if !segment.is_memory() {
+                state.syncs.written(segment);
+            }
         }
+        self.journal.shared.changed.notify_all();
+        self.journal.shared.sync_changed.notify_all();
+        Ok(())
+    }
+
+    fn write_head(&mut self) -> Result<(), JournalError> {
         let mut block = std::mem::take(&mut self.define_buffer);
         build::segment(&mut block, self.marks.iter());
-        let result = match BlockHeader::decode(&block) {
-            Ok(header) if header.kind == BlockKind::Segment => {
-                self.append(&mut block, &header).map(|_| ())
-            }
-            _ => Ok(()),
+        let padded_bytes = block.len().next_multiple_of(HEADER_BYTES);
+        let result = match padded_bytes as u64 <= self.limit {
+            true => self.write(&mut block, padded_bytes),
+            false => Err(JournalError::TooLarge {
+                block_bytes: padded_bytes,
+                limit_bytes: self.limit as usize,
+            }),
         };
         self.define_buffer = block;
+        self.offset = padded_bytes as u64;
         result
+    }
+
+    /// Ends the segment behind its last block: the rest of what was reserved is given back, and a loss
+    /// that somebody else caused is counted.
+    fn close(&mut self) {
+        let Some(segment) = self.segment.take() else { return };
+        self.limit = self.offset;
+        let is_intact = segment.is_intact();
+        segment.close(self.offset);
+        let blocks = match is_intact {
+            true => 0,
+            false => self.events_blocks.saturating_sub(segment.events_blocks(self.offset)),
+        };
+        let mut state = self.journal.state();
+        if let Some(entry) = state.entry(self.generation) {
+            (entry.bytes, entry.is_closed) = (Some(self.offset), true);
+            if is_intact && !segment.is_memory() {
+                entry.held = None;
+                entry.lent = Arc::downgrade(&segment);
+            }
+        }
+        if !is_intact {
+            let lost = self.lost.get_or_insert_default();
+            for losses in [lost, &mut state.losses] {
+                losses.segments += 1;
+                losses.blocks += blocks;
+            }
+        }
+        drop(state);
+        crash::reached(CrashPoint::SegmentClosed);
+    }
+
+    /// A segment file, as large as the disk allows.
+    fn file_segment(&self, generation: u64, path: PathBuf) -> Result<(Segment, u64), JournalError> {
+        let mut disk_bytes = u64::MAX;
+        loop {
+            let bytes = self.journal.make_room(&mut disk_bytes)?;
+            match Segment::create(&path, generation, bytes) {
+                Ok(segment) => return Ok((segment, bytes)),
+                Err(source) => {
+                    // Half a segment would be taken for an empty one at the next start.
+                    let _ = std::fs::remove_file(&path);
+                    if !sys::file::is_disk_full(&source) {
+                        return Err(JournalError::Io { doing: "create the segment", path, source });
+                    }
+                    // Less than was said to be free.
+                    disk_bytes = bytes - 1;
+                }
+            }
+        }
     }
 
     /// A memory segment: one that readers have let go, or a new one.
@@ -317,40 +430,38 @@ impl JournalWriter {
                 Err(held) => self.retired.insert(at, held),
             }
         }
-        let (writer, reader) =
-            AppendBuffer::new(self.segment_bytes() as usize).map_err(|source| {
-                JournalError::Io {
-                    doing: "map memory for",
-                    path: PathBuf::from("a segment"),
-                    source,
-                }
-            })?;
+        let (writer, reader) = AppendBuffer::new(
+            self.journal.shared.options.segment_bytes as usize,
+        )
+        .map_err(|source| JournalError::Io {
+            doing: "map memory for",
+            path: PathBuf::from("a segment"),
+            source,
+        })?;
         Ok((Target::Memory(writer), Segment::in_memory(generation, reader)))
     }
+}
 
-    /// Removes the oldest segments until one more fits; none before all cursors are registered.
-    fn make_room(&mut self) -> Result<(), JournalError> {
-        let options = &self.journal.shared.options;
-        let mut state = self.journal.state();
-        if !state.is_bounded {
-            return Ok(());
-        }
-        state.cursors.retain(|cursor| lock(&cursor.settled).generation != u64::MAX);
-        while (state.segments.len() as u64 + 1) * options.segment_bytes > options.max_bytes {
-            if let Some(holder) = state.holder() {
-                let held_by = holder.name.clone();
-                return Err(JournalError::Full { max_bytes: options.max_bytes, held_by });
-            }
-            match state.segments.pop_front() {
-                Some(segment) => segment.remove(),
-                None => break,
-            }
-        }
-        Ok(())
+impl Drop for JournalWriter {
+    fn drop(&mut self) {
+        self.close();
     }
+}
+
+/// There is no segment that takes a block.
+fn nowhere(block_bytes: usize) -> JournalError {
+    JournalError::TooLarge { block_bytes, limit_bytes: 0 }
 }
 
 /// The file name of a segment.
 pub(super) fn segment_name(generation: u64) -> String {
     format!("segment-{generation:016x}.rwj")
+}
+
+#[cfg(test)]
+impl JournalWriter {
+    /// Lets the next block find whatever happened to the file.
+    pub(super) fn look_at_once(&mut self) {
+        self.looked_at -= LOOK_EVERY;
+    }
 }

@@ -1,6 +1,6 @@
 //! An event to write, for the tests of the layouts.
 
-use crate::event::{ContextInfo, Event, SiteInfo, SourceInfo, ThreadInfo};
+use crate::event::{ContextInfo, Event, Receipt, SiteInfo, SourceInfo, ThreadInfo};
 use crate::level::Level;
 use crate::record::{self, INLINE, Kinds, Records};
 use crate::site::{Definition, Names};
@@ -14,6 +14,7 @@ pub(crate) struct Fixture {
     pub(crate) thread: ThreadInfo,
     pub(crate) context: ContextInfo,
     pub(crate) source: SourceInfo,
+    pub(crate) receipt: Option<Receipt>,
     kinds: Vec<Kind>,
     values: Vec<u8>,
     record: Vec<u8>,
@@ -45,6 +46,7 @@ impl Fixture {
                 service: "shop".into(),
                 host: "box".into(),
             },
+            receipt: None,
             kinds: Vec::new(),
             values: Vec::new(),
             record: Vec::new(),
@@ -117,6 +119,7 @@ impl Fixture {
             thread: &self.thread,
             context: &self.context,
             source: &self.source,
+            receipt: self.receipt.as_ref(),
             values,
         }
     }

@@ -33,6 +33,7 @@ pub struct Json {
     /// One bit for each [`Group`].
     shown: u8,
     time: DateFormat,
+    received: DateFormat,
     scratch: String,
     repeats: Repeats,
 }
@@ -55,10 +56,13 @@ pub enum Group {
     Thread,
     /// `process`: an object of `pid`, `service` and `host`.
     Process,
+    /// `received` and `peer`: when and from where a master got it; `elsewhere`, if another master may
+    /// have it, too. Left out where it was logged.
+    Receipt,
 }
 
 impl Group {
-    const ALL: [Group; 7] = [
+    const ALL: [Group; 8] = [
         Group::Fields,
         Group::Args,
         Group::Template,
@@ -66,6 +70,7 @@ impl Group {
         Group::Location,
         Group::Thread,
         Group::Process,
+        Group::Receipt,
     ];
 }
 
@@ -75,6 +80,7 @@ impl Json {
         let empty = Json {
             shown: 0,
             time: DateFormat::rfc3339(),
+            received: DateFormat::rfc3339(),
             scratch: String::new(),
             repeats: Repeats::default(),
         };
@@ -173,6 +179,17 @@ impl Json {
                 out.push_str(",\"host\":");
                 push_string(&event.source.host, out);
                 out.push('}');
+            }
+            Group::Receipt => {
+                let Some(receipt) = event.receipt else { return };
+                out.push_str(",\"received\":\"");
+                self.received.write(receipt.received_ns, out);
+                out.push_str("\",\"peer\":\"");
+                out.push_str(&receipt.peer.to_string());
+                out.push('"');
+                if receipt.is_elsewhere {
+                    out.push_str(",\"elsewhere\":true");
+                }
             }
         }
     }
@@ -329,6 +346,7 @@ fn push_character(character: char, out: &mut String) {
 mod tests {
     use super::super::fixture::Fixture;
     use super::*;
+    use crate::event::Receipt;
     use crate::template::Template;
     use crate::value::Kind;
     use proptest::prelude::*;
@@ -388,6 +406,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_master_received_says_when_and_from_where() {
+        let mut fixture = Fixture::saying("m");
+        let peer = "10.1.2.3:4".parse().unwrap();
+        for is_elsewhere in [false, true] {
+            fixture.receipt = Some(Receipt { received_ns: 1_000_000_001, peer, is_elsewhere });
+            let line = line(Json::full(), &mut fixture);
+            assert!(
+                line.contains(
+                    r#","received":"1970-01-01T00:00:01.000000001Z","peer":"10.1.2.3:4""#
+                )
+            );
+            assert_eq!(line.contains(r#","elsewhere":true"#), is_elsewhere, "{line}");
+            parsed(&line);
+        }
+    }
+
+    #[test]
     fn each_group_can_be_switched_alone() {
         let mut fixture = Fixture::saying("m").with("k", Kind::U8, &[1]).inside("c", "v");
         let none = || Group::ALL.into_iter().fold(Json::new(), Json::without);
@@ -396,7 +431,9 @@ mod tests {
         };
         assert_eq!(count(none(), &mut fixture), 4);
         // There are no arguments.
-        let expected = [1, 0, 1, 1, 3, 2, 1];
+        fixture.receipt =
+            Some(Receipt { received_ns: 0, peer: "[::1]:9".parse().unwrap(), is_elsewhere: true });
+        let expected = [1, 0, 1, 1, 3, 2, 1, 3];
         for (group, added) in Group::ALL.into_iter().zip(expected) {
             assert_eq!(count(none().with(group), &mut fixture), 4 + added, "{group:?}");
             assert_ne!(none().with(group).hash(), none().hash(), "{group:?}");

@@ -65,6 +65,18 @@ impl Page {
         self.string.clear();
     }
 
+    /// Takes so many bytes away from the front, which end where a character does.
+    pub(crate) fn remove_front(&mut self, bytes: usize) {
+        if bytes == self.len() {
+            return self.clear();
+        }
+        if !self.string.is_empty() {
+            self.gather();
+        }
+        self.bytes.copy_within(bytes..self.len, 0);
+        self.len -= bytes;
+    }
+
     /// Appends text.
     pub fn push_str(&mut self, text: &str) {
         self.push_with(|string| string.push_str(text));
@@ -241,6 +253,24 @@ mod tests {
             page.push_bytes(b"e");
             assert_eq!((page.as_bytes(), page.len()), (&b"abcde"[..], 5));
             page.clear();
+            assert!(page.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_taken_from_the_front_leaves_the_rest() {
+        for first_as_bytes in [false, true] {
+            let mut page = Page::new();
+            if first_as_bytes {
+                page.push_bytes(b"first ");
+            } else {
+                page.push_str("first ");
+            }
+            page.push_str("second");
+            page.remove_front(6);
+            assert_eq!(page.as_bytes(), b"second");
+            page.push_str(" third");
+            page.remove_front(page.len());
             assert!(page.is_empty());
         }
     }

@@ -5,6 +5,7 @@
 //! TCP slows the worker down; the outbox goes on, so that the worker still hears that the master lives.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
@@ -16,19 +17,23 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::Limits;
 use super::buffers::Buffers;
 use super::inbox::{Inbox, Message, Room};
+use super::quota::Quota;
 use super::stats::{Counters, count};
+use crate::clock::Anchor;
 use crate::engine::selflog;
+use crate::event::Receipt;
 use crate::net::frame::{self, BLOCKS_BYTES, MAX_BODY_BYTES, MAX_PAIRS};
 use crate::net::handshake::encode_ack;
 use crate::net::{
     AckLevel, DEAD_AFTER, FIRST_FRAME_LIMIT, FRAME_LIMIT, Farewell, Frame, FrameError, FrameKind,
-    FrameReader, HANDSHAKE_LIMIT, HEARTBEAT, Hello, Reason, Welcome,
+    FrameReader, HANDSHAKE_LIMIT, HEARTBEAT, Hello, Reason, Versions, Welcome,
 };
+use crate::sys::crash::{self, CrashPoint};
 
 /// Bytes of frames that one connection may have read and not yet stored.
 const CONNECTION_BYTES: usize = 8 << 20;
@@ -56,6 +61,7 @@ pub(super) struct Edge {
     pub(super) counters: Arc<Counters>,
     pub(super) limits: Limits,
     pub(super) room: FrameRoom,
+    pub(super) quota: Quota,
     /// When the master has to end, once it should.
     pub(super) stopping: watch::Receiver<Option<Instant>>,
 }
@@ -94,6 +100,8 @@ pub(super) struct Connection {
 /// What is to be said. Acknowledgements are cumulative, so it never holds more than one of each.
 #[derive(Default)]
 struct Outbox {
+    /// The protocol version that was chosen; `None` before the welcome.
+    version: Option<u8>,
     welcome: Option<Welcome>,
     acks: BTreeMap<u64, u64>,
     level: AckLevel,
@@ -101,13 +109,18 @@ struct Outbox {
 }
 
 impl Connection {
-    fn new(id: u64, peer: SocketAddr) -> Arc<Connection> {
+    pub(super) fn new(id: u64, peer: SocketAddr) -> Arc<Connection> {
         let (outbox, filled) = (Mutex::default(), Notify::new());
+        // An IPv4 address is shown as one, however the master listens.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         Arc::new(Connection { id, peer, outbox, filled })
     }
 
     pub(super) fn welcome(&self, welcome: Welcome) {
-        self.outbox().welcome = Some(welcome);
+        {
+            let mut outbox = self.outbox();
+            (outbox.version, outbox.welcome) = (Some(welcome.version), Some(welcome));
+        }
         self.filled.notify_one();
     }
 
@@ -157,17 +170,29 @@ pub(super) async fn serve(listener: TcpListener, edge: Arc<Edge>) {
     let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
     let mut stopping = edge.stopping.clone();
     let mut id = 0;
+    // That nothing can be accepted was said since the last connection.
+    let mut is_told = false;
     loop {
         let accepted = tokio::select! {
             () = ending(&mut stopping) => break,
             accepted = listener.accept() => accepted,
             Some(_) = tasks.join_next() => continue,
         };
-        let Ok((stream, peer)) = accepted else {
-            count(&edge.counters.accept_errors, 1);
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                count(&edge.counters.accept_errors, 1);
+                if !std::mem::replace(&mut is_told, true) {
+                    selflog::warn(&format!(
+                        "cannot accept connections: {error}; they wait meanwhile{}",
+                        remedy(&error)
+                    ));
+                }
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
         };
+        is_told = false;
         id += 1;
         match seats.take(peer.ip().to_canonical(), &edge.limits) {
             Ok(seat) => {
@@ -199,6 +224,17 @@ pub(super) async fn serve(listener: TcpListener, edge: Arc<Edge>) {
     let all = async { while tasks.join_next().await.is_some() {} };
     // Who has not ended by then is cut off; what was not acknowledged comes again.
     let _ = timeout_at(deadline, all).await;
+}
+
+/// What to do about a failure to accept, where that is known.
+fn remedy(error: &io::Error) -> &'static str {
+    match rustix::io::Errno::from_io_error(error) {
+        Some(rustix::io::Errno::MFILE) => {
+            "; raise the limit of open files (ulimit -n) above `Limits::connections`"
+        }
+        Some(rustix::io::Errno::NFILE) => "; the machine has too many open files",
+        _ => "",
+    }
 }
 
 /// Returns when the master should end.
@@ -309,7 +345,8 @@ async fn attend(mut stream: TcpStream, connection: Arc<Connection>, edge: &Edge)
             }
             Some(End::Leave(reason)) => {
                 let connection = Arc::clone(&connection);
-                edge.inbox.push(Message::Leave { connection, reason });
+                let source = incoming.source;
+                edge.inbox.push(Message::Leave { connection, source, reason });
                 Some(DEAD_AFTER)
             }
         };
@@ -331,24 +368,35 @@ async fn say(connection: &Connection, write: &mut WriteHalf<'_>) {
     loop {
         // A timeout means that it is time for a ping.
         let _ = timeout(HEARTBEAT, connection.filled.notified()).await;
-        let (bytes, is_last) = {
+        let (bytes, is_last, has_acks) = {
             let mut outbox = connection.outbox();
             let mut bytes = Vec::new();
+            let version = outbox.version.unwrap_or(Versions::spoken().max);
             if let Some(welcome) = outbox.welcome.take() {
                 bytes.extend(frame::encode(FrameKind::Welcome, &welcome.encode()));
             }
             let acks: Vec<_> = std::mem::take(&mut outbox.acks).into_iter().collect();
             for pairs in acks.chunks(MAX_PAIRS) {
-                bytes.extend(frame::encode(FrameKind::Ack, &encode_ack(outbox.level, pairs)));
+                bytes.extend(frame::encode_in(
+                    version,
+                    FrameKind::Ack,
+                    &encode_ack(outbox.level, pairs),
+                ));
             }
             let farewell = outbox.farewell.take();
             if let Some((kind, farewell)) = &farewell {
-                bytes.extend(frame::encode(*kind, &farewell.encode()));
+                bytes.extend(frame::encode_in(version, *kind, &farewell.encode()));
             }
-            (bytes, farewell.is_some())
+            // Before the welcome nothing may be said.
+            if bytes.is_empty() && outbox.version.is_some() {
+                bytes = frame::encode_in(version, FrameKind::Ping, &[]);
+            }
+            (bytes, farewell.is_some(), !acks.is_empty())
         };
-        let bytes = if bytes.is_empty() { frame::encode(FrameKind::Ping, &[]) } else { bytes };
         let written = timeout(DEAD_AFTER, write.write_all(&bytes)).await;
+        if has_acks {
+            crash::reached(CrashPoint::MasterAckSent);
+        }
         if is_last || !matches!(written, Ok(Ok(()))) {
             return;
         }
@@ -389,21 +437,28 @@ impl Incoming<'_, '_> {
         let (version, hello) = Hello::decode(&frame.body).map_err(End::Refused)?;
         let source = hello.source;
         self.source = Some(source);
+        self.frames.expect(version);
         let connection = Arc::clone(self.connection);
         self.edge.inbox.push(Message::Hello { connection, version, hello });
 
         let mut limit = FIRST_FRAME_LIMIT;
         loop {
-            let (Frame { kind, body }, room) = self.frame(limit).await?;
+            let (frame, room) = self.frame(limit).await?;
             limit = DEAD_AFTER;
-            match (kind, room) {
+            match (frame.kind, room) {
                 (FrameKind::Blocks, Some(room)) => {
-                    let connection = Arc::clone(self.connection);
-                    self.edge.inbox.push(Message::Blocks { connection, source, body, room });
+                    let (connection, body) = (Arc::clone(self.connection), frame.body);
+                    let receipt = Receipt {
+                        received_ns: Anchor::now().utc_ns,
+                        peer: connection.peer,
+                        is_elsewhere: frame.is_elsewhere,
+                    };
+                    let blocks = Message::Blocks { connection, source, body, receipt, room };
+                    self.edge.inbox.push(blocks);
                 }
                 (FrameKind::Ping, _) => {}
                 (FrameKind::Bye, _) => return Err(End::Leave(Reason::Done)),
-                _ => return Err(unexpected(&Frame { kind, body })),
+                _ => return Err(unexpected(&frame)),
             }
         }
     }
@@ -418,10 +473,11 @@ impl Incoming<'_, '_> {
             if let Some((FrameKind::Blocks, bytes)) = self.frames.announced()
                 && room.is_none()
             {
-                if self.source.is_none() {
+                let Some(source) = self.source else {
                     let words = "blocks came before the hello";
                     return Err(End::Refused(Farewell::new(Reason::Damaged, words)));
-                }
+                };
+                self.quota(source, bytes).await?;
                 room = Some(self.room(bytes).await?);
                 self.frames.lend(self.edge.buffers.take(bytes));
                 // While there was no room nothing was read: the worker is not to blame.
@@ -431,12 +487,15 @@ impl Incoming<'_, '_> {
                 is_inside = true;
                 until = Instant::now() + FRAME_LIMIT;
             }
-            let until = self.drain_until.map_or(until, |drain_until| {
+            // A frame may take its time, but not stop.
+            let silent = Instant::now() + DEAD_AFTER;
+            let heard_until = if is_inside { until.min(silent) } else { until };
+            let heard_until = self.drain_until.map_or(heard_until, |drain_until| {
                 let quiet = Instant::now() + QUIET;
                 if is_inside { drain_until } else { drain_until.min(quiet) }
             });
             let read = tokio::select! {
-                read = timeout_at(until, self.read.read(self.frames.space())) => read,
+                read = timeout_at(heard_until, self.read.read(self.frames.space())) => read,
                 () = ending(&mut self.stopping), if self.drain_until.is_none() => {
                     self.begin_drain();
                     continue;
@@ -448,13 +507,35 @@ impl Incoming<'_, '_> {
                 Err(_) if self.drain_until.is_some() => {
                     return Err(End::Leave(Reason::Stopping));
                 }
-                Err(_) if is_inside => return Err(late("a frame did not end", FRAME_LIMIT)),
+                Err(_) if is_inside && heard_until == until => {
+                    return Err(late("a frame did not end", FRAME_LIMIT));
+                }
+                Err(_) if is_inside => return Err(late("no more of a frame came", DEAD_AFTER)),
                 Err(_) => return Err(late("nothing came", limit)),
             };
             if let Some(frame) = self.frames.advance(count).map_err(invalid)? {
                 return Ok((frame, room));
             }
         }
+    }
+
+    /// Waits as long as the source has sent too much. Ends with the master.
+    async fn quota(&mut self, source: u128, body_bytes: usize) -> Result<(), End> {
+        let now = Instant::now();
+        let wait = self.edge.quota.take(source, body_bytes, now.into_std());
+        if wait.is_zero() {
+            return Ok(());
+        }
+        let over = now + wait;
+        while self.drain_until.is_none() {
+            tokio::select! {
+                () = sleep_until(over) => return Ok(()),
+                () = ending(&mut self.stopping) => self.begin_drain(),
+            }
+        }
+        let until = self.drain_until.map_or(over, |until| until.min(over));
+        sleep_until(until).await;
+        if until == over { Ok(()) } else { Err(End::Leave(Reason::Stopping)) }
     }
 
     /// Waits until the frame may be read. Ends with the master.

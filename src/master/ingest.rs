@@ -19,12 +19,13 @@ use super::inbox::{Inbox, Message};
 use super::stats::{Counters, count};
 use crate::block::define::Definitions;
 use crate::block::header::HEADER_BYTES;
-use crate::block::{BlockError, BlockHeader, BlockKind, EventsBlock, dictionary, header};
+use crate::block::{BlockError, BlockHeader, BlockKind, EventsBlock, dictionary, envelope, header};
 use crate::engine::selflog;
-use crate::event::SourceInfo;
+use crate::event::{Receipt, SourceInfo};
 use crate::journal::{JournalError, JournalWriter};
 use crate::net::{AckLevel, Farewell, Hello, Reason, Welcome, frame};
 use crate::site;
+use crate::sys::crash::{self, CrashPoint};
 
 /// Between two tries to store a block.
 const RETRY: Duration = Duration::from_millis(20);
@@ -56,6 +57,8 @@ pub(super) struct Ingest {
     pub(super) owners: HashMap<u128, Owner>,
     /// The block at hand, aligned.
     pub(super) block: AlignedVec,
+    /// How its frame came.
+    pub(super) receipt: Receipt,
     /// What is stored and not acknowledged.
     pub(super) unacknowledged: BTreeMap<u64, Unacknowledged>,
     /// A sync has failed since the last acknowledgement.
@@ -124,13 +127,14 @@ impl Ingest {
                     Message::Hello { connection, version, hello } => {
                         self.hello(connection, version, hello);
                     }
-                    Message::Blocks { connection, source, body, room } => {
+                    Message::Blocks { connection, source, body, receipt, room } => {
+                        self.receipt = receipt;
                         if self.blocks(&connection, source, body).is_err() {
                             return;
                         }
                         drop(room);
                     }
-                    Message::Leave { connection, reason } => leaving.push((connection, reason)),
+                    Message::Leave { connection, reason, .. } => leaving.push((connection, reason)),
                     Message::Gone { connection, source } => self.gone(&connection, source),
                 }
             }
@@ -306,7 +310,10 @@ impl Ingest {
         }
         match header.kind {
             BlockKind::Define => self.define(header),
-            BlockKind::Events => self.events(connection, header),
+            BlockKind::Events => {
+                let header = envelope::wrap(&mut self.block, &self.receipt)?;
+                self.events(connection, &header)
+            }
             BlockKind::Segment | BlockKind::Other(_) => {
                 Err(damaged(format_args!("a block of kind {:?}", header.kind)))
             }
@@ -415,6 +422,7 @@ impl Ingest {
 
     /// Remembers that the worker is to hear how far this run is stored.
     fn owe(&mut self, connection: &Arc<Connection>, source: u128, epoch: u64) {
+        crash::reached(CrashPoint::MasterStored);
         let waiting = self.unacknowledged.entry(connection.id).or_insert_with(|| Unacknowledged {
             connection: Arc::clone(connection),
             source,
@@ -480,11 +488,13 @@ impl Ingest {
                 selflog::warn("a sync failed before: blocks are acknowledged at level 1 this once");
             }
         }
+        crash::reached(CrashPoint::MasterOwed);
         for waiting in std::mem::take(&mut self.unacknowledged).into_values() {
             let marks = self.writer.marks();
             let mark = |epoch: u64| (epoch, marks.get(waiting.source, epoch));
             waiting.connection.acknowledge(level, waiting.epochs.into_iter().map(mark));
         }
+        crash::reached(CrashPoint::MasterAcknowledged);
     }
 }
 

@@ -8,6 +8,7 @@ mod buffers;
 mod connection;
 mod inbox;
 mod ingest;
+mod quota;
 mod stats;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -25,11 +26,12 @@ use tokio::sync::watch;
 
 pub use crate::net::{AckLevel, Reason};
 use crate::route::Router;
-pub use stats::MasterStats;
+pub use stats::{MasterStats, Throttled};
 
 use crate::appender::{Open, OpenError, Opened, Place};
 use crate::engine::outlet::Outlet;
-use crate::engine::{AppenderReport, events_behind, selflog};
+use crate::engine::{AppenderReport, OutletStats, events_behind, selflog};
+use crate::event::Receipt;
 use crate::journal::{Journal, JournalError, JournalOptions, JournalWriter, Scan};
 use crate::net::{DEFAULT_WINDOW_BYTES, host_and_port};
 use crate::sys::file::create_private_dir;
@@ -39,6 +41,7 @@ use buffers::Buffers;
 use connection::{Edge, FrameRoom};
 use inbox::Inbox;
 use ingest::Ingest;
+use quota::Quota;
 use stats::Counters;
 
 /// How long a master that is dropped tries to finish.
@@ -51,14 +54,23 @@ pub struct Limits {
     pub connections: usize,
     /// Connections from one address at a time: 64 by default.
     pub connections_per_address: usize,
-    /// Bytes that are read and not yet stored: 256 MiB by default, never less than 16 MiB. A quarter
+    /// Bytes that are read and not yet stored: 64 MiB by default, never less than 16 MiB. A quarter
     /// is for frames of more than 512 KiB. One connection has at most 8 MiB of them.
     pub unstored_bytes: usize,
+    /// How fast each source may send, on the average; `None`, the default, is as fast as it can. Who sends
+    /// more is read later, and its own journal keeps what it cannot send. After a silence as much as
+    /// in one second may come at once.
+    pub bytes_per_second_per_source: Option<u64>,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { connections: 4096, connections_per_address: 64, unstored_bytes: 256 << 20 }
+        Limits {
+            connections: 4096,
+            connections_per_address: 64,
+            unstored_bytes: 64 << 20,
+            bytes_per_second_per_source: None,
+        }
     }
 }
 
@@ -188,6 +200,7 @@ impl MasterBuilder {
             counters: Arc::clone(&counters),
             limits: self.limits,
             room: FrameRoom::of(self.limits.unstored_bytes.max(16 << 20)),
+            quota: Quota::of(self.limits.bytes_per_second_per_source),
             stopping,
         });
         let mut ingest = Ingest {
@@ -200,6 +213,7 @@ impl MasterBuilder {
             deadline: Arc::clone(&deadline),
             owners: HashMap::new(),
             block: AlignedVec::new(),
+            receipt: Receipt { received_ns: 0, peer: address, is_elsewhere: false },
             unacknowledged: BTreeMap::new(),
             sync_failed: false,
             definitions_bytes: 0,
@@ -212,8 +226,9 @@ impl MasterBuilder {
         };
         let ingest = Worker::spawn("rollway-ingest", move || ingest.run())
             .map_err(|source| MasterError::Resources { what: "the ingest thread", source })?;
+        let served = Arc::clone(&edge);
         let net = Worker::spawn("rollway-net", move || {
-            runtime.block_on(connection::serve(listener, edge));
+            runtime.block_on(connection::serve(listener, served));
             // A look-up or a task that hangs is left behind.
             runtime.shutdown_background();
         })
@@ -224,6 +239,7 @@ impl MasterBuilder {
             level,
             journal,
             counters,
+            edge,
             running: Some(Running { inbox, deadline, stop, net, ingest, outlets, _lock: lock }),
         })
     }
@@ -245,6 +261,7 @@ pub struct Master {
     level: AckLevel,
     journal: Journal,
     counters: Arc<Counters>,
+    edge: Arc<Edge>,
     running: Option<Running>,
 }
 
@@ -305,7 +322,15 @@ impl Master {
     /// What it has done so far.
     pub fn stats(&self) -> MasterStats {
         let outlets = self.running.iter().flat_map(|running| &running.outlets);
-        self.counters.snapshot(self.level, outlets.map(Outlet::stats).collect())
+        self.snapshot(outlets.map(Outlet::stats).collect())
+    }
+
+    fn snapshot(&self, outlets: Vec<OutletStats>) -> MasterStats {
+        MasterStats {
+            held_by: self.journal.held_by(),
+            throttled: self.edge.quota.throttled(),
+            ..self.counters.snapshot(self.level, outlets)
+        }
     }
 
     /// The journal, to read from.
@@ -335,15 +360,17 @@ impl Master {
         let mut outlets = Vec::new();
         for outlet in &running.outlets {
             let stats = outlet.join(deadline);
+            let backlog = events_behind(&self.journal, stats.settled);
             report.appenders.push(AppenderReport {
                 name: stats.name.clone(),
                 delivered: stats.delivered,
-                left: events_behind(&self.journal, stats.settled),
+                left: backlog.events,
+                left_is_bound: backlog.is_bound,
                 failing: stats.failing.clone(),
             });
             outlets.push(stats);
         }
-        report.stats = self.counters.snapshot(self.level, outlets);
+        report.stats = self.snapshot(outlets);
         report
     }
 }

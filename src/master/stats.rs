@@ -1,6 +1,7 @@
 //! What a master counts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::engine::OutletStats;
 use crate::net::{AckLevel, Reason};
@@ -42,8 +43,24 @@ pub struct MasterStats {
     pub journal_errors: u64,
     /// Syncs that failed.
     pub sync_errors: u64,
+    /// The appender that keeps the journal from making room for another segment, when it is at its bound.
+    pub held_by: Option<String>,
+    /// The sources that had to wait because they sent more than [`Limits`](super::Limits) allows.
+    pub throttled: Vec<Throttled>,
     /// One for each appender.
     pub appenders: Vec<OutletStats>,
+}
+
+/// A source that sent more than it may.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Throttled {
+    /// Whose blocks they are.
+    pub source: u128,
+    /// Frames that had to wait.
+    pub frames: u64,
+    /// How long they waited together.
+    pub waited: Duration,
 }
 
 /// The counters behind it. Each is only ever added to; they are read one by one.
@@ -90,6 +107,7 @@ impl Counters {
         }
     }
 
+    /// What the counters say; the rest is left to the caller.
     pub(super) fn snapshot(&self, level: AckLevel, appenders: Vec<OutletStats>) -> MasterStats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let refused =
@@ -112,6 +130,7 @@ impl Counters {
             journal_errors: get(&self.journal_errors),
             sync_errors: get(&self.sync_errors),
             appenders,
+            ..MasterStats::default()
         }
     }
 }

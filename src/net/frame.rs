@@ -4,7 +4,7 @@ use std::fmt;
 
 use rkyv::util::AlignedVec;
 
-use super::{PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, array};
+use super::{Versions, array};
 use crate::block::header::{
     BlockError, BlockHeader, HEADER_BYTES as BLOCK_HEADER_BYTES, MAX_BLOCK_BYTES,
 };
@@ -17,6 +17,9 @@ pub const BLOCKS_BYTES: usize = 256 << 10;
 pub const MAX_BODY_BYTES: usize = BLOCKS_BYTES + MAX_BLOCK_BYTES;
 /// Pairs in one acknowledgement, and marks in a welcome.
 pub const MAX_PAIRS: usize = 4096;
+
+/// A flag of a frame of blocks: another master may have them, too.
+const ELSEWHERE: u16 = 1;
 
 const MAGIC: [u8; 4] = *b"RWFR";
 /// The room for a body begins with this much and doubles as the bytes arrive.
@@ -78,6 +81,8 @@ impl FrameKind {
 pub struct Frame {
     /// What it is for.
     pub kind: FrameKind,
+    /// Of blocks: another master may have them, too.
+    pub is_elsewhere: bool,
     /// Its body, aligned to 16 bytes.
     pub body: AlignedVec,
 }
@@ -89,8 +94,8 @@ pub struct Frame {
 pub enum FrameError {
     /// The bytes do not begin with the magic. `like` says what they may be.
     Foreign { like: &'static str },
-    /// A frame of another version, after the handshake.
-    Version { found: u8 },
+    /// A frame of another version than the handshake has chosen.
+    Version { found: u8, expected: Versions },
     /// A type that this version does not have.
     Kind { found: u8 },
     /// A body that is shorter or longer than its type allows.
@@ -107,11 +112,9 @@ impl fmt::Display for FrameError {
             FrameError::Foreign { like } => {
                 write!(f, "not a frame of the rollway protocol; it looks like {like}")
             }
-            FrameError::Version { found } => write!(
-                f,
-                "a frame of protocol version {found}; this build speaks \
-                 {PROTOCOL_VERSION_MIN} to {PROTOCOL_VERSION}"
-            ),
+            FrameError::Version { found, expected } => {
+                write!(f, "a frame of protocol version {found}; {expected} expected")
+            }
             FrameError::Kind { found } => write!(f, "a frame of the unknown type {found}"),
             FrameError::Length { kind, found, min, max } => {
                 write!(f, "a {kind:?} frame of {found} bytes; it has {min} to {max}")
@@ -130,21 +133,24 @@ impl std::error::Error for FrameError {}
 #[derive(Clone, Copy)]
 struct Header {
     kind: FrameKind,
+    is_elsewhere: bool,
     body_bytes: usize,
     checksum: u32,
 }
 
 impl Header {
-    fn decode(bytes: &[u8; HEADER_BYTES]) -> Result<Header, FrameError> {
+    fn decode(bytes: &[u8; HEADER_BYTES], versions: Versions) -> Result<Header, FrameError> {
         if bytes[0..4] != MAGIC {
             return Err(FrameError::Foreign { like: looks_like(bytes) });
         }
         let kind = FrameKind::from_number(bytes[5]).ok_or(FrameError::Kind { found: bytes[5] })?;
-        let known = (PROTOCOL_VERSION_MIN..=PROTOCOL_VERSION).contains(&bytes[4]);
-        if !known && !kind.is_in_every_version() {
-            return Err(FrameError::Version { found: bytes[4] });
+        let version = bytes[4];
+        if !versions.contains(version) && !kind.is_in_every_version() {
+            return Err(FrameError::Version { found: version, expected: versions });
         }
-        if bytes[6..8] != [0; 2] {
+        let flags = u16::from_le_bytes(array(bytes, 6));
+        let may_be_elsewhere = kind == FrameKind::Blocks && version >= Versions::WITH_ELSEWHERE;
+        if flags & !(if may_be_elsewhere { ELSEWHERE } else { 0 }) != 0 {
             return Err(FrameError::Reserved);
         }
         let body_bytes = u32::from_le_bytes(array(bytes, 8)) as usize;
@@ -152,7 +158,8 @@ impl Header {
         if !(min..=max).contains(&body_bytes) {
             return Err(FrameError::Length { kind, found: body_bytes, min, max });
         }
-        let header = Header { kind, body_bytes, checksum: u32::from_le_bytes(array(bytes, 12)) };
+        let checksum = u32::from_le_bytes(array(bytes, 12));
+        let header = Header { kind, is_elsewhere: flags != 0, body_bytes, checksum };
         if kind == FrameKind::Blocks {
             header.compare(crc32c::crc32c(&bytes[..12]))?;
         }
@@ -166,30 +173,44 @@ impl Header {
 }
 
 /// Makes the header of a frame with this body. Of blocks, only the length is looked at.
-pub fn header(kind: FrameKind, body: &[u8]) -> [u8; HEADER_BYTES] {
+pub fn header(version: u8, kind: FrameKind, body: &[u8]) -> [u8; HEADER_BYTES] {
     let covered = if kind == FrameKind::Blocks { &[] } else { body };
-    header_of(kind, body.len(), covered)
+    header_of([version, kind.number()], 0, body.len(), covered)
 }
 
-/// Makes the header of a frame of blocks that have this many bytes together.
-pub fn blocks_header(body_bytes: usize) -> [u8; HEADER_BYTES] {
-    header_of(FrameKind::Blocks, body_bytes, &[])
+/// Makes the header of a frame of blocks that have this many bytes together. That they are
+/// elsewhere, too, is said where `version` can.
+pub fn blocks_header(version: u8, is_elsewhere: bool, body_bytes: usize) -> [u8; HEADER_BYTES] {
+    let is_said = is_elsewhere && version >= Versions::WITH_ELSEWHERE;
+    let flags = if is_said { ELSEWHERE } else { 0 };
+    header_of([version, FrameKind::Blocks.number()], flags, body_bytes, &[])
 }
 
-fn header_of(kind: FrameKind, body_bytes: usize, covered: &[u8]) -> [u8; HEADER_BYTES] {
+fn header_of(
+    version_and_kind: [u8; 2],
+    flags: u16,
+    body_bytes: usize,
+    covered: &[u8],
+) -> [u8; HEADER_BYTES] {
     let mut out = [0; HEADER_BYTES];
     out[0..4].copy_from_slice(&MAGIC);
-    out[4..6].copy_from_slice(&[PROTOCOL_VERSION, kind.number()]);
+    out[4..6].copy_from_slice(&version_and_kind);
+    out[6..8].copy_from_slice(&flags.to_le_bytes());
     out[8..12].copy_from_slice(&(body_bytes as u32).to_le_bytes());
     let front = crc32c::crc32c(&out[..12]);
     out[12..16].copy_from_slice(&crc32c::crc32c_append(front, covered).to_le_bytes());
     out
 }
 
-/// A whole frame as bytes.
+/// A whole frame as bytes, of the greatest version that this process speaks.
 pub fn encode(kind: FrameKind, body: &[u8]) -> Vec<u8> {
+    encode_in(Versions::spoken().max, kind, body)
+}
+
+/// A whole frame of this version as bytes.
+pub fn encode_in(version: u8, kind: FrameKind, body: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEADER_BYTES + body.len());
-    out.extend_from_slice(&header(kind, body));
+    out.extend_from_slice(&header(version, kind, body));
     out.extend_from_slice(body);
     out
 }
@@ -213,8 +234,9 @@ pub fn encode(kind: FrameKind, body: &[u8]) -> Vec<u8> {
 /// assert_eq!(frame.kind, FrameKind::Ping);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Default)]
 pub struct FrameReader {
+    /// Those that frames may have.
+    versions: Versions,
     front: [u8; HEADER_BYTES],
     /// The header, once it is complete and valid.
     header: Option<Header>,
@@ -226,7 +248,18 @@ pub struct FrameReader {
 impl FrameReader {
     /// Stands in front of a frame.
     pub fn new() -> FrameReader {
-        FrameReader::default()
+        FrameReader {
+            versions: Versions::spoken(),
+            front: [0; HEADER_BYTES],
+            header: None,
+            body: AlignedVec::new(),
+            filled: 0,
+        }
+    }
+
+    /// Takes frames of this version alone from now on: the one that the handshake has chosen.
+    pub fn expect(&mut self, version: u8) {
+        self.versions = Versions { min: version, max: version };
     }
 
     /// Where the next bytes belong. Never empty.
@@ -267,7 +300,7 @@ impl FrameReader {
             }
             None => {
                 self.filled = 0;
-                *self.header.insert(Header::decode(&self.front)?)
+                *self.header.insert(Header::decode(&self.front, self.versions)?)
             }
         };
         if self.filled < header.body_bytes {
@@ -280,7 +313,7 @@ impl FrameReader {
             header.compare(crc32c::crc32c_append(front, &body))?;
         }
         (self.header, self.filled) = (None, 0);
-        Ok(Some(Frame { kind: header.kind, body }))
+        Ok(Some(Frame { kind: header.kind, is_elsewhere: header.is_elsewhere, body }))
     }
 
     /// The type of the frame that is on its way and the length of its body, once its header is known.
@@ -291,6 +324,12 @@ impl FrameReader {
     /// Whether a part of a frame has come.
     pub fn is_inside(&self) -> bool {
         self.filled > 0 || self.header.is_some()
+    }
+}
+
+impl Default for FrameReader {
+    fn default() -> FrameReader {
+        FrameReader::new()
     }
 }
 
@@ -360,7 +399,7 @@ mod tests {
     }
 
     fn announce(kind: u8, length: u32) -> [u8; HEADER_BYTES] {
-        let mut bytes = header(FrameKind::Ping, &[]);
+        let mut bytes = header(Versions::BUILT.max, FrameKind::Ping, &[]);
         bytes[5] = kind;
         bytes[8..12].copy_from_slice(&length.to_le_bytes());
         let checksum = crc32c::crc32c(&bytes[..12]);
@@ -494,7 +533,40 @@ mod tests {
         };
         assert_eq!(read(&other(FrameKind::Hello, &[0; 16]), 7).unwrap().len(), 1);
         let refused = read(&other(FrameKind::Blocks, &[0; 64]), 7).unwrap_err();
-        assert_eq!(refused, FrameError::Version { found: 200 });
+        assert_eq!(refused, FrameError::Version { found: 200, expected: Versions::BUILT });
+    }
+
+    #[test]
+    fn after_the_handshake_every_frame_is_of_the_version_that_was_chosen() {
+        for (chosen, used) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+            let mut reader = FrameReader::new();
+            reader.expect(chosen);
+            reader.space().copy_from_slice(&header(used, FrameKind::Ping, &[]));
+            let taken = reader.advance(HEADER_BYTES).map(|frame| frame.is_some());
+            assert_eq!(taken.is_ok(), chosen == used, "{used} in {chosen}: {taken:?}");
+        }
+    }
+
+    #[test]
+    fn blocks_that_are_elsewhere_are_marked_from_version_two_on() {
+        let read_front = |front: [u8; HEADER_BYTES], version: u8| {
+            let mut reader = FrameReader::new();
+            reader.expect(version);
+            reader.space().copy_from_slice(&front);
+            reader.advance(HEADER_BYTES)?;
+            reader.space()[..64].fill(0);
+            Ok::<_, FrameError>(reader.advance(64)?.unwrap().is_elsewhere)
+        };
+        for (version, is_elsewhere, is_said) in
+            [(1, false, false), (1, true, false), (2, false, false), (2, true, true)]
+        {
+            let front = blocks_header(version, is_elsewhere, 64);
+            assert_eq!(read_front(front, version), Ok(is_said), "version {version}");
+        }
+        let of_version_one = header_of([1, FrameKind::Blocks.number()], ELSEWHERE, 64, &[]);
+        assert_eq!(read_front(of_version_one, 1), Err(FrameError::Reserved));
+        let unknown = header_of([2, FrameKind::Blocks.number()], 2, 64, &[]);
+        assert_eq!(read_front(unknown, 2), Err(FrameError::Reserved));
     }
 
     #[test]
@@ -517,6 +589,7 @@ mod tests {
         let header = BlockHeader {
             kind: crate::block::BlockKind::Define,
             body_bytes: 3,
+            envelope_bytes: 0,
             generation: 0,
             source: 1,
             epoch: 2,

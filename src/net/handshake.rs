@@ -9,7 +9,7 @@ use rkyv::util::AlignedVec;
 
 use super::frame::MAX_PAIRS;
 use super::reason::{Farewell, Reason};
-use super::{PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, array, cut, schema};
+use super::{Versions, array, cut, schema};
 use crate::block::header::{FLAVOUR, FORMAT_VERSION};
 
 /// Bytes in front of the archive, a multiple of its alignment.
@@ -64,7 +64,7 @@ impl Hello {
     /// The body of the frame.
     pub fn encode(&self) -> AlignedVec {
         archive(
-            [PROTOCOL_VERSION_MIN, PROTOCOL_VERSION],
+            Versions::spoken(),
             &schema::HelloBody {
                 source_low: self.source as u64,
                 source_high: (self.source >> 64) as u64,
@@ -131,7 +131,7 @@ impl Welcome {
         let mark =
             |(epoch, sequence): &(u64, u64)| schema::Mark { epoch: *epoch, sequence: *sequence };
         archive(
-            [self.version, self.version],
+            Versions { min: self.version, max: self.version },
             &schema::WelcomeBody {
                 window_bytes: self.window_bytes,
                 level: self.level.number(),
@@ -178,16 +178,14 @@ pub fn decode_ack(body: &[u8]) -> Option<(AckLevel, impl Iterator<Item = (u64, u
     (rest.is_empty() && front[1..] == [0; 7]).then_some((level, pairs))
 }
 
-/// The versions that the other side speaks, from the least to the greatest.
-type Offered = [u8; 2];
-
-fn preamble(body: &[u8]) -> Result<(Offered, &[u8]), Farewell> {
+fn preamble(body: &[u8]) -> Result<(Versions, &[u8]), Farewell> {
     let damaged = |what| Farewell::new(Reason::Damaged, what);
     let (front, rest) = body
         .split_first_chunk::<PREAMBLE_BYTES>()
         .ok_or_else(|| damaged("the handshake is cut short"))?;
     let [min, max, format, flavour] = array(front, 0);
-    choose([min, max])?;
+    let offered = Versions { min, max };
+    choose(offered)?;
     if (format, flavour) != (FORMAT_VERSION, FLAVOUR) {
         let words = format!(
             "format version {format}, flavour {flavour} offered; this side reads format version \
@@ -198,23 +196,22 @@ fn preamble(body: &[u8]) -> Result<(Offered, &[u8]), Farewell> {
     if front[4..] != [0; PREAMBLE_BYTES - 4] {
         return Err(damaged("reserved bytes of the handshake are set"));
     }
-    Ok(([min, max], rest))
+    Ok((offered, rest))
 }
 
 /// The greatest version that both sides speak.
-fn choose([min, max]: Offered) -> Result<u8, Farewell> {
-    let version = max.min(PROTOCOL_VERSION);
-    if version >= min.max(PROTOCOL_VERSION_MIN) {
-        return Ok(version);
-    }
-    let words = format!(
-        "protocol versions {min} to {max} offered; this side speaks {PROTOCOL_VERSION_MIN} to \
-         {PROTOCOL_VERSION}: run the same release on both sides"
-    );
-    Err(Farewell::new(Reason::Version, words))
+fn choose(offered: Versions) -> Result<u8, Farewell> {
+    let spoken = Versions::spoken();
+    spoken.common(offered).ok_or_else(|| {
+        let words = format!(
+            "protocol versions {offered} offered; this side speaks {spoken}: run the same release \
+             on both sides"
+        );
+        Farewell::new(Reason::Version, words)
+    })
 }
 
-fn archive<T>([min, max]: Offered, body: &T) -> AlignedVec
+fn archive<T>(versions: Versions, body: &T) -> AlignedVec
 where
     T: for<'a> rkyv::Serialize<
             rkyv::api::high::HighSerializer<
@@ -225,7 +222,7 @@ where
         >,
 {
     let mut out: AlignedVec = AlignedVec::new();
-    out.extend_from_slice(&[min, max, FORMAT_VERSION, FLAVOUR]);
+    out.extend_from_slice(&[versions.min, versions.max, FORMAT_VERSION, FLAVOUR]);
     out.resize(PREAMBLE_BYTES, 0);
     // Archiving into memory fails only past 4 GiB; names and marks are bounded far below.
     rkyv::api::high::to_bytes_in::<_, Failure>(body, out).unwrap_or_default()
@@ -261,9 +258,9 @@ mod tests {
 
     #[test]
     fn both_sides_understand_each_other() {
-        assert_eq!(Hello::decode(&hello().encode()), Ok((PROTOCOL_VERSION, hello())));
+        assert_eq!(Hello::decode(&hello().encode()), Ok((Versions::BUILT.max, hello())));
         let welcome = Welcome {
-            version: PROTOCOL_VERSION,
+            version: Versions::BUILT.max,
             level: AckLevel::Synced,
             window_bytes: 5,
             marks: vec![(1, 2), (3, 4)],
@@ -286,7 +283,7 @@ mod tests {
 
     #[test]
     fn another_version_is_refused_with_both_ranges() {
-        for (min, max) in [(2, 9), (0, 0), (9, 2)] {
+        for (min, max) in [(3, 9), (0, 0), (9, 3)] {
             let mut body = hello().encode();
             body[0..2].copy_from_slice(&[min, max]);
             let refused = Hello::decode(&body).unwrap_err();
@@ -295,7 +292,7 @@ mod tests {
         }
         let mut wider = hello().encode();
         wider[0..2].copy_from_slice(&[0, 200]);
-        assert_eq!(Hello::decode(&wider).unwrap().0, PROTOCOL_VERSION);
+        assert_eq!(Hello::decode(&wider).unwrap().0, Versions::BUILT.max);
     }
 
     #[test]

@@ -7,17 +7,15 @@ pub mod frame;
 pub mod handshake;
 pub mod reason;
 mod schema;
+mod versions;
 
 use std::time::Duration;
 
 pub use frame::{Frame, FrameError, FrameKind, FrameReader};
 pub use handshake::{AckLevel, Hello, Welcome};
 pub use reason::{Farewell, Reason};
+pub use versions::Versions;
 
-/// The greatest protocol version that this build speaks.
-pub const PROTOCOL_VERSION: u8 = 1;
-/// The least protocol version that this build speaks.
-pub const PROTOCOL_VERSION_MIN: u8 = 1;
 /// Where a master listens when nothing else is said.
 pub const DEFAULT_PORT: u16 = 5000;
 /// Whom a forwarder connects to, and what a master listens on, when nothing else is said.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, cut};
+use super::{Versions, cut};
 use crate::block::header::{FLAVOUR, FORMAT_VERSION};
 
 /// Bytes in front of the words.
@@ -82,7 +82,8 @@ impl Farewell {
 
     /// The body of the frame.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![self.reason.number(), PROTOCOL_VERSION_MIN, PROTOCOL_VERSION];
+        let spoken = Versions::spoken();
+        let mut out = vec![self.reason.number(), spoken.min, spoken.max];
         out.extend_from_slice(&[FORMAT_VERSION, FLAVOUR, 0, 0, 0]);
         out.extend_from_slice(cut(&self.words, MAX_WORDS_BYTES).as_bytes());
         out

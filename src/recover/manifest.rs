@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::clock::Anchor;
 use crate::sys;
+use crate::sys::dead::DeadFile;
 
 /// The `manifest` of a journal directory: whose it is, and where the rings are.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -69,22 +70,23 @@ impl Manifest {
     }
 }
 
-/// The `process` file beside the rings: who logs here, and the newest clock anchor.
+/// The `process` file beside the rings: who logs here, into which journal, and the newest clock
+/// anchor.
 ///
 /// | offset | bytes | field |
 /// |---|---|---|
-/// | 0 | 4 | magic `RWP1` |
+/// | 0 | 4 | magic `RWP2` |
 /// | 4 | 4 | CRC-32C of the rest |
 /// | 8 | 8 + 8 + 8 | anchor: ticks, UTC ns; nanoseconds per tick (`f64`) |
-/// | 32 | 4 | process id |
-/// | 36 | 2 + 2 | lengths of service and host |
-/// | 40 | … | service, host |
+/// | 32 | 16 + 8 | source, epoch |
+/// | 56 | 16 | boot id |
+/// | 72 | 4 | process id |
+/// | 76 | 2 + 2 + 2 | lengths of service, host and journal directory |
+/// | 82 | … | service, host, journal directory |
 #[derive(Debug)]
 pub struct ProcessFile {
     file: File,
-    pid: u32,
-    service: String,
-    host: String,
+    facts: ProcessFacts,
 }
 
 /// What a process file says.
@@ -93,44 +95,44 @@ pub struct ProcessFile {
 pub struct ProcessFacts {
     pub anchor: Anchor,
     pub nanos_per_tick: f64,
+    pub source: u128,
+    pub epoch: u64,
+    pub boot_id: u128,
     pub pid: u32,
     pub service: String,
     pub host: String,
+    pub journal_dir: PathBuf,
 }
 
-const MAGIC: [u8; 4] = *b"RWP1";
+const MAGIC: [u8; 4] = *b"RWP2";
 const NAME_BYTES_MAX: usize = 1024;
+/// Room for the longest names and the longest path.
+const FILE_BYTES: u64 = 8192;
 
 impl ProcessFile {
     /// Makes the file. [`ProcessFile::store`] fills it.
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn create(rings_dir: &Path, service: &str, host: &str) -> io::Result<ProcessFile> {
-        let file = sys::file::create_reserved(&rings_dir.join("process"), 4096)?;
+    pub fn create(rings_dir: &Path, facts: ProcessFacts) -> io::Result<ProcessFile> {
+        let file = sys::file::create_reserved(&rings_dir.join("process"), FILE_BYTES)?;
         let cut = |text: &str| text[..text.floor_char_boundary(NAME_BYTES_MAX)].to_owned();
-        let (pid, service, host) = (std::process::id(), cut(service), cut(host));
-        Ok(ProcessFile { file, pid, service, host })
+        let (service, host) = (cut(&facts.service), cut(&facts.host));
+        Ok(ProcessFile { file, facts: ProcessFacts { service, host, ..facts } })
     }
 
     /// Stores the newest anchor. One system call.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn store(&self, anchor: Anchor, nanos_per_tick: f64) -> io::Result<()> {
-        let mut out = vec![0; 8];
-        out.extend_from_slice(&anchor.ticks.to_le_bytes());
-        out.extend_from_slice(&anchor.utc_ns.to_le_bytes());
-        out.extend_from_slice(&nanos_per_tick.to_le_bytes());
-        out.extend_from_slice(&self.pid.to_le_bytes());
-        out.extend_from_slice(&(self.service.len() as u16).to_le_bytes());
-        out.extend_from_slice(&(self.host.len() as u16).to_le_bytes());
-        out.extend_from_slice(self.service.as_bytes());
-        out.extend_from_slice(self.host.as_bytes());
-        let checksum = crc32c::crc32c(&out[8..]);
-        out[..4].copy_from_slice(&MAGIC);
-        out[4..8].copy_from_slice(&checksum.to_le_bytes());
-        self.file.write_all_at(&out, 0)
+    pub fn store(&mut self, anchor: Anchor, nanos_per_tick: f64) -> io::Result<()> {
+        (self.facts.anchor, self.facts.nanos_per_tick) = (anchor, nanos_per_tick);
+        self.file.write_all_at(&self.facts.encode(), 0)
+    }
+
+    /// Whether the file still has its name. One system call.
+    pub(crate) fn is_in_place(&self) -> bool {
+        self.file.metadata().is_ok_and(|found| found.nlink() > 0)
     }
 
     /// Reads what a dead process left.
@@ -138,33 +140,70 @@ impl ProcessFile {
     /// # Errors
     /// When it cannot be read or is not a process file.
     pub fn read_dead(rings_dir: &Path) -> io::Result<ProcessFacts> {
-        let bytes = std::fs::read(rings_dir.join("process"))?;
-        ProcessFacts::decode(&bytes)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it is not a process file"))
+        let path = rings_dir.join("process");
+        let mut file = DeadFile::open(&path)?;
+        let bytes = file.read(0, file.len().min(FILE_BYTES) as usize)?;
+        ProcessFacts::decode(&bytes).ok_or_else(|| file.damaged("it is no process file"))
     }
 }
 
 impl ProcessFacts {
+    fn encode(&self) -> Vec<u8> {
+        use std::os::unix::ffi::OsStrExt as _;
+        let journal_dir = self.journal_dir.as_os_str().as_bytes();
+        let texts = [self.service.as_bytes(), self.host.as_bytes(), journal_dir];
+        let mut out = vec![0; 8];
+        out.extend_from_slice(&self.anchor.ticks.to_le_bytes());
+        out.extend_from_slice(&self.anchor.utc_ns.to_le_bytes());
+        out.extend_from_slice(&self.nanos_per_tick.to_le_bytes());
+        out.extend_from_slice(&self.source.to_le_bytes());
+        out.extend_from_slice(&self.epoch.to_le_bytes());
+        out.extend_from_slice(&self.boot_id.to_le_bytes());
+        out.extend_from_slice(&self.pid.to_le_bytes());
+        for text in texts {
+            out.extend_from_slice(&(text.len() as u16).to_le_bytes());
+        }
+        out.extend(texts.concat());
+        let checksum = crc32c::crc32c(&out[8..]);
+        out[..4].copy_from_slice(&MAGIC);
+        out[4..8].copy_from_slice(&checksum.to_le_bytes());
+        out
+    }
+
     fn decode(bytes: &[u8]) -> Option<ProcessFacts> {
         use crate::value::take_array;
+        use std::os::unix::ffi::OsStrExt as _;
         let mut rest = bytes;
         let (magic, checksum) = (take_array::<4>(&mut rest)?, take_array::<4>(&mut rest)?);
         let checked = rest;
         let ticks = u64::from_le_bytes(take_array(&mut rest)?);
         let utc_ns = i64::from_le_bytes(take_array(&mut rest)?);
         let nanos_per_tick = f64::from_le_bytes(take_array(&mut rest)?);
+        let source = u128::from_le_bytes(take_array(&mut rest)?);
+        let epoch = u64::from_le_bytes(take_array(&mut rest)?);
+        let boot_id = u128::from_le_bytes(take_array(&mut rest)?);
         let pid = u32::from_le_bytes(take_array(&mut rest)?);
-        let service_len = usize::from(u16::from_le_bytes(take_array(&mut rest)?));
-        let host_len = usize::from(u16::from_le_bytes(take_array(&mut rest)?));
+        let mut len = || take_array(&mut rest).map(|len| usize::from(u16::from_le_bytes(len)));
+        let (service_len, host_len, dir_len) = (len()?, len()?, len()?);
         let (service, rest) = rest.split_at_checked(service_len)?;
         let (host, rest) = rest.split_at_checked(host_len)?;
+        let (journal_dir, rest) = rest.split_at_checked(dir_len)?;
         let checked = &checked[..checked.len() - rest.len()];
         if magic != MAGIC || u32::from_le_bytes(checksum) != crc32c::crc32c(checked) {
             return None;
         }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let (service, host) = (text(service), text(host));
-        Some(ProcessFacts { anchor: Anchor { ticks, utc_ns }, nanos_per_tick, pid, service, host })
+        Some(ProcessFacts {
+            anchor: Anchor { ticks, utc_ns },
+            nanos_per_tick,
+            source,
+            epoch,
+            boot_id,
+            pid,
+            service: text(service),
+            host: text(host),
+            journal_dir: std::ffi::OsStr::from_bytes(journal_dir).into(),
+        })
     }
 }
 
@@ -196,13 +235,24 @@ mod tests {
     fn a_process_file_with_a_flipped_bit_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let anchor = Anchor { ticks: 5, utc_ns: 6 };
-        let file = ProcessFile::create(dir.path(), "shop", "host-1").unwrap();
+        let facts = ProcessFacts {
+            anchor: Anchor { ticks: 0, utc_ns: 0 },
+            nanos_per_tick: 1.0,
+            source: 7,
+            epoch: 8,
+            boot_id: 9,
+            pid: 10,
+            service: "shop".to_owned(),
+            host: "host-1".to_owned(),
+            journal_dir: "/var/lib/shop".into(),
+        };
+        let mut file = ProcessFile::create(dir.path(), facts.clone()).unwrap();
         file.store(anchor, 0.5).unwrap();
-        let facts = ProcessFile::read_dead(dir.path()).unwrap();
-        assert_eq!((facts.anchor, &*facts.service, &*facts.host), (anchor, "shop", "host-1"));
+        let stored = ProcessFile::read_dead(dir.path()).unwrap();
+        assert_eq!(stored, ProcessFacts { anchor, nanos_per_tick: 0.5, ..facts });
 
         let bytes = std::fs::read(dir.path().join("process")).unwrap();
-        for at in 0..50 {
+        for at in 0..105 {
             let mut flipped = bytes.clone();
             flipped[at] ^= 1;
             assert_eq!(ProcessFacts::decode(&flipped), None, "byte {at}");

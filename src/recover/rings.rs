@@ -19,6 +19,7 @@ use crate::journal::{JournalError, JournalWriter};
 use crate::record::{self, Damaged, Records};
 use crate::ring::{self, DeadRing};
 use crate::site::FIRST_SITE_ID;
+use crate::sys::crash::{self, CrashPoint, is_swapped};
 use crate::sys::lock::FileLock;
 use crate::sys::{table, words};
 
@@ -113,22 +114,50 @@ pub fn drain(
         return Err(RecoverError::Alive { rings: rings_dir.clone() });
     };
 
+    drain_locked(writer, manifest, rings_dir, ring_end)
+}
+
+/// The same for whoever holds the lock of the rings, too.
+pub(super) fn drain_locked(
+    writer: &mut JournalWriter,
+    manifest: &Manifest,
+    rings_dir: &Path,
+    ring_end: impl Fn(u32) -> u64,
+) -> Result<Recovered, RecoverError> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| RecoverError::Io { path, source }
+    };
     let mut recovered = Recovered::default();
     let rings = read_rings(rings_dir, &mut recovered.unreadable).map_err(io(rings_dir))?;
     recovered.drops = words::read_dead(&rings_dir.join("drops")).unwrap_or_default();
-    let has_records = |ring: &&DeadRing| ring_end(ring.id) < ring.tail;
-    let rings: Vec<_> = rings.values().filter(has_records).collect();
-    if !rings.is_empty() {
+    let has_records = |ring: &&DeadRing| ring_end(ring.id).max(ring.head) < ring.tail;
+    let unread: Vec<_> = rings.values().filter(has_records).collect();
+    if !unread.is_empty() {
         match Blocks::begin(writer, manifest, rings_dir) {
             Ok(mut blocks) => {
                 recovered.record_bytes =
-                    blocks.append(&rings, ring_end, &mut recovered.unreadable)?;
+                    blocks.append(&unread, &ring_end, &mut recovered.unreadable)?;
             }
             // Without names and times the records mean nothing; they stay for whoever can mend it.
             Err(error) => recovered.unreadable.push(error.to_string()),
         }
     }
+    // What the journal had before its owner died is behind no head yet: from here on only the heads
+    // say what was drained.
+    for ring in rings.values() {
+        let end = ring_end(ring.id).min(ring.tail);
+        if end > ring.head && !unread.iter().any(|unread| unread.id == ring.id) {
+            let path = rings_dir.join(format!("ring-{}", ring.id));
+            ring::move_head(&path, end).map_err(io(&path))?;
+        }
+    }
     if recovered.unreadable.is_empty() {
+        crash::reached(CrashPoint::RecoverDone);
+        if let Some(dir) = writer.journal().dir() {
+            Manifest { rings: None, ..manifest.clone() }.write(dir).map_err(io(dir))?;
+        }
+        crash::reached(CrashPoint::RecoverManifest);
         remove_rings(rings_dir).map_err(io(rings_dir))?;
     }
     Ok(recovered)
@@ -224,15 +253,32 @@ impl<'a> Blocks<'a> {
         }
         self.head.sequence += 1;
         build::events(&mut self.buffer, &self.head, chunks);
-        let appended = self.writer.append_events(&mut self.buffer, &self.definitions);
-        appended.map_err(RecoverError::Journal)?;
+        let ends: Vec<_> = chunks.drain(..).map(|chunk| (chunk.ring, chunk.to)).collect();
         // As a living writer does: whoever recovers after a crash in here finds the heads behind
         // all blocks but the last one, which is in the newest segment that has blocks.
-        for ChunkSource { ring, to, .. } in chunks.drain(..) {
-            let path = self.rings_dir.join(format!("ring-{ring}"));
-            ring::move_head(&path, to).map_err(|source| RecoverError::Io { path, source })?;
+        if is_swapped(CrashPoint::RecoverAppend) {
+            self.move_heads(&ends)?;
+            crash::reached(CrashPoint::RecoverAppend);
+            self.commit()?;
+        } else {
+            self.commit()?;
+            crash::reached(CrashPoint::RecoverAppend);
+            self.move_heads(&ends)?;
         }
+        crash::reached(CrashPoint::RecoverHead);
         Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), RecoverError> {
+        let appended = self.writer.append_events(&mut self.buffer, &self.definitions);
+        appended.map(drop).map_err(RecoverError::Journal)
+    }
+
+    fn move_heads(&self, ends: &[(u32, u64)]) -> Result<(), RecoverError> {
+        ends.iter().try_for_each(|(ring, to)| {
+            let path = self.rings_dir.join(format!("ring-{ring}"));
+            ring::move_head(&path, *to).map_err(|source| RecoverError::Io { path, source })
+        })
     }
 }
 
@@ -245,7 +291,10 @@ fn undamaged(bytes: &[u8]) -> (&[u8], Option<Damaged>) {
 }
 
 /// The rings in a directory by their ids.
-fn read_rings(dir: &Path, unreadable: &mut Vec<String>) -> io::Result<BTreeMap<u32, DeadRing>> {
+pub(super) fn read_rings(
+    dir: &Path,
+    unreadable: &mut Vec<String>,
+) -> io::Result<BTreeMap<u32, DeadRing>> {
     let mut rings = BTreeMap::new();
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
@@ -272,37 +321,31 @@ fn is_unfinished(path: &Path) -> bool {
     read.is_ok() && magic.iter().all(|byte| *byte == 0)
 }
 
-/// Removes a directory of rings, the rings first.
+/// Removes a directory of rings, the rings first and the lock last. What somebody else removes at
+/// the same time is no error.
 pub(crate) fn remove_rings(dir: &Path) -> io::Result<()> {
+    let remove = |path: &Path| match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
     let mut others = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
-        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ring-")) {
-            std::fs::remove_file(path)?;
-        } else {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("ring-") {
+            remove(&path)?;
+            crash::reached(CrashPoint::RecoverFile);
+        } else if name != "lock" {
             others.push(path);
         }
     }
-    others.iter().try_for_each(std::fs::remove_file)?;
-    std::fs::remove_dir(dir)
-}
-
-/// Removes what earlier runs of `source` left below `base` beside `kept`: directories that were
-/// drained, or whose process died before its manifest named them. What cannot be read stays. Best
-/// effort.
-pub fn sweep(base: &Path, source: u128, kept: Option<&Path>) {
-    let prefix = format!("{source:032x}-");
-    for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
-        let path = entry.path();
-        let ours = entry.file_name().to_string_lossy().starts_with(&prefix);
-        if ours
-            && Some(&*path) != kept
-            && let Ok(Some(_lock)) = FileLock::try_acquire(&path.join("lock"))
-        {
-            let mut unreadable = Vec::new();
-            if read_rings(&path, &mut unreadable).is_ok() && unreadable.is_empty() {
-                let _ = remove_rings(&path);
-            }
-        }
+    others.iter().try_for_each(|path| remove(path))?;
+    crash::reached(CrashPoint::RecoverEmpty);
+    remove(&dir.join("lock"))?;
+    match std::fs::remove_dir(dir) {
+        // Another sweep has found it, and does the rest.
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }

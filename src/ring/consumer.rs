@@ -113,6 +113,24 @@ impl Consumer {
         state == State::Retired as u64
     }
 
+    /// Whether the ring is what this side left: its file in place, and its words as they should be.
+    /// One system call for a ring in a file.
+    pub(crate) fn is_intact(&self) -> bool {
+        let memory = &self.shared.memory;
+        let in_place = !memory.is_lost() && memory.mapping().is_in_place();
+        // Relaxed: this side alone moves the head. A touch of a file that is cut is the guard's.
+        in_place && memory.control().head.0.load(Ordering::Relaxed) == self.head
+    }
+
+    /// Bytes that were unread when the ring was lost, as far as this side has seen them; once the
+    /// producer has retired, exactly. The record that met the loss is among them.
+    pub(crate) fn lost_bytes(&self) -> u64 {
+        // Acquire: pairs with the Release where a producer is dropped, or pushes.
+        let tail = self.shared.memory.control().tail.0.load(Ordering::Acquire);
+        let tail = tail.max(self.tail);
+        tail.saturating_sub(self.head).min(self.shared.memory.capacity())
+    }
+
     /// Ends this side too: gives the ring back for another thread to own.
     ///
     /// # Errors

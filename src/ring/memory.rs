@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 
 use super::{Shared, State};
 use crate::sync::{AtomicU64, Ordering, Shadow};
+use crate::sys::crash::{self, CrashPoint};
 use crate::sys::mapping::{Mapping, PAGE_BYTES};
 
 /// Counters of dropped and cut records in each ring.
@@ -132,6 +133,7 @@ impl Page {
 /// A ring's mapping and page.
 #[derive(Debug)]
 pub(super) struct Memory {
+    /// Dropped before the page, into which its guard writes.
     mapping: Mapping,
     page: Mapping,
     capacity: u64,
@@ -157,6 +159,7 @@ impl Memory {
                 private
             }
         };
+        crash::reached(CrashPoint::RingSpace);
 
         // SAFETY: the page is mapped, long enough (asserted above) and aligned, and this function
         // is its only user.
@@ -167,6 +170,27 @@ impl Memory {
         unsafe { memory.control_start().write(Control::default()) };
         memory.enter(id, 0, 0, "");
         Ok(memory)
+    }
+
+    /// Lets the ring survive that its file is cut: the process goes on, and the producer takes the
+    /// cold path next.
+    pub(super) fn guard(&mut self) -> io::Result<()> {
+        self.mapping.guard()?;
+        #[cfg(not(loom))]
+        if let Some(watch) = self.mapping.watch() {
+            // SAFETY: the page is dropped after the mapping with its watch, see the fields.
+            unsafe { watch.set_alarm(NonNull::from(&self.page().limit)) };
+        }
+        Ok(())
+    }
+
+    /// Whether what was in the ring is lost.
+    pub(super) fn is_lost(&self) -> bool {
+        self.mapping.is_lost()
+    }
+
+    pub(super) fn mapping(&self) -> &Mapping {
+        &self.mapping
     }
 
     /// Writes who owns the ring. To be called with both sides in hand (invariant 4).

@@ -133,6 +133,20 @@ pub(crate) fn create(options: RingOptions) -> io::Result<Ring> {
 }
 
 impl Ring {
+    /// The process survives from now on that somebody cuts the file of the ring; then the ring is
+    /// [lost](Shared::is_lost). Nothing to do for private memory, and for a ring that is in use.
+    ///
+    /// # Errors
+    /// As [`Mapping::guard`](crate::sys::mapping::Mapping::guard).
+    pub(crate) fn guard(&mut self) -> io::Result<()> {
+        Arc::get_mut(&mut self.shared).map_or(Ok(()), |shared| shared.memory.guard())
+    }
+
+    /// What both sides will hold.
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// Gives the ring to the calling thread: its id and name go into the header.
     ///
     /// Positions go on where the last owner stopped; the incarnation is one more. In a forked
@@ -161,9 +175,25 @@ impl Shared {
         self.memory.page().limit.store(0, Ordering::Relaxed);
     }
 
-    /// Whether [`Shared::close`] was called.
+    /// Whether [`Shared::close`] was called, or what was in the ring is lost.
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Relaxed)
+        self.closed.load(Ordering::Relaxed) || self.is_lost()
+    }
+
+    /// Whether somebody cut the file of the ring: its memory was replaced by zeros. What was unread
+    /// is lost; no record that was pushed since can be told from the rest of one before.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.memory.is_lost()
+    }
+
+    /// Whether the ring lies in a file, which outlives the process.
+    pub(crate) fn is_file(&self) -> bool {
+        self.memory.mapping().is_file()
+    }
+
+    /// Removes the file of the ring; the memory stays for whoever still uses it.
+    pub(crate) fn remove_file(&self) {
+        self.memory.mapping().remove_file();
     }
 
     /// The producers' counters, by their numbers. They belong to the ring and go on from thread to

@@ -343,6 +343,10 @@ impl Drop for Producer {
         // Release: pairs with the Acquire in `Consumer::is_retired`; nothing of this side comes
         // after it.
         let release = ordering("ring.retire", Ordering::Release);
+        if shared.is_lost() {
+            // The words began again as 0: the consumer learns how much was lost.
+            shared.memory.control().tail.0.store(page.tail.get(), release);
+        }
         shared.memory.control().state.0.store(State::Retired as u64, release);
     }
 }

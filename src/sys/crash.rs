@@ -12,6 +12,10 @@ macro_rules! points {
     ($($(#[$doc:meta])* $point:ident = $name:literal,)*) => {
         /// A place between two steps.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[cfg_attr(
+            not(feature = "master"),
+            allow(dead_code, reason = "without a master its points are not reached")
+        )]
         pub(crate) enum CrashPoint {
             $($(#[$doc])* $point,)*
         }
@@ -29,6 +33,88 @@ points! {
     JournalCommit = "journal.commit",
     /// The journal has the block, the rings' heads have not moved.
     WriterHead = "writer.head",
+    /// The file of a segment is made, its space is not reserved.
+    SegmentCreated = "segment.created",
+    /// The space is reserved, nothing is written.
+    SegmentReserved = "segment.reserved",
+    /// The segment has its head, the writer has not turned to it.
+    SegmentBegun = "segment.begun",
+    /// The end of the journal says that the block exists, the marks do not.
+    JournalEnd = "journal.end",
+    /// A full segment is cut to its end, the next one is not there.
+    SegmentClosed = "segment.closed",
+    /// The oldest segment is forgotten, its file is still there.
+    SegmentForgotten = "segment.forgotten",
+    /// The file of the oldest segment is gone.
+    SegmentRemoved = "segment.removed",
+    /// What a dead owner reserved is given back, the new owner has no segment yet.
+    SegmentShrunk = "segment.shrunk",
+    /// Segments are synced, the names of their files are not.
+    JournalSynced = "journal.synced",
+    /// Segments and names are synced, nobody knows of it.
+    DirectorySynced = "journal.directory",
+    /// The file of a ring, or of the site table, is made; it has no space yet.
+    RingFile = "ring.file",
+    /// The file of a ring has its space, but no header.
+    RingSpace = "ring.space",
+    /// The new content of a small file is written beside it, and not synced.
+    ReplaceWrite = "replace.write",
+    /// It is synced, and does not have the name yet.
+    ReplaceSync = "replace.sync",
+    /// It has the name; the directory is not synced.
+    ReplaceRename = "replace.rename",
+    /// The directory of the rings is made and locked; the manifest does not name it.
+    HomeDir = "home.dir",
+    /// The manifest names the directory of the rings; nothing lies in it but the lock.
+    HomeManifest = "home.manifest",
+    /// At the end everything was delivered and the manifest says so; the rings are still there.
+    HomeLeft = "home.left",
+    /// A block of recovered records is in the journal, their rings' heads have not moved.
+    RecoverAppend = "recover.append",
+    /// The heads have moved behind one block; more may follow, and the rings are still there.
+    RecoverHead = "recover.head",
+    /// The journal has everything, and its manifest still names the rings.
+    RecoverDone = "recover.done",
+    /// The manifest does not name the rings any more; they are still there.
+    RecoverManifest = "recover.manifest",
+    /// A file of a drained directory of rings is removed, others are not.
+    RecoverFile = "recover.file",
+    /// The directory of the rings is empty, but for its lock.
+    RecoverEmpty = "recover.empty",
+    /// The text of a batch is in its file, the slot does not say so.
+    FileText = "file.text",
+    /// A file is full and its slot is stored, nothing of it is synced.
+    FileFullSlot = "file.full_slot",
+    /// A full file is synced, it has its old name.
+    FileSynced = "file.synced",
+    /// A full file has its number, its directory is not synced.
+    FileRenamed = "file.renamed",
+    /// The directory is synced, there is no new file.
+    FileDirectory = "file.directory",
+    /// The new file is there, the slot is that of the full one.
+    FileCreated = "file.created",
+    /// The slot is that of the new file, files beyond the bound are still there.
+    FileNewSlot = "file.new_slot",
+    /// A dead letter is in its journal, the slot stands in front of its event.
+    DeadLetter = "outlet.dead_letter",
+    /// The cursor names the master that takes over, nothing was sent to it.
+    ForwarderTakeOver = "forwarder.take_over",
+    /// A frame is sent, nothing was heard of it.
+    ForwarderSent = "forwarder.sent",
+    /// An acknowledgement has come, its blocks still count as in flight.
+    ForwarderAck = "forwarder.ack",
+    /// The outlet has settled, the cursor does not say so yet.
+    ForwarderSettled = "forwarder.settled",
+    /// The cursor says so.
+    ForwarderStored = "forwarder.stored",
+    /// The master's journal has a block, the worker is not to hear of it yet.
+    MasterStored = "master.stored",
+    /// A mark may be acknowledged, nothing of it is on its way.
+    MasterOwed = "master.owed",
+    /// An acknowledgement lies in the outbox of its connection.
+    MasterAcknowledged = "master.acknowledged",
+    /// The kernel has an acknowledgement.
+    MasterAckSent = "master.ack_sent",
 }
 
 /// Ends the process here if the environment says so.

@@ -5,7 +5,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::OFlags;
+#[cfg(target_os = "linux")]
+use rustix::fs::{CWD, RenameFlags};
+use rustix::fs::{OFlags, SeekFrom};
+
+use super::crash::{self, CrashPoint};
 
 /// Makes a directory and its missing parents with mode 0700.
 ///
@@ -76,8 +80,57 @@ pub(crate) fn create_reserved(path: &Path, bytes: u64) -> io::Result<File> {
         .mode(0o600)
         .custom_flags(flags)
         .open(path)?;
+    crash::reached(CrashPoint::SegmentCreated);
     rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes)?;
     Ok(file)
+}
+
+/// Makes the names that were given and taken in a directory survive a power failure.
+///
+/// # Errors
+/// When the directory cannot be opened or synced.
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// The room on a file system, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Space {
+    /// All of it.
+    pub(crate) total_bytes: u64,
+    /// What this user may still take.
+    pub(crate) free_bytes: u64,
+}
+
+/// The room on the file system of `path`.
+///
+/// # Errors
+/// When the system does not tell.
+pub(crate) fn space(path: &Path) -> io::Result<Space> {
+    let found = rustix::fs::statvfs(path)?;
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    Ok(Space { total_bytes: bytes(found.f_blocks), free_bytes: bytes(found.f_bavail) })
+}
+
+/// Whether the error says that a disk, or the user's share of it, is full.
+pub(crate) fn is_disk_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Gives back what was reserved in a file behind `end` and never written. What was written stays.
+///
+/// # Errors
+/// When the file cannot be opened or cut.
+pub(crate) fn give_back_behind(path: &Path, end: u64) -> io::Result<()> {
+    let flags = (OFlags::CLOEXEC | OFlags::NOFOLLOW).bits() as i32;
+    let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?;
+    let length = file.metadata()?.len();
+    let mut end = end.min(length);
+    // Stretches of data alternate with stretches that were reserved only.
+    while let Ok(data) = rustix::fs::seek(&file, SeekFrom::Data(end)) {
+        end = rustix::fs::seek(&file, SeekFrom::Hole(data))?;
+    }
+    if end < length { file.set_len(end) } else { Ok(()) }
 }
 
 /// Reserves space behind the end of a file without changing its length; a file system that cannot
@@ -95,12 +148,35 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = open_private(&fresh)?;
     file.set_len(0)?;
     file.write_all(content)?;
+    crash::reached(CrashPoint::ReplaceWrite);
     file.sync_all()?;
+    crash::reached(CrashPoint::ReplaceSync);
     std::fs::rename(&fresh, path)?;
-    if let Some(parent) = path.parent() {
-        File::open(parent)?.sync_all()?;
+    crash::reached(CrashPoint::ReplaceRename);
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+/// Gives a file another name, unless something has that name already.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] then, and nothing was renamed; else the system's.
+pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // The file system does not know the flag.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {}
+        renamed => return Ok(renamed?),
     }
-    Ok(())
+    match std::fs::symlink_metadata(to) {
+        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => std::fs::rename(from, to),
+        Err(error) => Err(error),
+    }
+}
+
+/// The directory that a path lies in.
+pub(crate) fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// The identity of this boot of the machine; zeroes where the system does not tell.

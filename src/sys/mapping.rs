@@ -7,16 +7,22 @@
 //!    other readers copy it after this process's death ([`DeadFile`](super::dead::DeadFile)). A
 //!    process of the same user that writes into it is out of scope, as is one with a debugger.
 //! 3. Touching a byte inside a populated range raises no signal: its page exists. Bytes outside
-//!    populated ranges of a file must not be touched: the file system may be full.
+//!    populated ranges of a file must not be touched: the file system may be full. Whoever cuts the
+//!    file takes its pages away all the same; a [guarded](Mapping::guard) mapping becomes private
+//!    memory of zeros then, and goes on.
 #![allow(unsafe_code, reason = "memory from the operating system")]
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 
 use memmap2::{MmapOptions, MmapRaw};
+
+use super::crash::{self, CrashPoint};
+use super::guard::{self, Watch};
 
 /// Pages are at least this long; touching one byte in each step of this touches every page.
 pub(crate) const PAGE_BYTES: usize = 4096;
@@ -24,9 +30,19 @@ pub(crate) const PAGE_BYTES: usize = 4096;
 /// Readable and writable memory, unmapped when dropped. A mapped file stays.
 #[derive(Debug)]
 pub(crate) struct Mapping {
+    /// Ends before the memory does.
+    watch: Option<Watch>,
     memory: MmapRaw,
     /// The file behind the memory, while more of it may have to be reserved.
     file: Option<File>,
+    place: Option<FilePlace>,
+}
+
+/// Where a mapped file lies.
+#[derive(Debug)]
+struct FilePlace {
+    path: PathBuf,
+    identity: (u64, u64),
 }
 
 impl Mapping {
@@ -36,7 +52,7 @@ impl Mapping {
     /// The system's, when it has no address space left or `len` is 0.
     pub(crate) fn anonymous(len: usize) -> io::Result<Mapping> {
         let memory = MmapOptions::new().len(len).map_anon()?.into();
-        Ok(Mapping { memory, file: None })
+        Ok(Mapping { watch: None, memory, file: None, place: None })
     }
 
     /// Makes a new file of `len` bytes, reserves its space, maps it shared and populates it.
@@ -63,11 +79,63 @@ impl Mapping {
     /// As [`Mapping::create`].
     pub(crate) fn create_sparse(path: &Path, len: usize) -> io::Result<Mapping> {
         let file = create_private(path)?;
-        let mapped =
-            file.set_len(len as u64).and_then(|()| MmapOptions::new().len(len).map_raw(&file));
+        crash::reached(CrashPoint::RingFile);
+        let mapped = file.set_len(len as u64).and_then(|()| {
+            let found = file.metadata()?;
+            let place = FilePlace { path: path.to_owned(), identity: (found.dev(), found.ino()) };
+            Ok((MmapOptions::new().len(len).map_raw(&file)?, place))
+        });
         match mapped {
-            Ok(memory) => Ok(Mapping { memory, file: Some(file) }),
+            Ok((memory, place)) => {
+                Ok(Mapping { watch: None, memory, file: Some(file), place: Some(place) })
+            }
             Err(error) => Err(abandon(path, error)),
+        }
+    }
+
+    /// From now on the process survives that somebody cuts the file: see [`guard`](super::guard).
+    /// For a mapped file; private memory needs no guard.
+    ///
+    /// # Errors
+    /// When too many mappings are guarded, or the system refuses the handler.
+    pub(crate) fn guard(&mut self) -> io::Result<()> {
+        if self.place.is_some() && self.watch.is_none() {
+            self.watch = Some(guard::watch(self.start(), self.len())?);
+        }
+        Ok(())
+    }
+
+    /// The guard, if there is one.
+    pub(crate) fn watch(&self) -> Option<&Watch> {
+        self.watch.as_ref()
+    }
+
+    /// Whether what was in the memory is lost: the file was cut, and the guard has put zeros there.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.watch.as_ref().is_some_and(Watch::is_hit)
+    }
+
+    /// Whether the file is still found at its path, as long as it was made. Always for private
+    /// memory. One system call.
+    pub(crate) fn is_in_place(&self) -> bool {
+        let Some(place) = &self.place else { return true };
+        std::fs::symlink_metadata(&place.path).is_ok_and(|found| {
+            (found.dev(), found.ino()) == place.identity && found.len() >= self.len() as u64
+        })
+    }
+
+    /// Whether the memory is a file.
+    pub(crate) fn is_file(&self) -> bool {
+        self.place.is_some()
+    }
+
+    /// Removes the file, if it is still the one that was mapped. The memory stays.
+    pub(crate) fn remove_file(&self) {
+        if let Some(place) = &self.place
+            && self.is_in_place()
+        {
+            // Whoever removes the directory finds it there.
+            let _ = std::fs::remove_file(&place.path);
         }
     }
 
@@ -226,6 +294,24 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         assert_eq!((bytes.len(), bytes[0]), (2 * PAGE_BYTES, 42));
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_that_is_cut_or_removed_is_not_in_its_place_any_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("memory");
+        let mapping = Mapping::create(&path, 2 * PAGE_BYTES).unwrap();
+        assert!(mapping.is_in_place());
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_len(PAGE_BYTES as u64).unwrap();
+        assert!(!mapping.is_in_place());
+        file.set_len(2 * PAGE_BYTES as u64).unwrap();
+        assert!(mapping.is_in_place());
+        std::fs::remove_file(&path).unwrap();
+        assert!(!mapping.is_in_place());
+        std::fs::write(&path, [0; 2 * PAGE_BYTES]).unwrap();
+        assert!(!mapping.is_in_place(), "another file took the name");
+        assert!(Mapping::anonymous(PAGE_BYTES).unwrap().is_in_place());
     }
 
     #[test]

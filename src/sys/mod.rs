@@ -5,6 +5,7 @@ pub(crate) mod append;
 pub(crate) mod crash;
 pub(crate) mod dead;
 pub(crate) mod file;
+pub(crate) mod guard;
 pub(crate) mod lock;
 pub(crate) mod mapping;
 pub(crate) mod output;

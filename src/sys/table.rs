@@ -108,6 +108,20 @@ impl SharedTable {
         Ok(table)
     }
 
+    /// See [`Mapping::guard`]. A table that is lost is an empty one, which can be filled again; bytes
+    /// that [`SharedTable::get`] gave out before are zeros then.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn guard(&mut self) -> io::Result<()> {
+        self.memory.guard()
+    }
+
+    /// Whether whoever comes after this process's death finds the table.
+    pub(crate) fn is_in_place(&self) -> bool {
+        !self.memory.is_lost() && self.memory.is_in_place()
+    }
+
     fn write_header(&self, slots: u32, heap_bytes: u64) {
         let mut header = [0; CRC_AT + 4];
         header[..8].copy_from_slice(&MAGIC);

@@ -67,6 +67,19 @@ impl SharedWords {
         Ok(SharedWords { memory, count })
     }
 
+    /// See [`Mapping::guard`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn guard(&mut self) -> io::Result<()> {
+        self.memory.guard()
+    }
+
+    /// Whether the words were lost, and began again as 0.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.memory.is_lost()
+    }
+
     /// Word number `index`, counted from 0; the last one for an index beyond it.
     pub(crate) fn word(&self, index: usize) -> &AtomicU64 {
         let index = index.min(self.count - 1);

@@ -5,6 +5,8 @@ pub mod child;
 pub mod destination;
 pub mod journal;
 pub mod ledger;
+#[cfg(feature = "master")]
+pub mod wire;
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -1,8 +1,9 @@
 //! Chores that take longer than CI allows: `cargo xtask crash`, `cargo xtask bench`, `cargo xtask
-//! sites`, `cargo xtask faults`.
+//! fuzz`, `cargo xtask sites`, `cargo xtask faults`.
 
 mod bench;
 mod chart;
+mod fuzz;
 mod sites;
 
 use std::process::{Command, ExitCode};
@@ -10,6 +11,7 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "\
 usage: cargo xtask crash [--loops N] [--seed S]
        cargo xtask bench [OPTIONS]
+       cargo xtask fuzz [OPTIONS]
        cargo xtask sites [--builds N]
        cargo xtask faults [OPTIONS]
 
@@ -17,6 +19,7 @@ crash   Kills a logging program N times (200) at instants drawn from seed S (1) 
         it again, and counts what was lost or doubled. Ends with status 1 if anything was.
 bench   Measures rollway and its peers, and rewrites docs/performance.md. `cargo xtask bench --help`
         explains.
+fuzz    Runs the fuzz targets with the address sanitizer. `cargo xtask fuzz --help` explains.
 sites   Builds a crate with a thousand call sites through rollway and through `log`, N times each (5),
         and tells the time and the code of a site.";
 
@@ -36,6 +39,19 @@ fn main() -> ExitCode {
                 Ok(options) => bench::run(&options),
                 Err(message) => {
                     eprintln!("{message}\n{}", bench::USAGE);
+                    ExitCode::from(2)
+                }
+            }
+        }
+        Some((chore, options)) if chore == "fuzz" => {
+            if options.iter().any(|option| option == "--help" || option == "-h") {
+                println!("{}", fuzz::USAGE);
+                return ExitCode::SUCCESS;
+            }
+            match fuzz::Options::parse(options) {
+                Ok(options) => fuzz::run(&options),
+                Err(message) => {
+                    eprintln!("{message}\n{}", fuzz::USAGE);
                     ExitCode::from(2)
                 }
             }

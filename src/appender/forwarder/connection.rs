@@ -28,33 +28,38 @@ pub(super) struct Broken {
     pub(super) why: String,
     /// What the master gave as its reason.
     pub(super) reason: Option<Reason>,
+    /// It lies on this side: another master would not help.
+    pub(super) is_ours: bool,
 }
 
 impl Broken {
     pub(super) fn new(why: impl fmt::Display) -> Broken {
-        Broken { why: why.to_string(), reason: None }
+        Broken { why: why.to_string(), reason: None, is_ours: false }
     }
 
     pub(super) fn refused(farewell: &Farewell) -> Broken {
-        Broken { why: farewell.to_string(), reason: Some(farewell.reason) }
+        Broken { reason: Some(farewell.reason), ..Broken::new(farewell) }
     }
 
-    /// The journal, not the connection: it is tried again all the same.
+    /// This process, not the master: it is tried again all the same.
+    pub(super) fn ours(why: impl fmt::Display) -> Broken {
+        Broken { is_ours: true, ..Broken::new(why) }
+    }
+
     pub(super) fn unreadable(error: &ReadError) -> Broken {
         let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-        Broken::new(format_args!("the journal: {error}{cause}"))
+        Broken::ours(format_args!("the journal: {error}{cause}"))
     }
 
     pub(super) fn deadline() -> Broken {
-        Broken::new("the deadline has passed")
+        Broken::ours("the deadline has passed")
     }
 }
 
 impl Shipping {
     pub(super) fn connect(&self, outlet: &dyn OutletSide) -> Result<TcpStream, Broken> {
-        let (host, port) = (self.master.0.as_str(), self.master.1);
-        let name = format!("{host}:{port}");
-        let found = (host, port).to_socket_addrs().map_err(|error| {
+        let name = self.masters.present();
+        let found = (name.host.as_str(), name.port).to_socket_addrs().map_err(|error| {
             Broken::new(format_args!("cannot find the host of {name}: {error}"))
         })?;
         let mut failure = format!("cannot find an address of {name}");
@@ -94,7 +99,7 @@ impl Shipping {
         let begun = Instant::now();
         while begun.elapsed() < HANDSHAKE_LIMIT {
             let (_, frame) = receive(&mut reader, stream)?;
-            if let Some(Frame { kind, body }) = frame {
+            if let Some(Frame { kind, body, .. }) = frame {
                 return match kind {
                     FrameKind::Welcome => {
                         Welcome::decode(&body).map_err(|why| Broken::refused(&why))

@@ -19,6 +19,12 @@ pub(super) struct Feed<'a> {
     /// What the master had at the beginning.
     pub(super) marks: &'a HashMap<u64, u64>,
     pub(super) source: u128,
+    /// The protocol version of the connection.
+    pub(super) version: u8,
+    /// Events blocks before it, another master has.
+    pub(super) from: Position,
+    /// Blocks before it may have been sent to another master.
+    pub(super) elsewhere: Position,
     pub(super) window_bytes: u64,
     /// The first block that was not sent.
     pub(super) next: Position,
@@ -34,6 +40,8 @@ pub(super) struct Parcel<'a> {
     pub(super) pieces: [&'a [u8]; 2],
     /// Its events blocks.
     pub(super) sent: &'a [Sent],
+    /// Another master may have them, too.
+    pub(super) is_elsewhere: bool,
 }
 
 impl Feed<'_> {
@@ -48,12 +56,13 @@ impl Feed<'_> {
         monitor: &ForwarderMonitor,
         send: impl FnOnce(&mut dyn OutletSide, Parcel<'_>) -> Result<(), Broken>,
     ) -> Result<bool, Broken> {
-        let wanted = |_: Position, header: &BlockHeader| {
+        let wanted = |position: Position, header: &BlockHeader| {
             header.source == self.source
                 && match header.kind {
                     BlockKind::Define => true,
                     BlockKind::Events => {
-                        header.sequence > self.marks.get(&header.epoch).copied().unwrap_or(0)
+                        position >= self.from
+                            && header.sequence > self.marks.get(&header.epoch).copied().unwrap_or(0)
                     }
                     BlockKind::Segment | BlockKind::Other(_) => false,
                 }
@@ -61,11 +70,16 @@ impl Feed<'_> {
         self.sent.clear();
         self.front.clear();
         self.front.extend_from_slice(&[0; HEADER_BYTES]);
-        while self.front.len() < BLOCKS_BYTES {
+        // What may be elsewhere goes in frames of its own.
+        let border = self.elsewhere;
+        let is_at_border = |sent: &[Sent], next: Position| {
+            sent.first().is_some_and(|first| first.position < border) && next >= border
+        };
+        while self.front.len() < BLOCKS_BYTES && !is_at_border(&self.sent, self.reader.position()) {
             match self.reader.next_raw(wanted) {
                 Ok(Some(block)) => {
                     // A block in memory gets its checksum on its way to the socket.
-                    let Some(front) = header::sealed(block.bytes) else { continue };
+                    let Some((front, archive)) = header::bare(block.bytes) else { continue };
                     self.front.extend_from_slice(&front);
                     if block.header.kind == BlockKind::Events {
                         let opened = EventsBlock::open(block.header, block.bytes);
@@ -77,10 +91,10 @@ impl Feed<'_> {
                             events: opened.map_or(0, |events| events.count()),
                         });
                     }
-                    let archive = &block.bytes[front.len()..];
                     if archive.len() >= LENT_BYTES {
-                        send(outlet, parcel(&mut self.front, archive, &self.sent))?;
-                        self.next = self.reader.position();
+                        let how = (self.version, border);
+                        send(outlet, parcel(&mut self.front, archive, &self.sent, how))?;
+                        self.next = self.reader.position().max(self.from);
                         return Ok(true);
                     }
                     self.front.extend_from_slice(archive);
@@ -95,16 +109,23 @@ impl Feed<'_> {
         }
         let is_filled = self.front.len() > HEADER_BYTES;
         if is_filled {
-            send(outlet, parcel(&mut self.front, &[], &self.sent))?;
+            send(outlet, parcel(&mut self.front, &[], &self.sent, (self.version, border)))?;
         }
-        self.next = self.reader.position();
+        self.next = self.reader.position().max(self.from);
         Ok(is_filled)
     }
 }
 
-/// Completes the header in `front`.
-fn parcel<'a>(front: &'a mut [u8], rest: &'a [u8], sent: &'a [Sent]) -> Parcel<'a> {
+/// Completes the header in `front`: of a version, and elsewhere before a position.
+fn parcel<'a>(
+    front: &'a mut [u8],
+    rest: &'a [u8],
+    sent: &'a [Sent],
+    (version, elsewhere): (u8, Position),
+) -> Parcel<'a> {
     let bytes = front.len() - HEADER_BYTES + rest.len();
-    front[..HEADER_BYTES].copy_from_slice(&frame::blocks_header(bytes));
-    Parcel { pieces: [front, rest], sent }
+    let is_elsewhere = sent.first().is_some_and(|first| first.position < elsewhere);
+    let header = frame::blocks_header(version, is_elsewhere, bytes);
+    front[..HEADER_BYTES].copy_from_slice(&header);
+    Parcel { pieces: [front, rest], sent, is_elsewhere }
 }

@@ -9,7 +9,8 @@ use super::connection::{Broken, receive};
 use super::{ForwarderMonitor, lock};
 use crate::journal::{Journal, Position};
 use crate::net::handshake::decode_ack;
-use crate::net::{AckLevel, DEAD_AFTER, Farewell, Frame, FrameKind, FrameReader};
+use crate::net::{AckLevel, DEAD_AFTER, FRAME_LIMIT, Farewell, Frame, FrameKind, FrameReader};
+use crate::sys::crash::{self, CrashPoint};
 
 /// How often a thread that reads looks whether it should end.
 const LOOK: Duration = Duration::from_secs(1);
@@ -18,6 +19,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Link {
     pub(super) stream: TcpStream,
     pub(super) journal: Journal,
+    /// The protocol version that was chosen.
+    pub(super) version: u8,
     pub(super) level: AckLevel,
     pub(super) monitor: ForwarderMonitor,
     pub(super) state: Mutex<LinkState>,
@@ -71,20 +74,33 @@ impl Link {
         // Only a timeout of zero is refused.
         let _ = self.stream.set_read_timeout(Some(LOOK));
         let mut reader = FrameReader::new();
+        reader.expect(self.version);
         let mut heard = Instant::now();
+        // When the last frame was complete.
+        let mut whole = heard;
         let broken = loop {
             let received = receive(&mut reader, &self.stream);
             let taken = received.and_then(|(bytes, frame)| match frame {
-                Some(frame) => self.take(&frame).map(|()| true),
-                None => Ok(bytes > 0),
+                Some(frame) => self.take(&frame).map(|()| (bytes, true)),
+                None => Ok((bytes, false)),
             });
             match taken {
-                Ok(true) => heard = Instant::now(),
-                Ok(false) if heard.elapsed() >= DEAD_AFTER => {
+                Ok((0, _)) if heard.elapsed() >= DEAD_AFTER => {
                     let silence = DEAD_AFTER.as_secs();
                     break Broken::new(format_args!("nothing was heard for {silence} s"));
                 }
-                Ok(false) => {}
+                // Drops that keep a connection alive and bring nothing.
+                Ok((_, false)) if whole.elapsed() >= DEAD_AFTER + FRAME_LIMIT => {
+                    let limit = FRAME_LIMIT.as_secs();
+                    break Broken::new(format_args!("a frame did not end within {limit} s"));
+                }
+                Ok((0, _)) => {}
+                Ok((_, is_whole)) => {
+                    heard = Instant::now();
+                    if is_whole {
+                        whole = heard;
+                    }
+                }
                 Err(broken) => break broken,
             }
         };
@@ -96,6 +112,7 @@ impl Link {
             FrameKind::Ack => {
                 let damaged = || Broken::new("an acknowledgement is damaged");
                 let (level, pairs) = decode_ack(&frame.body).ok_or_else(damaged)?;
+                crash::reached(CrashPoint::ForwarderAck);
                 self.acknowledge(level, pairs);
                 self.journal.wake();
                 Ok(())

@@ -7,10 +7,12 @@
 mod connection;
 mod feed;
 mod link;
+mod masters;
 mod monitor;
 mod resume;
 mod shipping;
 
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,26 +20,31 @@ pub use monitor::{ForwarderMonitor, ForwarderState, ForwarderStats};
 
 use super::{Open, OpenError, Opened, Place};
 use crate::event::SourceInfo;
-use crate::journal::CursorFile;
-use crate::net::{DEFAULT_WINDOW_BYTES, HANDSHAKE_LIMIT, host_and_port};
+use crate::journal::{CursorFile, Position};
+use crate::net::{DEFAULT_WINDOW_BYTES, HANDSHAKE_LIMIT};
+use masters::{Masters, Record};
 use shipping::{RETRY_MIN, Shipping};
 
 /// A destination for whole blocks: a master, reached over TCP.
 ///
 /// The journal keeps what is not acknowledged. A master that is not there is tried again for ever.
+/// With [`Forwarder::or`] there are others to take its place; `docs/protocol.md` says when, and
+/// what that means for exactly once.
 ///
 /// # Examples
 /// ```
 /// use std::time::Duration;
 /// use rollway::appender::Forwarder;
-/// let forwarder = Forwarder::new("logs.example:5000").connect_timeout(Duration::from_secs(2));
+/// let forwarder = Forwarder::new("logs.example:5000")
+///     .or("spare.example:5000")
+///     .connect_timeout(Duration::from_secs(2));
 /// let monitor = forwarder.monitor();
 /// // … builder.appender("master", forwarder) …
 /// assert_eq!(monitor.stats().delivered, 0);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Forwarder {
-    address: String,
+    masters: Vec<String>,
     connect_timeout: Duration,
     window_bytes: u64,
     term: u64,
@@ -49,12 +56,27 @@ impl Forwarder {
     /// left out.
     pub fn new(address: impl Into<String>) -> Forwarder {
         Forwarder {
-            address: address.into(),
+            masters: vec![address.into()],
             connect_timeout: HANDSHAKE_LIMIT,
             window_bytes: DEFAULT_WINDOW_BYTES,
             term: 0,
             monitor: ForwarderMonitor::default(),
         }
+    }
+
+    /// Ships to the first of these masters that works, in their order. With none of them it cannot
+    /// be opened.
+    pub fn to<A: Into<String>>(addresses: impl IntoIterator<Item = A>) -> Forwarder {
+        let masters = addresses.into_iter().map(Into::into).collect();
+        Forwarder { masters, ..Forwarder::new("") }
+    }
+
+    /// Adds a master to ship to when those before do not work: each is left after 5 s for the next
+    /// one, the last for the first. The one that works is kept until it does not.
+    #[must_use]
+    pub fn or(mut self, address: impl Into<String>) -> Forwarder {
+        self.masters.push(address.into());
+        self
     }
 
     /// How long a connection may take to come about: 5 s by default.
@@ -85,16 +107,26 @@ impl Forwarder {
 
 impl Open for Forwarder {
     fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
-        let master = host_and_port(&self.address).map_err(|what| OpenError {
+        let refused = |what, path: Option<&Path>, source| OpenError {
             name: place.name.to_owned(),
-            path: None,
+            path: path.map(Path::to_owned),
             what,
-            source: None,
+            source,
+        };
+        let masters = Masters::new(&self.masters).map_err(|what| refused(what, None, None))?;
+        let segments = place.segments().map_err(|source| {
+            let what = "it cannot be listed; make the journal directory readable";
+            refused(what, place.journal_dir, Some(source))
         })?;
+        // Nobody knows what the process before this one has sent of the older segments.
+        let sent = segments.map_or_else(Position::default, |segments| Position {
+            generation: *segments.end(),
+            ..Position::default()
+        });
         let file = place.cursor()?;
-        let stored = file.as_ref().and_then(CursorFile::resume).map(|slot| slot.position);
         // Without a record to trust, anything in the journal may be unsent, whichever run wrote it.
-        let settled = stored.unwrap_or_default();
+        let stored = file.as_ref().and_then(CursorFile::resume);
+        let settled = stored.map_or_else(Position::default, |slot| slot.position);
         let sender = SourceInfo {
             source: place.source,
             epoch: place.epoch,
@@ -105,13 +137,16 @@ impl Open for Forwarder {
         Ok(Opened::Blocks(Box::new(Shipping {
             monitor: self.monitor.clone(),
             forwarder: self.clone(),
-            master,
+            record: Record::of(stored.map(|slot| slot.file), &masters, sent),
+            masters,
+            sent,
             output: place.outputs.open(),
             sender,
             file,
             stored: Instant::now(),
             settled,
             retry: RETRY_MIN,
+            doubtful_since: Instant::now(),
             last_sent: Instant::now(),
         })))
     }
@@ -125,7 +160,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::Position;
     use crate::sys::output::{IoMethod, Outputs};
 
     #[test]
@@ -139,8 +173,12 @@ mod tests {
             begin: Position::default(),
             outputs: &Outputs::new(IoMethod::Write, |_| {}),
         };
-        let opened = Forwarder::new("logs:http").open(&place);
-        let error = opened.err().map(|error| error.to_string()).unwrap_or_default();
-        assert!(error.contains("`master`") && error.contains("host:port"), "{error}");
+        for wrong in [Forwarder::new("logs:http"), Forwarder::new("logs").or("spare:http")] {
+            let error = wrong.open(&place).err().map(|error| error.to_string());
+            let error = error.unwrap_or_default();
+            assert!(error.contains("`master`") && error.contains("host:port"), "{error}");
+        }
+        let none = Forwarder::to([""; 0]).open(&place).err().map(|error| error.to_string());
+        assert!(none.unwrap_or_default().contains("name at least one"));
     }
 }

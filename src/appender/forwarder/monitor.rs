@@ -63,6 +63,12 @@ impl fmt::Display for ForwarderState {
 pub struct ForwarderStats {
     /// What it is doing.
     pub state: ForwarderState,
+    /// The master that it ships to, or tries to reach: host and port.
+    pub master: String,
+    /// Times that it left a master for another one.
+    pub fail_overs: u64,
+    /// Blocks that were sent with the mark that another master may have them, too.
+    pub elsewhere_blocks: u64,
     /// Events that the master acknowledged.
     pub delivered: u64,
     /// Blocks that the master acknowledged.

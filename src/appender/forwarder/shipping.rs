@@ -13,11 +13,13 @@ use std::time::{Duration, Instant};
 use super::connection::{Broken, is_late, is_timeout, time_left};
 use super::feed::{Feed, Parcel};
 use super::link::{Link, LinkState};
+use super::masters::{Masters, Record};
 use super::{Forwarder, ForwarderMonitor, ForwarderState, lock};
 use crate::appender::{BlockAppender, OutletSide};
 use crate::event::SourceInfo;
-use crate::journal::{CursorFile, Position, Reader, TextFileMark};
+use crate::journal::{CursorFile, Position, Reader};
 use crate::net::{AckLevel, Farewell, FrameKind, HEARTBEAT, Reason, frame};
+use crate::sys::crash::{self, CrashPoint};
 use crate::sys::output::Output;
 
 /// The first pause after a failure, doubled with each further one.
@@ -30,10 +32,15 @@ const LOOK: Duration = Duration::from_secs(1);
 const STORE_EVERY: Duration = Duration::from_millis(250);
 /// How long the master's answer to a bye, or its reason for closing, is waited for.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// An open forwarder, on its outlet's thread.
 pub(super) struct Shipping {
     pub(super) forwarder: Forwarder,
-    pub(super) master: (String, u16),
+    pub(super) masters: Masters,
+    /// Which of them gets the blocks, and from where on.
+    pub(super) record: Record,
+    /// What lies before it may have been sent to a master.
+    pub(super) sent: Position,
     pub(super) output: Output,
     pub(super) sender: SourceInfo,
     pub(super) monitor: ForwarderMonitor,
@@ -42,6 +49,8 @@ pub(super) struct Shipping {
     pub(super) stored: Instant,
     pub(super) settled: Position,
     pub(super) retry: Duration,
+    /// When the present master may have worked for the last time.
+    pub(super) doubtful_since: Instant,
     pub(super) last_sent: Instant,
 }
 
@@ -54,7 +63,12 @@ impl BlockAppender for Shipping {
         let journal = outlet.journal().clone();
         let mut reader = journal.reader(journal.start_position());
         while !outlet.is_stopping() || !is_late(outlet) && self.left(&mut reader) > 0 {
-            self.monitor.lock().state = ForwarderState::Connecting;
+            self.doubtful_since = Instant::now();
+            {
+                let mut stats = self.monitor.lock();
+                stats.state = ForwarderState::Connecting;
+                stats.master = self.masters.present().to_string();
+            }
             match self.connection(outlet, &mut reader) {
                 Ok(()) => break,
                 Err(broken) => self.failed(outlet, &broken),
@@ -78,10 +92,16 @@ impl Shipping {
         let outline = self.outline(&journal, reader)?;
         let stream = self.connect(outlet)?;
         let welcome = self.greet(outlet, &stream, &outline)?;
+        if self.record.take_over(&self.masters, self.settled, self.sent) {
+            // Before this master gets anything: the next start has to know.
+            self.store();
+            crash::reached(CrashPoint::ForwarderTakeOver);
+        }
         let marks: HashMap<u64, u64> = welcome.marks.iter().copied().collect();
         let link = Arc::new(Link {
             stream,
             journal,
+            version: welcome.version,
             level: welcome.level,
             monitor: self.monitor.clone(),
             state: Mutex::new(LinkState { acknowledged: marks.clone(), ..LinkState::default() }),
@@ -90,7 +110,7 @@ impl Shipping {
         let listener = std::thread::Builder::new()
             .name("rollway-acks".to_owned())
             .spawn(move || listener.listen())
-            .map_err(|error| Broken::new(format_args!("cannot start a thread: {error}")))?;
+            .map_err(|error| Broken::ours(format_args!("cannot start a thread: {error}")))?;
         {
             let mut stats = self.monitor.lock();
             stats.connections += 1;
@@ -99,28 +119,36 @@ impl Shipping {
         outlet.recovered();
         outlet.set_syncs(welcome.level == AckLevel::Synced);
         let (begun, before) = (Instant::now(), self.monitor.lock().delivered_blocks);
-        reader.seek(outline.resume(&marks));
+        let Record { from, elsewhere, .. } = self.record;
+        let taken_over = Position { generation: from.generation, ..Position::default() };
+        reader.seek(outline.resume(&marks).max(taken_over));
         let window_bytes = self.forwarder.window_bytes.min(welcome.window_bytes);
         let mut feed = Feed {
             reader,
             marks: &marks,
             source: self.sender.source,
+            version: link.version,
+            from,
+            elsewhere,
             window_bytes,
             next: Position::default(),
             front: Vec::new(),
             sent: Vec::new(),
         };
-        feed.next = feed.reader.position();
+        feed.next = feed.reader.position().max(from);
         let shipped = self.ship(outlet, &link, &mut feed);
         link.break_off(Broken::new("it was left"));
         // It ends with the connection; a panic was reported by the panic hook.
         let _ = listener.join();
+        self.doubtful_since = Instant::now();
         self.publish(outlet, &link, feed.next);
         if self.monitor.lock().delivered_blocks > before || begun.elapsed() > RETRY_MAX {
             self.retry = RETRY_MIN;
+            self.masters.worked();
         }
         shipped
     }
+
     /// Sends blocks until the connection ends or everything is said.
     fn ship(
         &mut self,
@@ -169,7 +197,16 @@ impl Shipping {
             state.in_flight_bytes += bytes;
             state.in_flight.extend(parcel.sent);
         }
-        self.send(outlet, link, parcel.pieces)
+        if let Some(last) = parcel.sent.last() {
+            self.sent =
+                self.sent.max(Position { offset: last.position.offset + 1, ..last.position });
+        }
+        if parcel.is_elsewhere {
+            self.monitor.lock().elsewhere_blocks += parcel.sent.len() as u64;
+        }
+        self.send(outlet, link, parcel.pieces)?;
+        crash::reached(CrashPoint::ForwarderSent);
+        Ok(())
     }
 
     /// Waits for what acknowledgements bring about; keeps the connection alive and the outlet
@@ -221,7 +258,9 @@ impl Shipping {
             outlet.synced(settled);
         }
         if self.stored.elapsed() >= STORE_EVERY {
+            crash::reached(CrashPoint::ForwarderSettled);
             self.store();
+            crash::reached(CrashPoint::ForwarderStored);
         }
     }
 
@@ -229,9 +268,9 @@ impl Shipping {
     fn store(&mut self) {
         self.stored = Instant::now();
         if let Some(file) = &self.file
-            && file.store_written(self.settled, TextFileMark::default()).is_err()
+            && file.store_written(self.settled, self.record.into()).is_err()
         {
-            // The file only informs: the master's mark decides.
+            // The file only informs: the marks of the masters decide.
             self.monitor.lock().errors += 1;
         }
     }
@@ -240,7 +279,7 @@ impl Shipping {
         if self.last_sent.elapsed() < HEARTBEAT {
             return Ok(());
         }
-        self.send(outlet, link, [&frame::header(FrameKind::Ping, &[]), &[]])
+        self.send(outlet, link, [&frame::header(link.version, FrameKind::Ping, &[]), &[]])
     }
 
     /// Writes a frame. Blocks while the master does not read, until the connection or the outlet
@@ -285,27 +324,41 @@ impl Shipping {
     ) -> Result<(), Broken> {
         self.wait_for_acks(outlet, link, next, |state| state.in_flight.is_empty())?;
         let bye = Farewell::new(Reason::Done, "the worker has nothing more to send");
-        self.send(outlet, link, [&frame::encode(FrameKind::Bye, &bye.encode()), &[]])?;
+        self.send(
+            outlet,
+            link,
+            [&frame::encode_in(link.version, FrameKind::Bye, &bye.encode()), &[]],
+        )?;
         // Everything is acknowledged: whether and how the master answers changes nothing.
         let limit = time_left(outlet, LAST_WORDS)?;
         link.journal.wait_until(limit, |_, _| lock(&link.state).broken.is_some());
         Ok(())
     }
 
-    /// Counts the failure, tells of it, and pauses.
+    /// Counts the failure, tells of it, chooses the master to try next, and pauses.
     fn failed(&mut self, outlet: &mut dyn OutletSide, broken: &Broken) {
         let why = broken.why.clone();
-        let (message, state) = match broken.reason {
+        let (mut message, state) = match broken.reason {
             Some(_) => (format!("the master refuses: {why}"), ForwarderState::Refused { why }),
             None => (why.clone(), ForwarderState::Failing { why }),
         };
+        let moves = !broken.is_ours
+            && self.masters.failed(self.doubtful_since, Instant::now(), broken.reason);
+        if moves {
+            message.push_str(&format!("; it goes on with {}", self.masters.present()));
+        }
         {
             let mut stats = self.monitor.lock();
             stats.errors += 1;
+            stats.fail_overs += u64::from(moves);
             stats.state = state;
         }
         outlet.failed(&message);
-        let lasting = broken.reason.is_some_and(Reason::is_lasting);
+        if moves && !self.masters.were_all_left() {
+            // One that was not tried yet need not wait for those that were.
+            self.retry = RETRY_MIN;
+        }
+        let lasting = !moves && broken.reason.is_some_and(Reason::is_lasting);
         outlet.pause(jittered(if lasting { RETRY_MAX } else { self.retry }));
         self.retry = (self.retry * 2).min(RETRY_MAX);
     }
