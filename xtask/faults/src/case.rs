@@ -1,6 +1,7 @@
 //! A case: a fault, what is promised about it, and how to find out.
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -144,6 +145,16 @@ impl Bench {
     /// Starts a program under test: see [`crate::programs`].
     pub(crate) fn start(&self, program: &str, plan: &impl Serialize) -> Result<Program, Failure> {
         self.start_with(program, plan, &[])
+    }
+
+    /// The same, run by other words: see [`Program::start_behind`].
+    pub(crate) fn start_behind(
+        &self,
+        words: &[OsString],
+        program: &str,
+        plan: &impl Serialize,
+    ) -> Result<Program, Failure> {
+        Ok(Program::start_behind(words, program, &serde_json::to_string(plan)?)?)
     }
 
     /// The same, with some variables in its environment.

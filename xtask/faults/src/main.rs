@@ -7,13 +7,17 @@
 mod account;
 mod case;
 mod cases;
+mod disk;
+mod figures;
 mod journal;
 mod ledger;
 mod options;
 mod program;
 mod programs;
+mod proxy;
 mod random;
 mod table;
+mod waiting;
 
 use std::process::ExitCode;
 
