@@ -11,6 +11,8 @@ pub(crate) struct Footprint {
     /// File descriptors.
     pub(crate) fds: u64,
     pub(crate) threads: u64,
+    /// What its threads have worked so far, in clock ticks of a hundredth of a second.
+    pub(crate) cpu_ticks: u64,
 }
 
 impl Footprint {
@@ -29,7 +31,11 @@ impl Footprint {
             return Err(io::Error::new(ErrorKind::NotFound, format!("process {pid} has ended")));
         };
         let fds = fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64;
-        Ok(Footprint { rss_kib, fds, threads })
+        // Behind the name, which may have blanks: fields 14 and 15 of the line.
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let cpu_ticks = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+        Ok(Footprint { rss_kib, fds, threads, cpu_ticks })
     }
 }
 

@@ -7,6 +7,7 @@
 mod account;
 mod case;
 mod cases;
+mod client;
 mod disk;
 mod figures;
 mod journal;

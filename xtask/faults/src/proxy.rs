@@ -85,6 +85,8 @@ struct Shared {
     accepted: AtomicU64,
     /// Bytes written, towards the master and towards the workers.
     passed: [AtomicU64; 2],
+    /// Bytes read and not written.
+    swallowed: AtomicU64,
 }
 
 /// What the bench wants of the thread.
@@ -158,6 +160,11 @@ impl Proxy {
         self.shared.passed.each_ref().map(|bytes| bytes.load(Ordering::Relaxed))
     }
 
+    /// Bytes that were taken out of the stream, acknowledgements among them.
+    pub(crate) fn swallowed_bytes(&self) -> u64 {
+        self.shared.swallowed.load(Ordering::Relaxed)
+    }
+
     /// Gives an order, and waits until the thread has taken it.
     fn order(&self, order: impl FnOnce(&mut Wanted)) {
         let mut wanted = self.shared.lock();
@@ -206,7 +213,7 @@ impl Pump {
             let now = Instant::now();
             let (faults, shared) = (self.faults, &self.shared);
             self.connections.retain_mut(|connection| {
-                let is_open = connection.step(faults, now, &shared.passed);
+                let is_open = connection.step(faults, now, shared);
                 if is_open == Step::Reset {
                     connection.reset();
                 }
@@ -321,7 +328,7 @@ impl Connection {
         if direction == UP { (&self.worker, &self.master) } else { (&self.master, &self.worker) }
     }
 
-    fn step(&mut self, faults: [Fault; 2], now: Instant, passed: &[AtomicU64; 2]) -> Step {
+    fn step(&mut self, faults: [Fault; 2], now: Instant, shared: &Shared) -> Step {
         if self.is_cut {
             return Step::Reset;
         }
@@ -334,9 +341,11 @@ impl Connection {
             }
             let written = lane.read(from, fault, now).and_then(|()| lane.write(to, fault, now));
             match written {
-                Ok(bytes) => passed[lane.direction].fetch_add(bytes, Ordering::Relaxed),
+                Ok(bytes) => shared.passed[lane.direction].fetch_add(bytes, Ordering::Relaxed),
                 Err(_) => return Step::Reset,
             };
+            let swallowed = std::mem::take(&mut lane.frames.swallowed_bytes);
+            shared.swallowed.fetch_add(swallowed, Ordering::Relaxed);
             if lane.ends_with_reset && lane.held.is_empty() {
                 return Step::Reset;
             }
@@ -440,6 +449,7 @@ impl Lane {
         match fault {
             Fault::Swallow => {
                 self.has_hole |= !piece.is_empty();
+                self.frames.swallowed_bytes += piece.len() as u64;
                 piece.clear();
             }
             Fault::Delay(delay) => due = now + delay,
@@ -508,6 +518,7 @@ struct Frames {
     body_left: usize,
     /// Whether the frame that is under way passes.
     passes: bool,
+    swallowed_bytes: u64,
 }
 
 /// Bytes in front of each body: see the description of the protocol.
@@ -522,6 +533,8 @@ impl Frames {
                 let (body, rest) = piece.split_at(self.body_left.min(piece.len()));
                 if self.passes {
                     out.extend_from_slice(body);
+                } else {
+                    self.swallowed_bytes += body.len() as u64;
                 }
                 self.body_left -= body.len();
                 piece = rest;
