@@ -4,6 +4,7 @@
 //! `ROLLWAY_CRASH_AT` names a point, as `journal.commit` or `journal.commit:3`, and the process kills
 //! itself, as by `kill -9`, when it comes there for the first or the third time.
 //! `ROLLWAY_CRASH_SWAP` names a point whose two neighbouring steps change places, to see a bench fail.
+//! `ROLLWAY_CRASH_TRACE` names a file that gets a line for each point that is passed.
 
 /// Declares the points with their names.
 macro_rules! points {
@@ -52,6 +53,8 @@ pub(crate) fn is_swapped(point: CrashPoint) -> bool {
 
 #[cfg(feature = "crash-points")]
 mod armed {
+    use std::fs::File;
+    use std::io::Write;
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -65,8 +68,16 @@ mod armed {
     });
     static SWAPPED: LazyLock<Option<String>> =
         LazyLock::new(|| std::env::var("ROLLWAY_CRASH_SWAP").ok());
+    static TRACE: LazyLock<Option<File>> = LazyLock::new(|| {
+        let path = std::env::var_os("ROLLWAY_CRASH_TRACE")?;
+        File::options().append(true).create(true).open(path).ok()
+    });
 
     pub(super) fn reached(name: &str) {
+        if let Some(mut trace) = TRACE.as_ref() {
+            // A bench that misses the line says that the point is never reached.
+            let _ = trace.write_all(format!("{name}\n").as_bytes());
+        }
         if let Some((wanted, left)) = &*ARMED
             && wanted == name
             && left.fetch_sub(1, Ordering::Relaxed) == 1

@@ -63,18 +63,22 @@ impl Options {
 
     /// Whether a case was asked for.
     pub(crate) fn wants(&self, id: &str) -> bool {
-        self.cases.is_empty() || self.cases.iter().any(|wanted| id.starts_with(wanted))
+        self.cases.is_empty() || self.cases.iter().any(|wanted| begins(id, wanted))
     }
 }
 
-/// The id as the cases spell it, if it fits one of them.
+/// The id, if a case has it.
 fn known(id: &str) -> Result<String, String> {
-    let id = id.to_uppercase();
-    if cases::all().any(|case| case.id.starts_with(&id)) {
-        Ok(id)
+    if cases::all().any(|case| begins(case.id, id)) {
+        Ok(id.to_owned())
     } else {
         Err(format!("there is no case `{id}`; --list shows them"))
     }
+}
+
+/// Whether an id begins so, in capitals or not.
+fn begins(id: &str, wanted: &str) -> bool {
+    id.get(..wanted.len()).is_some_and(|front| front.eq_ignore_ascii_case(wanted))
 }
 
 #[cfg(test)]

@@ -38,6 +38,8 @@ pub(crate) struct Plan {
     /// Fails to start where a kill would lose events.
     pub(crate) require_l1: bool,
     pub(crate) file: Option<PathBuf>,
+    /// How long events stay in their rings, in milliseconds, where the default is too short.
+    pub(crate) linger_ms: Option<u64>,
     /// The master to send to.
     pub(crate) forward: Option<String>,
     /// Drops what does not fit into a ring instead of waiting.
@@ -92,6 +94,7 @@ impl Default for Plan {
             ring_bytes: None,
             require_l1: false,
             file: None,
+            linger_ms: None,
             forward: None,
             drops: false,
             sync_every: None,
@@ -114,8 +117,8 @@ pub(crate) fn run(plan: Plan) -> Result<(), Box<dyn Error>> {
     let ledger = Arc::new(Ledger::open(&plan.ledger)?);
     let run = ledger.begin_run()?;
     let guard = builder(&plan).init()?;
-    let took = log(&plan, &ledger, run)?;
-    end(&plan, guard, &ledger, run, took)
+    let calls_ns = log(&plan, &ledger, run)?;
+    end(&plan, guard, &ledger, run, calls_ns)
 }
 
 fn builder(plan: &Plan) -> Builder {
@@ -131,6 +134,9 @@ fn builder(plan: &Plan) -> Builder {
     }
     if let Some(bytes) = plan.ring_bytes {
         builder = builder.ring_bytes(bytes);
+    }
+    if let Some(linger) = plan.linger_ms {
+        builder = builder.linger(Duration::from_millis(linger));
     }
     if plan.require_l1 {
         builder = builder.require(Durability::L1);
@@ -155,16 +161,16 @@ pub(crate) fn message_pattern() -> Pattern {
 /// Logs what the earlier runs did not, and writes each call that returned into the ledger. Returns
 /// what the calls took, in nanoseconds, if that is measured.
 fn log(plan: &Plan, ledger: &Ledger, run: usize) -> Result<Vec<u64>, Box<dyn Error>> {
-    let all_took = Mutex::new(Vec::new());
+    let all_calls_ns = Mutex::new(Vec::new());
     let padding = "x".repeat(plan.padding);
     let pace = Duration::from_nanos(plan.pace_ns);
     std::thread::scope(|scope| -> io::Result<()> {
         for thread in 0..plan.threads {
-            let (padding, all_took) = (&padding, &all_took);
+            let (padding, all_calls_ns) = (&padding, &all_calls_ns);
             let work = move || {
                 let left = plan.events.saturating_sub(ledger.of_thread(thread)?);
                 let began = Instant::now();
-                let mut took = Vec::new();
+                let mut calls_ns = Vec::new();
                 for number in 0..left {
                     let due = pace.mul_f64(number as f64);
                     let early = due.saturating_sub(began.elapsed());
@@ -175,7 +181,7 @@ fn log(plan: &Plan, ledger: &Ledger, run: usize) -> Result<Vec<u64>, Box<dyn Err
                     let called = Instant::now();
                     rollway::info!("{}", &*message);
                     if plan.measures {
-                        took.push(called.elapsed().as_nanos() as u64);
+                        calls_ns.push(called.elapsed().as_nanos() as u64);
                     }
                     ledger.set_returned(run, thread, number + 1)?;
                     let synced = plan.sync_every.filter(|every| (number + 1) % every == 0);
@@ -184,7 +190,7 @@ fn log(plan: &Plan, ledger: &Ledger, run: usize) -> Result<Vec<u64>, Box<dyn Err
                         ledger.set_synced(run, number + 1)?;
                     }
                 }
-                all_took.lock().unwrap_or_else(PoisonError::into_inner).append(&mut took);
+                all_calls_ns.lock().unwrap_or_else(PoisonError::into_inner).append(&mut calls_ns);
                 Ok::<(), io::Error>(())
             };
             std::thread::Builder::new()
@@ -193,7 +199,7 @@ fn log(plan: &Plan, ledger: &Ledger, run: usize) -> Result<Vec<u64>, Box<dyn Err
         }
         Ok(())
     })?;
-    Ok(all_took.into_inner().unwrap_or_else(PoisonError::into_inner))
+    Ok(all_calls_ns.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 fn end(
@@ -201,13 +207,14 @@ fn end(
     guard: Guard,
     ledger: &Arc<Ledger>,
     run: usize,
-    mut took: Vec<u64>,
+    mut calls_ns: Vec<u64>,
 ) -> Result<(), Box<dyn Error>> {
     let timeout = Duration::from_millis(plan.timeout_ms);
     match plan.end {
         End::Shutdown => {
+            let began = Instant::now();
             let report = guard.shutdown(timeout);
-            println!("{}", json_of(&report, &mut took));
+            println!("{}", json_of(&report, began.elapsed(), &mut calls_ns));
             return Ok(());
         }
         End::Drop => {
@@ -220,9 +227,9 @@ fn end(
         End::Terminate => kill_process(getpid(), Signal::TERM)?,
         End::Abort => std::process::abort(),
         End::Panic | End::PanicAbort => panic_logged(plan, ledger, run)?,
-        End::Segv => kill_process(getpid(), Signal::SEGV)?,
-        End::Fpe => kill_process(getpid(), Signal::FPE)?,
-        End::Ill => kill_process(getpid(), Signal::ILL)?,
+        End::Segv => die_of(Signal::SEGV)?,
+        End::Fpe => die_of(Signal::FPE)?,
+        End::Ill => die_of(Signal::ILL)?,
         End::StackOverflow => drop(overflow(&[0; 64])),
     }
     // The kill comes; until then everything stays as it is.
@@ -249,6 +256,14 @@ fn panic_logged(plan: &Plan, ledger: &Arc<Ledger>, run: usize) -> Result<(), Box
     Ok(())
 }
 
+/// Gets a signal until it is deadly: the standard library's handler of some puts the default back
+/// and expects the fault to come again.
+fn die_of(signal: Signal) -> Result<(), Box<dyn Error>> {
+    loop {
+        kill_process(getpid(), signal)?;
+    }
+}
+
 /// Recurses until the stack is full.
 #[allow(unconditional_recursion, reason = "it shall not end")]
 fn overflow(bytes: &[u8; 64]) -> u8 {
@@ -257,13 +272,14 @@ fn overflow(bytes: &[u8; 64]) -> u8 {
     overflow(std::hint::black_box(&more)).wrapping_add(more[63])
 }
 
-fn json_of(report: &ShutdownReport, took: &mut [u64]) -> serde_json::Value {
+fn json_of(report: &ShutdownReport, took: Duration, calls_ns: &mut [u64]) -> serde_json::Value {
     json!({
         "delivered": report.delivered(),
         "left": report.left(),
         "dropped": report.dropped.total(),
         "left_in_rings_bytes": report.left_in_rings_bytes,
-        "p999_ns": quantile(took, 999),
-        "max_ns": quantile(took, 1000),
+        "shutdown_us": took.as_micros() as u64,
+        "p999_ns": quantile(calls_ns, 999),
+        "max_ns": quantile(calls_ns, 1000),
     })
 }
