@@ -76,13 +76,15 @@ pub(crate) struct Bench {
     pub(crate) long: bool,
     /// Everything random comes from it.
     pub(crate) seed: u64,
+    /// How long a case lasts that lasts as long as it is let.
+    pub(crate) minutes: Option<u64>,
     told: Instant,
     failures: u64,
 }
 
 impl Bench {
     pub(crate) fn new(id: &'static str, long: bool, seed: u64) -> Bench {
-        Bench { id, long, seed, told: Instant::now(), failures: 0 }
+        Bench { id, long, seed, minutes: None, told: Instant::now(), failures: 0 }
     }
 
     /// `short` or, if the full loops are wanted, `long`.

@@ -65,6 +65,7 @@ impl Row {
         let began = std::time::Instant::now();
         eprintln!("{}: {}", case.id, case.what);
         let mut bench = Bench::new(case.id, options.long, options.seed);
+        bench.minutes = options.minutes;
         let outcome = (case.run)(&mut bench);
         let row = Row { case, outcome, took: began.elapsed() };
         eprintln!("{}: {} in {:.1} s", case.id, row.outcome, row.took.as_secs_f64());

@@ -530,7 +530,7 @@ fn trickle(streams: &[TcpStream], is_over: &AtomicBool) {
 }
 
 /// `localhost:PORT` as an address of the loopback device.
-fn address_of(listen: &str) -> Result<std::net::SocketAddr, Failure> {
+pub(super) fn address_of(listen: &str) -> Result<std::net::SocketAddr, Failure> {
     use std::net::ToSocketAddrs;
     listen.to_socket_addrs()?.next().ok_or_else(|| format!("{listen} is no address").into())
 }

@@ -51,6 +51,8 @@ pub(crate) struct Plan {
     pub(crate) timeout_ms: u64,
     /// Reports what its log calls took.
     pub(crate) measures: bool,
+    /// Logs no more once this file is there.
+    pub(crate) until: Option<PathBuf>,
 }
 
 /// How a worker ends once everything is logged.
@@ -101,6 +103,7 @@ impl Default for Plan {
             end: End::Shutdown,
             timeout_ms: 60_000,
             measures: false,
+            until: None,
         }
     }
 }
@@ -172,6 +175,9 @@ fn log(plan: &Plan, ledger: &Ledger, run: usize) -> Result<Vec<u64>, Box<dyn Err
                 let began = Instant::now();
                 let mut calls_ns = Vec::new();
                 for number in 0..left {
+                    if plan.until.as_ref().is_some_and(|stop| stop.exists()) {
+                        break;
+                    }
                     let due = pace.mul_f64(number as f64);
                     let early = due.saturating_sub(began.elapsed());
                     if !early.is_zero() {
