@@ -145,11 +145,6 @@ impl Proxy {
         self.order(|wanted| wanted.ending = Some(ending));
     }
 
-    /// Passes new connections on to another master.
-    pub(crate) fn set_target(&self, target: SocketAddr) {
-        self.order(|wanted| wanted.target = Some(target));
-    }
-
     /// Connections that were taken so far, whatever became of them.
     pub(crate) fn accepted(&self) -> u64 {
         self.shared.accepted.load(Ordering::Relaxed)

@@ -256,8 +256,11 @@ fn full_rings_disk(bench: &mut Bench) -> Result<Outcome, Failure> {
     Ok(verdict(failed == 0, format!("{failed} of {runs} runs failed; {events} events")))
 }
 
-/// A file that somebody else spoils, and how.
-const HARMS: &[(&str, fn(&Plan) -> io::Result<()>)] = &[
+/// Spoils files of a worker.
+type Harm = fn(&Plan) -> io::Result<()>;
+
+/// Files that somebody else spoils, and how.
+const HARMS: &[(&str, Harm)] = &[
     ("the newest segment is emptied", |plan| cut(&newest_segment(plan)?, |_| 0)),
     ("the newest segment is cut in the middle", |plan| cut(&newest_segment(plan)?, |len| len / 2)),
     ("the newest segment is cut within a page", |plan| cut(&newest_segment(plan)?, |_| 12_345)),
@@ -287,7 +290,7 @@ fn mangled_files(bench: &mut Bench) -> Result<Outcome, Failure> {
 }
 
 /// Spoils files of a worker that logs. Returns how many events were lost.
-fn one_mangled(bench: &Bench, harm: fn(&Plan) -> io::Result<()>) -> Result<u64, Failure> {
+fn one_mangled(bench: &Bench, harm: Harm) -> Result<u64, Failure> {
     let scene = bench.scene()?;
     let plan = Plan {
         journal_max_bytes: Some(4 * SEGMENT_BYTES),

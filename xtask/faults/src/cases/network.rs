@@ -59,6 +59,12 @@ pub(crate) const CASES: &[Case] = &[
         run: |bench| swallowed_acks(bench).into(),
     },
     Case {
+        id: "R29-CUT",
+        what: "connections are reset at any byte, garbled, throttled and delayed",
+        target: "0 doubled, 0 lost",
+        run: |bench| bad_connections(bench).into(),
+    },
+    Case {
         id: "R30",
         what: "200 clients and 4 workers send byte by byte",
         target: "the others go on, at most 1 CPU, 0 lost",
@@ -162,7 +168,8 @@ fn half_open(bench: &mut Bench) -> Result<Outcome, Failure> {
             ..worker(&scene, &format!("w{at}"), proxy.address())
         };
         workers.push(bench.start("worker", &plan)?);
-        (proxies.push(proxy), plans.push(plan));
+        proxies.push(proxy);
+        plans.push(plan);
     }
     let connected = || Ok(proxies.iter().all(|proxy| proxy.passed_bytes()[1] > 1_000));
     until("connections of all workers", connected)?;
@@ -460,6 +467,49 @@ fn swallowed_acks(bench: &mut Bench) -> Result<Outcome, Failure> {
         "{failed} of {loops} loops failed; {events} events; {swallowed} bytes of acknowledgements \
          swallowed; {duplicates} blocks came again"
     );
+    Ok(verdict(failed == 0, figure))
+}
+
+fn bad_connections(bench: &mut Bench) -> Result<Outcome, Failure> {
+    let loops = bench.either(4, 100);
+    let (mut events, mut connections) = (0, 0);
+    let failed = bench.repeat(loops, |bench, seed| {
+        let mut random = bench.random(seed);
+        let scene = bench.scene()?;
+        let master = Master::start(bench, Master::plan(&scene)?)?;
+        let proxy = Proxy::start(address_of(&master.plan.listen)?, seed)?;
+        let plan = worker::Plan {
+            threads: 2,
+            events: 8_000,
+            pace_ns: 100_000,
+            padding: 100,
+            ..worker(&scene, "worker", proxy.address())
+        };
+        let mut program = bench.start("worker", &plan)?;
+        while program.is_running()? && Ledger::open(&plan.ledger)?.total()? < 2 * plan.events {
+            let mut fault = || match random.below(6) {
+                0 => Fault::ResetAt(random.below(200_000)),
+                1 => Fault::GarbleAt(random.below(200_000)),
+                2 => Fault::Throttle(10_000 + random.below(500_000)),
+                3 => Fault::Delay(Duration::from_millis(random.below(50))),
+                4 => Fault::ByteWise,
+                _ => Fault::None,
+            };
+            proxy.set(fault(), fault());
+            std::thread::sleep(Duration::from_millis(20 + random.below(150)));
+        }
+        proxy.heal();
+        program.wait()?.report()?;
+        connections += proxy.accepted();
+        let text = master.text().to_owned();
+        master.stop()?;
+        let verdict = account(&[&plan], &text)?;
+        verdict.check()?;
+        events += verdict.emitted;
+        Ok(())
+    });
+    let figure =
+        format!("{failed} of {loops} loops failed; {events} events over {connections} connections");
     Ok(verdict(failed == 0, figure))
 }
 
