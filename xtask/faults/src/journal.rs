@@ -1,11 +1,14 @@
 //! A journal directory, read as a stranger would.
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 use rollway::block::header::{BlockKind, HEADER_BYTES};
 use rollway::block::{Dictionary, EventsBlock};
 use rollway::journal::{Damage, ScannedBlocks, segment_paths};
+
+use crate::case::Failure;
 
 /// What a journal holds.
 #[derive(Default)]
@@ -18,7 +21,24 @@ pub(crate) struct Contents {
     pub(crate) unreadable: u64,
 }
 
+/// A block of a segment file and the messages in it.
+pub(crate) struct BlockText {
+    /// Where it stands, its padding included.
+    pub(crate) bytes: Range<u64>,
+    pub(crate) messages: Vec<String>,
+}
+
 impl Contents {
+    /// Reads a segment file in which nothing may be damaged, block by block.
+    pub(crate) fn blocks(path: &Path) -> Result<Vec<BlockText>, Failure> {
+        let (mut contents, mut blocks) = (Contents::default(), Vec::new());
+        contents.read(path, &mut Dictionary::new(), |bytes, messages| {
+            blocks.push(BlockText { bytes, messages });
+        })?;
+        contents.into_whole(path)?;
+        Ok(blocks)
+    }
+
     /// Reads all segments of a directory; a missing one has none.
     pub(crate) fn of(dir: &Path) -> io::Result<Contents> {
         let mut contents = Contents::default();
@@ -28,24 +48,35 @@ impl Contents {
         let mut dictionary = Dictionary::new();
         for (_, path) in segment_paths(dir)? {
             dictionary.begin_segment();
-            contents.read(&path, &mut dictionary)?;
+            let mut all = Vec::new();
+            contents.read(&path, &mut dictionary, |_, messages| all.extend(messages))?;
+            contents.messages.append(&mut all);
         }
         Ok(contents)
     }
 
     /// The messages of a journal in which nothing may be damaged.
-    pub(crate) fn whole(dir: &Path) -> Result<Vec<String>, crate::case::Failure> {
-        let Contents { messages, damage, unreadable } = Contents::of(dir)?;
-        match damage.first() {
+    pub(crate) fn whole(dir: &Path) -> Result<Vec<String>, Failure> {
+        Contents::of(dir)?.into_whole(dir)
+    }
+
+    fn into_whole(self, path: &Path) -> Result<Vec<String>, Failure> {
+        match self.damage.first() {
             Some(damage) => Err(damage.to_string().into()),
-            None if unreadable > 0 => {
-                Err(format!("{unreadable} events of {} are unreadable", dir.display()).into())
+            None if self.unreadable > 0 => {
+                Err(format!("{}: {} events are unreadable", path.display(), self.unreadable).into())
             }
-            None => Ok(messages),
+            None => Ok(self.messages),
         }
     }
 
-    fn read(&mut self, path: &Path, dictionary: &mut Dictionary) -> io::Result<()> {
+    /// Hands each block's place and messages to `each`; what cannot be read is noted.
+    fn read(
+        &mut self,
+        path: &Path,
+        dictionary: &mut Dictionary,
+        mut each: impl FnMut(Range<u64>, Vec<String>),
+    ) -> io::Result<()> {
         let mut blocks = ScannedBlocks::open(path)?;
         while let Some(block) = blocks.next() {
             let block = match block {
@@ -55,30 +86,43 @@ impl Contents {
                     continue;
                 }
             };
+            let begin = block.position.offset;
+            let place = begin..begin + block.header.padded_bytes() as u64;
+            let mut messages = Vec::new();
             match block.header.kind {
                 BlockKind::Define => {
                     let defined = dictionary.define(&block.header, &block.bytes[HEADER_BYTES..]);
                     self.unreadable += u64::from(defined.is_err());
                 }
-                BlockKind::Events => {
-                    let Ok(block) = EventsBlock::open(block.header, block.bytes) else {
-                        self.unreadable += 1;
-                        continue;
-                    };
-                    let mut events = block.events(dictionary);
-                    while let Some(event) = events.next() {
-                        let Ok(event) = event else {
-                            self.unreadable += 1;
-                            continue;
-                        };
-                        let mut message = String::new();
-                        event.message(&mut message);
-                        self.messages.push(message);
-                    }
-                }
+                BlockKind::Events => match EventsBlock::open(block.header, block.bytes) {
+                    Ok(block) => self.unreadable += messages_of(&block, dictionary, &mut messages),
+                    Err(_) => self.unreadable += 1,
+                },
                 BlockKind::Segment | BlockKind::Other(_) => {}
             }
+            each(place, messages);
         }
         Ok(())
     }
+}
+
+/// Appends the messages of a block, and returns how many events cannot be read.
+fn messages_of<'a>(
+    block: &'a EventsBlock<'a>,
+    dictionary: &'a Dictionary,
+    out: &mut Vec<String>,
+) -> u64 {
+    let mut unreadable = 0;
+    let mut events = block.events(dictionary);
+    while let Some(event) = events.next() {
+        match event {
+            Ok(event) => {
+                let mut message = String::new();
+                event.message(&mut message);
+                out.push(message);
+            }
+            Err(_) => unreadable += 1,
+        }
+    }
+    unreadable
 }
