@@ -558,7 +558,7 @@ impl Frames {
 
 /// Whether a frame may begin so.
 fn begins_a_frame(bytes: &[u8]) -> bool {
-    let magic = &rollway::net::frame::header(rollway::net::FrameKind::Ping, &[])[..4];
+    let magic = &rollway::net::frame::encode(rollway::net::FrameKind::Ping, &[])[..4];
     let compared = bytes.len().min(magic.len());
     bytes[..compared] == magic[..compared]
 }
