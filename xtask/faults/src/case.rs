@@ -1,6 +1,7 @@
 //! A case: a fault, what is promised about it, and how to find out.
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -75,13 +76,15 @@ pub(crate) struct Bench {
     pub(crate) long: bool,
     /// Everything random comes from it.
     pub(crate) seed: u64,
+    /// How long a case lasts that lasts as long as it is let.
+    pub(crate) minutes: Option<u64>,
     told: Instant,
     failures: u64,
 }
 
 impl Bench {
     pub(crate) fn new(id: &'static str, long: bool, seed: u64) -> Bench {
-        Bench { id, long, seed, told: Instant::now(), failures: 0 }
+        Bench { id, long, seed, minutes: None, told: Instant::now(), failures: 0 }
     }
 
     /// `short` or, if the full loops are wanted, `long`.
@@ -144,6 +147,16 @@ impl Bench {
     /// Starts a program under test: see [`crate::programs`].
     pub(crate) fn start(&self, program: &str, plan: &impl Serialize) -> Result<Program, Failure> {
         self.start_with(program, plan, &[])
+    }
+
+    /// The same, run by other words: see [`Program::start_behind`].
+    pub(crate) fn start_behind(
+        &self,
+        words: &[OsString],
+        program: &str,
+        plan: &impl Serialize,
+    ) -> Result<Program, Failure> {
+        Ok(Program::start_behind(words, program, &serde_json::to_string(plan)?)?)
     }
 
     /// The same, with some variables in its environment.

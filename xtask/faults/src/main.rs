@@ -7,15 +7,20 @@
 mod account;
 mod case;
 mod cases;
+mod client;
+mod disk;
+mod figures;
 mod image;
 mod journal;
 mod ledger;
 mod options;
 mod program;
 mod programs;
+mod proxy;
 mod random;
 mod table;
 mod trace;
+mod waiting;
 
 use std::process::ExitCode;
 
@@ -62,6 +67,7 @@ impl Row {
         let began = std::time::Instant::now();
         eprintln!("{}: {}", case.id, case.what);
         let mut bench = Bench::new(case.id, options.long, options.seed);
+        bench.minutes = options.minutes;
         let outcome = (case.run)(&mut bench);
         let row = Row { case, outcome, took: began.elapsed() };
         eprintln!("{}: {} in {:.1} s", case.id, row.outcome, row.took.as_secs_f64());

@@ -6,13 +6,14 @@ use crate::cases;
 
 /// How the bench is called.
 pub(crate) const USAGE: &str = "\
-usage: cargo xtask faults [--case ID]... [--long] [--seed S] [--list] [--json FILE] [--markdown]
+usage: cargo xtask faults [--case ID]... [--long] [--minutes N] [--seed S] [--list] [--json FILE] [--markdown]
 
 Runs the cases of the fault bench and prints what came of them; without --case all of them. Ends with
 status 1 if a target was missed.
 
 --case ID    Runs this case, such as R16. May be repeated; `R0` stands for R01 to R09.
 --long       Runs the loops of the targets, which takes hours, instead of a few of them.
+--minutes N  How long CHAOS lasts: 20 minutes with --long, else 20 seconds.
 --seed S     Draws everything random from S (1). A failure names the seed that repeats it.
 --list       Lists the cases and runs none.
 --json FILE  Writes the table to FILE as well.
@@ -23,6 +24,7 @@ status 1 if a target was missed.
 pub(crate) struct Options {
     cases: Vec<String>,
     pub(crate) long: bool,
+    pub(crate) minutes: Option<u64>,
     pub(crate) seed: u64,
     pub(crate) list: bool,
     pub(crate) json: Option<PathBuf>,
@@ -35,6 +37,7 @@ impl Options {
         let mut options = Options {
             cases: Vec::new(),
             long: false,
+            minutes: None,
             seed: 1,
             list: false,
             json: None,
@@ -46,11 +49,8 @@ impl Options {
             match name.as_str() {
                 "--case" => options.cases.push(known(value()?)?),
                 "--long" => options.long = true,
-                "--seed" => {
-                    let text = value()?;
-                    options.seed =
-                        text.parse().map_err(|_| format!("--seed: `{text}` is not a number"))?;
-                }
+                "--seed" => options.seed = number(name, value()?)?,
+                "--minutes" => options.minutes = Some(number(name, value()?)?),
                 "--list" => options.list = true,
                 "--json" => options.json = Some(value()?.into()),
                 "--markdown" => options.markdown = true,
@@ -79,6 +79,10 @@ fn known(id: &str) -> Result<String, String> {
 /// Whether an id begins so, in capitals or not.
 fn begins(id: &str, wanted: &str) -> bool {
     id.get(..wanted.len()).is_some_and(|front| front.eq_ignore_ascii_case(wanted))
+}
+
+fn number(name: &str, text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{name}: `{text}` is not a number"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A program under test: the bench's own binary in another part.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -37,6 +37,14 @@ impl Program {
     ) -> io::Result<Program> {
         let mut command = Program::command(name, plan)?;
         Program::spawn(command.envs(environment.iter().copied()))
+    }
+
+    /// The same behind other words: a program, with its arguments, that ends by running this one.
+    pub(crate) fn start_behind(words: &[OsString], name: &str, plan: &str) -> io::Result<Program> {
+        let own = Program::command(name, plan)?;
+        let [first, more @ ..] = words else { return Program::start(name, plan, &[]) };
+        let mut command = Command::new(first);
+        Program::spawn(command.args(more).arg(own.get_program()).args(own.get_args()))
     }
 
     /// The command line of a part, for a bench that runs it below another program.

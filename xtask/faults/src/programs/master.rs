@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rollway::appender::File;
 use rollway::journal::JournalOptions;
-use rollway::master::{AckLevel, Master};
+use rollway::master::{AckLevel, Limits, Master};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -30,6 +30,10 @@ pub(crate) struct Plan {
     pub(crate) stop: PathBuf,
     /// What the shutdown may take, in milliseconds.
     pub(crate) timeout_ms: u64,
+    /// A second text file, of whatever kind: a pipe that nobody reads stalls it.
+    pub(crate) second_file: Option<PathBuf>,
+    /// Takes this many connections from one address.
+    pub(crate) connections_per_address: Option<usize>,
 }
 
 impl Default for Plan {
@@ -42,6 +46,8 @@ impl Default for Plan {
             acks_synced: false,
             stop: PathBuf::new(),
             timeout_ms: 60_000,
+            second_file: None,
+            connections_per_address: None,
         }
     }
 }
@@ -68,11 +74,24 @@ pub(crate) fn run(plan: Plan) -> Result<(), Box<dyn Error>> {
     if let Some(path) = &plan.file {
         builder = builder.appender("file", File::new(path).layout(message_pattern()));
     }
+    if let Some(path) = &plan.second_file {
+        builder = builder.appender("second", File::new(path).layout(message_pattern()));
+    }
+    if let Some(connections_per_address) = plan.connections_per_address {
+        builder = builder.limits(Limits { connections_per_address, ..Limits::default() });
+    }
     let master = builder.start()?;
     while !plan.stop.exists() {
         std::thread::sleep(LOOK_EVERY);
     }
     let report = master.shutdown(Duration::from_millis(plan.timeout_ms));
-    println!("{}", json!({ "delivered": report.delivered(), "left": report.left() }));
+    let report = json!({
+        "delivered": report.delivered(),
+        "left": report.left(),
+        "duplicates": report.stats.duplicates,
+        "missing_blocks": report.stats.missing_blocks,
+        "accepted": report.stats.accepted,
+    });
+    println!("{report}");
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! A service that logs numbered events, and ends as its plan says.
 
 use std::error::Error;
+use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rollway::appender::{File, Forwarder};
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::account;
+use crate::figures::quantile;
 use crate::ledger::Ledger;
 
 /// What a worker does.
@@ -47,6 +49,10 @@ pub(crate) struct Plan {
     pub(crate) end: End,
     /// What the shutdown may take, in milliseconds.
     pub(crate) timeout_ms: u64,
+    /// Reports what its log calls took.
+    pub(crate) measures: bool,
+    /// Logs no more once this file is there.
+    pub(crate) until: Option<PathBuf>,
 }
 
 /// How a worker ends once everything is logged.
@@ -96,6 +102,8 @@ impl Default for Plan {
             sync_every: None,
             end: End::Shutdown,
             timeout_ms: 60_000,
+            measures: false,
+            until: None,
         }
     }
 }
@@ -112,8 +120,8 @@ pub(crate) fn run(plan: Plan) -> Result<(), Box<dyn Error>> {
     let ledger = Arc::new(Ledger::open(&plan.ledger)?);
     let run = ledger.begin_run()?;
     let guard = builder(&plan).init()?;
-    log(&plan, &ledger, run)?;
-    end(&plan, guard, &ledger, run)
+    let calls_ns = log(&plan, &ledger, run)?;
+    end(&plan, guard, &ledger, run, calls_ns)
 }
 
 fn builder(plan: &Plan) -> Builder {
@@ -153,26 +161,34 @@ pub(crate) fn message_pattern() -> Pattern {
     Pattern::parse("%m%n").expect("the pattern is right")
 }
 
-/// Logs what the earlier runs did not, and writes each call that returned into the ledger.
-fn log(plan: &Plan, ledger: &Ledger, run: usize) -> Result<(), Box<dyn Error>> {
+/// Logs what the earlier runs did not, and writes each call that returned into the ledger. Returns
+/// what the calls took, in nanoseconds, if that is measured.
+fn log(plan: &Plan, ledger: &Ledger, run: usize) -> Result<Vec<u64>, Box<dyn Error>> {
+    let all_calls_ns = Mutex::new(Vec::new());
     let padding = "x".repeat(plan.padding);
     let pace = Duration::from_nanos(plan.pace_ns);
-    std::thread::scope(|scope| {
+    std::thread::scope(|scope| -> io::Result<()> {
         for thread in 0..plan.threads {
-            let padding = &padding;
+            let (padding, all_calls_ns) = (&padding, &all_calls_ns);
             let work = move || {
                 let left = plan.events.saturating_sub(ledger.of_thread(thread)?);
                 let began = Instant::now();
+                let mut calls_ns = Vec::new();
                 for number in 0..left {
+                    if plan.until.as_ref().is_some_and(|stop| stop.exists()) {
+                        break;
+                    }
                     let due = pace.mul_f64(number as f64);
                     let early = due.saturating_sub(began.elapsed());
                     if !early.is_zero() {
                         std::thread::sleep(early);
                     }
-                    rollway::info!(
-                        "{}",
-                        &*account::message(&plan.name, run, thread, number, padding)
-                    );
+                    let message = account::message(&plan.name, run, thread, number, padding);
+                    let called = Instant::now();
+                    rollway::info!("{}", &*message);
+                    if plan.measures {
+                        calls_ns.push(called.elapsed().as_nanos() as u64);
+                    }
                     ledger.set_returned(run, thread, number + 1)?;
                     let synced = plan.sync_every.filter(|every| (number + 1) % every == 0);
                     if thread == 0 && synced.is_some() && rollway::flush_to(Durability::L2).is_ok()
@@ -180,23 +196,31 @@ fn log(plan: &Plan, ledger: &Ledger, run: usize) -> Result<(), Box<dyn Error>> {
                         ledger.set_synced(run, number + 1)?;
                     }
                 }
-                Ok::<(), std::io::Error>(())
+                all_calls_ns.lock().unwrap_or_else(PoisonError::into_inner).append(&mut calls_ns);
+                Ok::<(), io::Error>(())
             };
             std::thread::Builder::new()
                 .name(format!("worker-{thread}"))
                 .spawn_scoped(scope, work)?;
         }
         Ok(())
-    })
+    })?;
+    Ok(all_calls_ns.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-fn end(plan: &Plan, guard: Guard, ledger: &Arc<Ledger>, run: usize) -> Result<(), Box<dyn Error>> {
+fn end(
+    plan: &Plan,
+    guard: Guard,
+    ledger: &Arc<Ledger>,
+    run: usize,
+    mut calls_ns: Vec<u64>,
+) -> Result<(), Box<dyn Error>> {
     let timeout = Duration::from_millis(plan.timeout_ms);
     match plan.end {
         End::Shutdown => {
             let began = Instant::now();
             let report = guard.shutdown(timeout);
-            println!("{}", json_of(&report, began.elapsed()));
+            println!("{}", json_of(&report, began.elapsed(), &mut calls_ns));
             return Ok(());
         }
         End::Drop => {
@@ -254,12 +278,14 @@ fn overflow(bytes: &[u8; 64]) -> u8 {
     overflow(std::hint::black_box(&more)).wrapping_add(more[63])
 }
 
-fn json_of(report: &ShutdownReport, took: Duration) -> serde_json::Value {
+fn json_of(report: &ShutdownReport, took: Duration, calls_ns: &mut [u64]) -> serde_json::Value {
     json!({
         "delivered": report.delivered(),
         "left": report.left(),
         "dropped": report.dropped.total(),
         "left_in_rings_bytes": report.left_in_rings_bytes,
         "shutdown_us": took.as_micros() as u64,
+        "p999_ns": quantile(calls_ns, 999),
+        "max_ns": quantile(calls_ns, 1000),
     })
 }
