@@ -382,8 +382,9 @@ impl Journal {
     /// one.
     pub fn held_by(&self) -> Option<String> {
         let (state, options) = (self.state(), &self.shared.options);
-        let is_full = (state.segments.len() as u64 + 1) * options.segment_bytes > options.max_bytes;
-        let holder = state.holder().filter(|_| is_full && state.is_bounded);
+        let is_full = state.bytes() + options.segment_bytes > options.max_bytes;
+        let holder = state.holder(|cursor| cursor.mandatory);
+        let holder = holder.filter(|_| is_full && state.is_bounded);
         holder.map(|holder| holder.name.clone())
     }
 

@@ -126,7 +126,7 @@ impl State {
     }
 
     /// A cursor of this kind that still needs the oldest segment.
-    fn holder(&self, is_asked: impl Fn(&CursorState) -> bool) -> Option<&CursorState> {
+    pub(super) fn holder(&self, is_asked: impl Fn(&CursorState) -> bool) -> Option<&CursorState> {
         let oldest = self.segments.front()?.generation;
         let behind = Position { generation: oldest + 1, ..Position::default() };
         let cursors = self.cursors.iter().map(|cursor| &**cursor);
