@@ -101,22 +101,33 @@ impl Account {
 
     /// Takes the lines of a text file as [`Account::deliver`]. A missing file has none.
     pub(crate) fn deliver_file(&mut self, path: &Path) -> io::Result<()> {
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        let place = path.file_name().unwrap_or_default().to_string_lossy();
+        self.deliver_files(&[path])
+    }
+
+    /// Takes the lines of several text files that were written one after the other.
+    pub(crate) fn deliver_files<P: AsRef<Path>>(&mut self, paths: &[P]) -> io::Result<()> {
         let mut failed = None;
-        let lines = BufReader::new(file).split(b'\n').map_while(|line| match line {
+        let lines = paths.iter().flat_map(|path| {
+            let file = match File::open(path) {
+                Ok(file) => Some(file),
+                Err(error) => {
+                    failed = (error.kind() != io::ErrorKind::NotFound).then_some(error);
+                    None
+                }
+            };
+            file.into_iter().flat_map(|file| BufReader::new(file).split(b'\n'))
+        });
+        let mut torn = None;
+        let lines = lines.map_while(|line| match line {
             Ok(line) => Some(String::from_utf8_lossy(&line).into_owned()),
             Err(error) => {
-                failed = Some(error);
+                torn = Some(error);
                 None
             }
         });
-        self.deliver(&place, lines);
-        failed.map_or(Ok(()), Err)
+        let place = paths.last().and_then(|path| path.as_ref().file_name()).unwrap_or_default();
+        self.deliver(&place.to_string_lossy(), lines);
+        failed.or(torn).map_or(Ok(()), Err)
     }
 
     /// Takes what lies in a journal or in quarantine, delivered or not.
@@ -233,6 +244,11 @@ impl fmt::Display for Verdict {
 pub(crate) fn message(name: &str, run: usize, thread: usize, number: u64, padding: &str) -> String {
     let space = if padding.is_empty() { "" } else { " " };
     format!("{name}/{run}/{thread}/{number}{space}{padding}")
+}
+
+/// The number in a message, if it is one of an event.
+pub(crate) fn number_of(message: &str) -> Option<u64> {
+    event_of(message).map(|(_, number)| number)
 }
 
 fn event_of(line: &str) -> Option<(Producer, u64)> {

@@ -18,6 +18,7 @@ mod program;
 mod programs;
 mod proxy;
 mod random;
+mod rotation;
 mod table;
 mod trace;
 mod waiting;

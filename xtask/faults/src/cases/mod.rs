@@ -6,6 +6,7 @@ mod corruption;
 mod crash_points;
 mod death;
 mod disk;
+mod host;
 mod network;
 mod power;
 
@@ -18,6 +19,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         crash_points::CASES,
         power::CASES,
         corruption::CASES,
+        host::CASES,
         disk::CASES,
         network::CASES,
         cluster::CASES,

@@ -3,6 +3,7 @@
 //! Each gets its plan as JSON and prints a report as a line of JSON when it ends by itself.
 
 pub(crate) mod master;
+pub(crate) mod refusing;
 pub(crate) mod worker;
 
 use std::error::Error;

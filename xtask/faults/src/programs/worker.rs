@@ -7,15 +7,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rollway::appender::{File, Forwarder};
+use rollway::clock::{SystemUtc, UtcClock};
 use rollway::layout::Pattern;
 use rollway::{Builder, Durability, Guard, OverflowPolicy, ShutdownReport};
 use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::refusing::Refusing;
 use crate::account;
 use crate::figures::quantile;
 use crate::ledger::Ledger;
+
+/// Between two jumps of the clock.
+const JUMP_EVERY_MS: i64 = 7;
 
 /// What a worker does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -53,6 +58,14 @@ pub(crate) struct Plan {
     pub(crate) measures: bool,
     /// Logs no more once this file is there.
     pub(crate) until: Option<PathBuf>,
+    /// Starts another text file where the next line would pass this many bytes.
+    pub(crate) rotate_bytes: Option<u64>,
+    /// Masters to send to when the first does not work.
+    pub(crate) forward_or: Vec<String>,
+    /// The text file refuses each event whose number is a multiple of this.
+    pub(crate) refuse_every: Option<u64>,
+    /// The clock jumps an hour back and forth.
+    pub(crate) clock_jumps: bool,
 }
 
 /// How a worker ends once everything is logged.
@@ -104,6 +117,10 @@ impl Default for Plan {
             timeout_ms: 60_000,
             measures: false,
             until: None,
+            rotate_bytes: None,
+            forward_or: Vec::new(),
+            refuse_every: None,
+            clock_jumps: false,
         }
     }
 }
@@ -147,13 +164,37 @@ fn builder(plan: &Plan) -> Builder {
     if plan.drops {
         builder = builder.overflow(OverflowPolicy::Drop);
     }
+    if plan.clock_jumps {
+        builder = builder.clock(JumpingClock(Instant::now()));
+    }
     if let Some(path) = &plan.file {
-        builder = builder.appender("file", File::new(path).layout(message_pattern()));
+        let mut file = File::new(path).layout(message_pattern());
+        if let Some(bytes) = plan.rotate_bytes {
+            file = file.rotate_at_bytes(bytes);
+        }
+        builder = match plan.refuse_every {
+            Some(every) => builder.appender("file", Refusing::new(file, every)),
+            None => builder.appender("file", file),
+        };
     }
     if let Some(address) = &plan.forward {
-        builder = builder.appender("master", Forwarder::new(address));
+        let mut forwarder = Forwarder::new(address);
+        for other in &plan.forward_or {
+            forwarder = forwarder.or(other);
+        }
+        builder = builder.appender("master", forwarder);
     }
     builder
+}
+
+/// An hour early, right and late in turns, for some milliseconds each.
+struct JumpingClock(Instant);
+
+impl UtcClock for JumpingClock {
+    fn utc_ns(&self) -> i64 {
+        let turn = self.0.elapsed().as_millis() as i64 / JUMP_EVERY_MS % 3 - 1;
+        SystemUtc.utc_ns() + turn * 3_600_000_000_000
+    }
 }
 
 /// A message a line.
@@ -284,6 +325,7 @@ fn json_of(report: &ShutdownReport, took: Duration, calls_ns: &mut [u64]) -> ser
         "left": report.left(),
         "dropped": report.dropped.total(),
         "left_in_rings_bytes": report.left_in_rings_bytes,
+        "heap_rings": report.heap_rings,
         "shutdown_us": took.as_micros() as u64,
         "p999_ns": quantile(calls_ns, 999),
         "max_ns": quantile(calls_ns, 1000),
