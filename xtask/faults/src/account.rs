@@ -51,6 +51,8 @@ pub(crate) struct Verdict {
     pub(crate) disordered: Examples,
     /// The sum of the drops that the log itself told of.
     pub(crate) told_dropped: u64,
+    /// Lines in which the log told of events that were lost with a file.
+    pub(crate) told_lost: u64,
 }
 
 /// How often something happened, and the first few times.
@@ -179,6 +181,7 @@ impl Account {
                     count
                 }
             }
+            None if line.contains(" bytes of events are lost: ") => self.verdict.told_lost += 1,
             None => self.verdict.invented.add(|| {
                 let front: String = line.chars().take(40).collect();
                 format!("{front:?} in {place}")
@@ -308,6 +311,14 @@ mod tests {
         assert!(!verdict.holds(0) && !verdict.holds(1) && verdict.holds(2), "{verdict}");
         assert_eq!(verdict.told_dropped, 2);
         assert!(verdict.check_with_dropped(1).unwrap_err().contains("a/0/0/1"));
+    }
+
+    #[test]
+    fn a_loss_that_the_log_tells_of_is_no_event_and_stays_a_loss() {
+        let told = "512 bytes of events are lost: the file of a ring was cut";
+        let verdict = verdict(&["a/0/0/0", told, "a/0/0/2"], &[]);
+        assert_eq!((verdict.told_lost, verdict.lost.count, verdict.invented.count), (1, 1, 0));
+        assert!(!verdict.holds(0));
     }
 
     #[test]

@@ -192,7 +192,8 @@ fn settle(bench: &Bench, plans: &[Plan], text: &Path) -> Result<Verdict, Failure
             .sum::<io::Result<u64>>()?;
     }
     fs::write(&stop, [])?;
-    program.wait()?.report()?;
+    let ended = program.wait()?;
+    ended.report()?;
     let files = rotation::files_of(text)?;
     if let Some(limit) = plans[0].rotate_bytes {
         rotation::check_sizes(&files, limit, LINE_BYTES_MAX)?;
@@ -202,7 +203,7 @@ fn settle(bench: &Bench, plans: &[Plan], text: &Path) -> Result<Verdict, Failure
     let mut named = names();
     named.push((&last.name, &last_ledger));
     let verdict = account.settle(&named)?;
-    verdict.check()?;
+    verdict.check().map_err(|wrong| format!("{wrong}: {}", ended.stderr))?;
     Ok(verdict)
 }
 
