@@ -427,6 +427,10 @@ impl Builder {
             past.writer.set_output(outputs.open());
         }
         let resource = |what| move |source| InitError::Resources { what, source };
+        // Not what was asked for: a member of a cluster has its journal where the cluster says. Whoever
+        // sweeps the rings may stand in another directory.
+        let journal_dir = past.writer.journal().dir().map(Path::to_owned).unwrap_or_default();
+        let journal_dir = std::path::absolute(&journal_dir).unwrap_or(journal_dir);
         let facts = || ProcessFacts {
             anchor: Anchor::by(&*self.clock),
             nanos_per_tick: 1.0,
@@ -436,7 +440,7 @@ impl Builder {
             pid: std::process::id(),
             service: self.service.clone(),
             host: host.clone(),
-            journal_dir: self.journal.dir.clone().unwrap_or_default(),
+            journal_dir: journal_dir.clone(),
         };
         let (beside, refusal) =
             past.home.create_beside(facts).map_err(resource("what lies beside the rings"))?;
