@@ -152,7 +152,7 @@ impl BlockHeader {
             return Err(BlockError::Empty);
         }
         if header[0..4] != MAGIC {
-            return Err(malformed("the magic is missing"));
+            return Err(malformed(what_else(header)));
         }
         let [version, kind, flags, encoding, flavour] = array::<5>(header, 4);
         for (what, found, supported) in [
@@ -191,6 +191,31 @@ impl BlockHeader {
             sequence: u64::from_le_bytes(array(header, 32)),
             source: u128::from_le_bytes(array(header, 40)),
         })
+    }
+}
+
+/// What bytes without the magic look like: they are named where that helps whoever gave the wrong file.
+fn what_else(header: &[u8; HEADER_BYTES]) -> &'static str {
+    /// First bytes of other formats.
+    const OTHERS: [(&[u8], &str); 9] = [
+        (b"1BWR", "the magic is missing: it stands there in the other byte order"),
+        (&[0x1f, 0x8b], "the magic is missing: it looks like gzip; decompress it first"),
+        (
+            &[0x28, 0xb5, 0x2f, 0xfd],
+            "the magic is missing: it looks like zstd; decompress it first",
+        ),
+        (b"\xfd7zXZ\0", "the magic is missing: it looks like xz; decompress it first"),
+        (b"BZh", "the magic is missing: it looks like bzip2; decompress it first"),
+        (&[0x04, 0x22, 0x4d, 0x18], "the magic is missing: it looks like lz4; decompress it first"),
+        (b"PK\x03\x04", "the magic is missing: it looks like a zip archive; unpack it first"),
+        (b"LPKSHHRH", "the magic is missing: it looks like a journal of systemd"),
+        (b"RWC1", "the magic is missing: it looks like a cursor of rollway, which holds no events"),
+    ];
+    let is_text = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
+    match OTHERS.iter().find(|(front, _)| header.starts_with(front)) {
+        Some((_, what)) => what,
+        None if header.iter().all(is_text) => "the magic is missing: it looks like text",
+        None => "the magic is missing",
     }
 }
 
@@ -303,6 +328,22 @@ mod tests {
         seal(&mut block);
         assert_eq!(verify(&block), Ok(header));
         block
+    }
+
+    #[test]
+    fn files_of_other_formats_are_named() {
+        for (front, name) in [
+            (&b"1BWR"[..], "byte order"),
+            (b"\x1f\x8b\x08\0", "gzip"),
+            (b"LPKSHHRH", "systemd"),
+            (&[b'a'; HEADER_BYTES], "text"),
+            (b"\x7fELF", "the magic is missing"),
+        ] {
+            let mut header = [0xff; HEADER_BYTES];
+            header[..front.len()].copy_from_slice(front);
+            let told = BlockHeader::decode(&header).unwrap_err().to_string();
+            assert!(told.contains(name), "{told}");
+        }
     }
 
     #[test]

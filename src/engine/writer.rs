@@ -471,7 +471,7 @@ impl Writer {
     /// Appends the block that was built, and moves the heads behind it.
     fn append(
         &mut self,
-        taken: Vec<Taken>,
+        mut taken: Vec<Taken>,
         record_bytes: u64,
         after: Anchor,
     ) -> Result<(), JournalError> {
@@ -487,6 +487,10 @@ impl Writer {
             {
                 selflog::warn(&format!("the context beside a ring: {error}"));
             }
+        }
+        if crash::is_swapped(CrashPoint::WriterHead) {
+            self.release(std::mem::take(&mut taken));
+            crash::reached(CrashPoint::WriterHead);
         }
         let appended = self.journal.append_events(&mut self.buffer, &self.definitions);
         if appended.is_err() {

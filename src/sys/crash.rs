@@ -4,6 +4,8 @@
 //! `ROLLWAY_CRASH_AT` names a point, as `journal.commit` or `journal.commit:3`, and the process kills
 //! itself, as by `kill -9`, when it comes there for the first or the third time.
 //! `ROLLWAY_CRASH_SWAP` names a point whose two neighbouring steps change places, to see a bench fail.
+//! `ROLLWAY_CRASH_TRACE` names a file that gets a line for each point that is passed, and
+//! `ROLLWAY_BOOT_ID` is the identity of a boot, to see what a start does after a restart of the machine.
 
 /// Declares the points with their names.
 macro_rules! points {
@@ -158,8 +160,18 @@ pub(crate) fn is_swapped(point: CrashPoint) -> bool {
     }
 }
 
+/// The identity that stands in for that of this boot.
+pub(crate) fn boot_id() -> Option<String> {
+    #[cfg(feature = "crash-points")]
+    return std::env::var("ROLLWAY_BOOT_ID").ok();
+    #[cfg(not(feature = "crash-points"))]
+    None
+}
+
 #[cfg(feature = "crash-points")]
 mod armed {
+    use std::fs::File;
+    use std::io::Write;
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -173,8 +185,16 @@ mod armed {
     });
     static SWAPPED: LazyLock<Option<String>> =
         LazyLock::new(|| std::env::var("ROLLWAY_CRASH_SWAP").ok());
+    static TRACE: LazyLock<Option<File>> = LazyLock::new(|| {
+        let path = std::env::var_os("ROLLWAY_CRASH_TRACE")?;
+        File::options().append(true).create(true).open(path).ok()
+    });
 
     pub(super) fn reached(name: &str) {
+        if let Some(mut trace) = TRACE.as_ref() {
+            // A bench that misses the line says that the point is never reached.
+            let _ = trace.write_all(format!("{name}\n").as_bytes());
+        }
         if let Some((wanted, left)) = &*ARMED
             && wanted == name
             && left.fetch_sub(1, Ordering::Relaxed) == 1

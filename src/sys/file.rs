@@ -194,7 +194,8 @@ pub(crate) fn exchange(path: &Path, content: &[u8]) -> io::Result<()> {
 
 /// The identity of this boot of the machine; zeroes where the system does not tell.
 pub(crate) fn boot_id() -> [u8; 16] {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let of_system = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+    let text = super::crash::boot_id().or_else(of_system).unwrap_or_default();
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
     u128::from_str_radix(&digits, 16).unwrap_or(0).to_be_bytes()
 }

@@ -1,5 +1,5 @@
 //! Chores that take longer than CI allows: `cargo xtask crash`, `cargo xtask bench`, `cargo xtask
-//! fuzz`, `cargo xtask sites`.
+//! fuzz`, `cargo xtask sites`, `cargo xtask faults`.
 
 mod bench;
 mod chart;
@@ -13,6 +13,7 @@ usage: cargo xtask crash [--loops N] [--seed S]
        cargo xtask bench [OPTIONS]
        cargo xtask fuzz [OPTIONS]
        cargo xtask sites [--builds N]
+       cargo xtask faults [OPTIONS]
 
 crash   Kills a logging program N times (200) at instants drawn from seed S (1) and upwards, starts
         it again, and counts what was lost or doubled. Ends with status 1 if anything was.
@@ -59,12 +60,39 @@ fn main() -> ExitCode {
             Ok(builds) => sites::run(builds),
             Err(message) => refuse(&message),
         },
+        Some((chore, options)) if chore == "faults" => faults(options),
         Some((help, _)) if help == "--help" || help == "-h" => {
             println!("{USAGE}");
             ExitCode::SUCCESS
         }
         Some((other, _)) => refuse(&format!("there is no chore `{other}`")),
         None => refuse("which chore?"),
+    }
+}
+
+/// Builds the fault bench and runs it.
+fn faults(options: &[String]) -> ExitCode {
+    status_of(
+        cargo()
+            .args(["run", "--quiet", "--locked", "--profile", "faults"])
+            .args(["--package", "rollway-faults", "--"])
+            .args(options),
+    )
+}
+
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Runs a command and ends as it does.
+fn status_of(command: &mut Command) -> ExitCode {
+    match command.status() {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("cannot run cargo: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -98,19 +126,11 @@ impl CrashOptions {
 
 /// Runs the test that kills, for longer than the test run does. It prints the table.
 fn crash(options: &CrashOptions) -> ExitCode {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args(["test", "--release", "--package", "rollway", "--test", "kill", "--"])
-        .args(["--exact", "what_a_killed_program_logged_is_delivered_once", "--nocapture"])
-        .env("ROLLWAY_CRASH_LOOPS", options.loops.to_string())
-        .env("ROLLWAY_CRASH_SEED", options.seed.to_string())
-        .status();
-    match status {
-        Ok(status) if status.success() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("cannot run cargo: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    status_of(
+        cargo()
+            .args(["test", "--release", "--package", "rollway", "--test", "kill", "--"])
+            .args(["--exact", "what_a_killed_program_logged_is_delivered_once", "--nocapture"])
+            .env("ROLLWAY_CRASH_LOOPS", options.loops.to_string())
+            .env("ROLLWAY_CRASH_SEED", options.seed.to_string()),
+    )
 }

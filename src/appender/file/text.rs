@@ -477,6 +477,10 @@ impl Appender for TextFile {
                 written = self.add(at, event);
             }
         });
+        if crash::is_swapped(CrashPoint::FileText) {
+            written = written.and_then(|()| self.settle(batch.next()));
+            crash::reached(CrashPoint::FileText);
+        }
         let written = written.and_then(|()| self.write(self.text.len()));
         crash::reached(CrashPoint::FileText);
         written.and_then(|()| self.settle(batch.next())).map_err(|source| {

@@ -1,0 +1,444 @@
+//! A process ends between two steps of a protocol.
+//!
+//! A scenario is first played once with a trace, which tells which points it passes and how often.
+//! Then it is played for each of them with a program that ends there, once, and once more after its
+//! restart. What is left is compared with the ledgers. Some points are played with their two
+//! neighbouring steps in the wrong order, too: then the comparison must fail.
+
+use std::collections::{BTreeMap, HashSet};
+use std::os::unix::process::ExitStatusExt;
+
+use crate::account::{Account, Verdict, number_of};
+use crate::case::{Bench, Case, Failure, Outcome, Scene};
+use crate::journal::Contents;
+use crate::ledger::Ledger;
+use crate::program::{Ended, Program};
+use crate::programs::master::{self, free_address};
+use crate::programs::worker::{self, End};
+use crate::rotation::files_of;
+
+pub(crate) const CASES: &[Case] = &[
+    Case {
+        id: "R07",
+        what: "a program ends at every crash point, once and twice in a row",
+        target: "every point is reached; 0 lost, 0 doubled",
+        run: |bench| every_point(bench).into(),
+    },
+    Case {
+        id: "R07s",
+        what: "two steps around a crash point change places",
+        target: "the bench sees each of them fail",
+        run: |bench| swapped_points(bench).into(),
+    },
+];
+
+/// Points whose steps are seen failing in the wrong order.
+const SWAPS: &[&str] = &["journal.body", "writer.head", "recover.append", "file.text"];
+/// How often a swapped point is tried at different passings before it counts as not seen.
+const SWAP_TRIES: u64 = 20;
+
+const KILL: i32 = 9;
+
+/// What programs do, with one of them under the fault.
+struct Scenario {
+    name: &'static str,
+    play: fn(&mut Stage) -> Result<Verdict, Failure>,
+}
+
+/// The shortest first.
+const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "a service with a text file", play: service },
+    Scenario { name: "a worker that sends to a master", play: sender },
+    Scenario { name: "a master", play: receiver },
+    Scenario { name: "a service whose text file rotates", play: rotating },
+    Scenario { name: "a service whose text file refuses events", play: refusing },
+    Scenario { name: "a worker whose first master is gone", play: failing_over },
+    Scenario { name: "a service whose journal goes round", play: long_service },
+];
+
+/// Which scenarios pass each point, the shortest first, and how often.
+type Passings = BTreeMap<String, Vec<(usize, u64)>>;
+
+fn every_point(bench: &mut Bench) -> Result<Outcome, Failure> {
+    let passings = passings(bench)?;
+    let (mut plays, mut twice, mut failed) = (0, 0, 0);
+    let mut unreached = Vec::new();
+    for (at, point) in rollway::CRASH_POINTS.iter().enumerate() {
+        let Some(scenarios) = passings.get(*point) else {
+            unreached.push(*point);
+            continue;
+        };
+        bench.tell(&format!("{point}, {at} of {}", rollway::CRASH_POINTS.len()));
+        // In the long form each that passes it.
+        let scenarios = &scenarios[..bench.either(1, scenarios.len())];
+        for ((scenario, times), crashes) in scenarios.iter().flat_map(|s| [(s, 1), (s, 2)]) {
+            let seed = bench.seed + at as u64;
+            // No play passes a point exactly as often as another.
+            let passing = 1 + bench.random(seed).below((*times / 2).clamp(1, 20));
+            let fault = Fault { point, passing, crashes, swapped: false };
+            plays += 1;
+            let mut played = play(bench, &SCENARIOS[*scenario], Some(fault));
+            if let Ok((_, 0)) = played {
+                let first = Fault { passing: 1, ..fault };
+                played = play(bench, &SCENARIOS[*scenario], Some(first));
+            }
+            let failure = match played {
+                Ok((_, 0)) => "it was not reached".into(),
+                Ok((_, crashed)) => {
+                    twice += u64::from(crashed == 2);
+                    continue;
+                }
+                Err(failure) => failure,
+            };
+            failed += 1;
+            let name = SCENARIOS[*scenario].name;
+            let what = format!("{name}, {point}:{passing}, {crashes} times: {failure}");
+            bench.fail(bench.seed, &what);
+        }
+    }
+    let reached = rollway::CRASH_POINTS.len() - unreached.len();
+    let mut figure = format!(
+        "{reached} of {} points reached, {twice} of them twice in a row; {failed} of {plays} plays failed",
+        rollway::CRASH_POINTS.len()
+    );
+    if !unreached.is_empty() {
+        figure.push_str(&format!("; never reached: {}", unreached.join(", ")));
+    }
+    let is_good = failed == 0 && unreached.is_empty();
+    Ok(if is_good { Outcome::Passed(figure) } else { Outcome::Missed(figure) })
+}
+
+fn swapped_points(bench: &mut Bench) -> Result<Outcome, Failure> {
+    let passings = passings(bench)?;
+    let mut unseen = Vec::new();
+    for point in SWAPS {
+        let scenarios = passings.get(*point).map(Vec::as_slice).unwrap_or_default();
+        let mut seen = false;
+        for passing in 1..=SWAP_TRIES {
+            bench.tell(&format!("{point}, passing {passing}"));
+            for (scenario, _) in scenarios.iter().filter(|(_, times)| *times >= passing) {
+                let fault = Fault { point, passing, crashes: 1, swapped: true };
+                seen |= play(bench, &SCENARIOS[*scenario], Some(fault)).is_err();
+            }
+            if seen {
+                break;
+            }
+        }
+        if !seen {
+            unseen.push(*point);
+        }
+    }
+    let seen = SWAPS.len() - unseen.len();
+    let figure = format!("{seen} of {} swaps were seen failing", SWAPS.len());
+    Ok(match unseen.is_empty() {
+        true => Outcome::Passed(figure),
+        false => Outcome::Missed(format!("{figure}; not {}", unseen.join(", "))),
+    })
+}
+
+/// Plays each scenario without a fault and counts what it passes.
+fn passings(bench: &mut Bench) -> Result<Passings, Failure> {
+    let mut passings = Passings::new();
+    for (at, scenario) in SCENARIOS.iter().enumerate() {
+        bench.tell(&format!("the points of {}", scenario.name));
+        let (trace, _) = play(bench, scenario, None)
+            .map_err(|failure| format!("{} without a fault: {failure}", scenario.name))?;
+        for (point, times) in trace {
+            passings.entry(point).or_default().push((at, times));
+        }
+    }
+    Ok(passings)
+}
+
+/// Plays a scenario; returns what it passed, without a fault, and how often the program ended at its point.
+fn play(
+    bench: &mut Bench,
+    scenario: &Scenario,
+    fault: Option<Fault>,
+) -> Result<(BTreeMap<String, u64>, usize), Failure> {
+    let scene = bench.scene()?;
+    let mut stage = Stage { bench, scene: &scene, fault, crashed: 0 };
+    let verdict = (scenario.play)(&mut stage)?;
+    let crashed = stage.crashed;
+    verdict.check()?;
+    let mut trace = BTreeMap::new();
+    let text = std::fs::read_to_string(scene.memory(TRACE)).unwrap_or_default();
+    for point in text.lines() {
+        *trace.entry(point.to_owned()).or_insert(0) += 1;
+    }
+    Ok((trace, crashed))
+}
+
+const TRACE: &str = "trace";
+
+/// Where a program shall end.
+#[derive(Clone, Copy)]
+struct Fault {
+    point: &'static str,
+    /// The first crash comes when it is passed for this many times, the next one at once.
+    passing: u64,
+    /// How often it ends there.
+    crashes: usize,
+    swapped: bool,
+}
+
+/// The programs of one play.
+struct Stage<'a> {
+    bench: &'a mut Bench,
+    scene: &'a Scene,
+    fault: Option<Fault>,
+    crashed: usize,
+}
+
+impl Stage<'_> {
+    /// Starts the program that is under the fault.
+    fn start(&self, part: &str, plan: &impl serde::Serialize) -> Result<Program, Failure> {
+        let trace = self.scene.memory(TRACE).to_string_lossy().into_owned();
+        let Some(fault) = self.fault else {
+            return self.bench.start_with(part, plan, &[("ROLLWAY_CRASH_TRACE", &trace)]);
+        };
+        if self.crashed >= fault.crashes {
+            return self.bench.start(part, plan);
+        }
+        let passing = if self.crashed == 0 { fault.passing } else { 1 };
+        let place = format!("{}:{passing}", fault.point);
+        let mut environment = vec![("ROLLWAY_CRASH_AT", &*place)];
+        if fault.swapped {
+            environment.push(("ROLLWAY_CRASH_SWAP", fault.point));
+        }
+        self.bench.start_with(part, plan, &environment)
+    }
+
+    /// Whether a program ended at its point; another end but a good one is a failure.
+    fn has_crashed(&mut self, ended: &Ended) -> Result<bool, Failure> {
+        if ended.status.signal() == Some(KILL) && self.fault.is_some() {
+            self.crashed += 1;
+            return Ok(true);
+        }
+        ended.report().map(|_| false)
+    }
+
+    /// Runs a program until it ends by itself, again after each crash.
+    fn run(&mut self, part: &str, plan: &impl serde::Serialize) -> Result<(), Failure> {
+        loop {
+            let ended = self.start(part, plan)?.wait()?;
+            if !self.has_crashed(&ended)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Runs a worker until it has logged everything, again after each crash, and kills it.
+    fn run_and_kill(&mut self, plan: &worker::Plan) -> Result<(), Failure> {
+        let ledger = Ledger::open(&plan.ledger)?;
+        let all = plan.events * plan.threads as u64;
+        loop {
+            let mut program = self.start("worker", plan)?;
+            while program.is_running()? && ledger.total()? < all {
+                std::thread::yield_now();
+            }
+            let is_running = program.is_running()?;
+            let ended = program.kill()?;
+            if is_running {
+                return Ok(());
+            }
+            self.has_crashed(&ended)?;
+        }
+    }
+
+    /// The worker of a scenario.
+    fn worker(&self) -> worker::Plan {
+        worker::Plan {
+            ledger: self.scene.memory("ledger"),
+            rings: Some(self.scene.memory("rings")),
+            journal: Some(self.scene.disk("journal")),
+            require_l1: true,
+            threads: 2,
+            ..worker::Plan::default()
+        }
+    }
+}
+
+/// A worker logs and is killed, logs and is killed while all is in its rings, and ends in order.
+fn service(stage: &mut Stage) -> Result<Verdict, Failure> {
+    let file = stage.scene.disk("app.log");
+    let plan = worker::Plan { file: Some(file.clone()), events: 1000, ..stage.worker() };
+    let killed = worker::Plan { end: End::Wait, pace_ns: 20_000, ..plan.clone() };
+    stage.run_and_kill(&killed)?;
+    // Less than a block, which would not linger.
+    let lingering = worker::Plan { linger_ms: Some(10_000), pace_ns: 0, events: 1300, ..killed };
+    stage.run_and_kill(&lingering)?;
+    stage.run("worker", &worker::Plan { events: 2300, pace_ns: 20_000, ..plan.clone() })?;
+    stage.run("worker", &plan.recovering())?;
+    let messages = Contents::whole(&stage.scene.disk("journal"))?;
+    let ledger = Ledger::open(&plan.ledger)?;
+    let mut account = Account::default();
+    account.deliver("the journal", messages);
+    account.settle(&[(&plan.name, &ledger)])?.check()?;
+    let mut account = Account::default();
+    account.deliver_file(&file)?;
+    Ok(account.settle(&[(&plan.name, &ledger)])?)
+}
+
+/// The text file of a worker is begun anew every few events.
+fn rotating(stage: &mut Stage) -> Result<Verdict, Failure> {
+    let file = stage.scene.disk("app.log");
+    let plan = worker::Plan {
+        file: Some(file.clone()),
+        rotate_bytes: Some(32 << 10),
+        padding: 100,
+        events: 700,
+        pace_ns: 20_000,
+        ..stage.worker()
+    };
+    stage.run_and_kill(&worker::Plan { end: End::Wait, ..plan.clone() })?;
+    stage.run("worker", &worker::Plan { events: 1400, ..plan.clone() })?;
+    let ledger = Ledger::open(&plan.ledger)?;
+    let mut account = Account::default();
+    account.deliver_files(&files_of(&file)?)?;
+    Ok(account.settle(&[(&plan.name, &ledger)])?)
+}
+
+/// Some events are not wanted, and become dead letters.
+fn refusing(stage: &mut Stage) -> Result<Verdict, Failure> {
+    let file = stage.scene.disk("app.log");
+    let plan = worker::Plan {
+        file: Some(file.clone()),
+        refuse_every: Some(61),
+        events: 300,
+        pace_ns: 20_000,
+        ..stage.worker()
+    };
+    stage.run_and_kill(&worker::Plan { end: End::Wait, ..plan.clone() })?;
+    stage.run("worker", &worker::Plan { events: 600, ..plan.clone() })?;
+    let ledger = Ledger::open(&plan.ledger)?;
+    let mut account = Account::default();
+    account.deliver_file(&file)?;
+    let letters = stage.scene.disk("journal").join("dead-letters/file");
+    let letters = Contents::whole(&letters)?;
+    // What is said about a letter is no event of the worker.
+    account.deliver("the dead letters", letters.iter().filter(|text| number_of(text).is_some()));
+    Ok(account.settle(&[(&plan.name, &ledger)])?)
+}
+
+/// A worker has two masters, and the first does not come back.
+fn failing_over(stage: &mut Stage) -> Result<Verdict, Failure> {
+    let stop = stage.scene.disk("stop");
+    let (first, second) = (free_address()?, free_address()?);
+    let of_first = receiver_of(stage, &first);
+    let of_second = master::Plan {
+        listen: second.clone(),
+        journal: Some(stage.scene.disk("second")),
+        file: Some(stage.scene.disk("second.log")),
+        ..of_first.clone()
+    };
+    let plan = worker::Plan {
+        forward: Some(first),
+        forward_or: vec![second],
+        events: 500,
+        pace_ns: 20_000,
+        ..stage.worker()
+    };
+    let receiver = stage.bench.start("master", &of_first)?;
+    stage.run("worker", &plan)?;
+    receiver.kill()?;
+    let receiver = stage.bench.start("master", &of_second)?;
+    stage.run("worker", &worker::Plan { events: 1000, ..plan.clone() })?;
+    std::fs::write(stop, "")?;
+    receiver.wait()?.report()?;
+    // Exactly once at each; what was not acknowledged at the first may be at both.
+    let ledger = Ledger::open(&plan.ledger)?;
+    let mut at_first = Contents::whole(&stage.scene.disk("master"))?;
+    let mut account = Account::default();
+    account.deliver_file(&stage.scene.disk("second.log"))?;
+    let second = std::fs::read_to_string(stage.scene.disk("second.log"))?;
+    let at_second: HashSet<_> = second.lines().collect();
+    at_first.retain(|message| !at_second.contains(&**message));
+    account.deliver("the first master", at_first);
+    Ok(account.settle(&[(&plan.name, &ledger)])?)
+}
+
+/// The worker fills some segments of a journal that has room for few.
+fn long_service(stage: &mut Stage) -> Result<Verdict, Failure> {
+    let file = stage.scene.disk("app.log");
+    let plan = worker::Plan {
+        file: Some(file.clone()),
+        journal_max_bytes: Some(16 << 20),
+        events: 3000,
+        padding: 4000,
+        ..stage.worker()
+    };
+    stage.run_and_kill(&worker::Plan { end: End::Wait, ..plan.clone() })?;
+    stage.run("worker", &worker::Plan { events: 4000, ..plan.clone() })?;
+    let ledger = Ledger::open(&plan.ledger)?;
+    let mut account = Account::default();
+    account.deliver_file(&file)?;
+    Ok(account.settle(&[(&plan.name, &ledger)])?)
+}
+
+/// A worker is under the fault while it sends to a master that lives.
+fn sender(stage: &mut Stage) -> Result<Verdict, Failure> {
+    let (address, stop) = (free_address()?, stage.scene.disk("stop"));
+    let master = receiver_of(stage, &address);
+    let receiver = stage.bench.start("master", &master)?;
+    let plan = worker::Plan { forward: Some(address), events: 2000, ..stage.worker() };
+    stage.run_and_kill(&worker::Plan { end: End::Wait, pace_ns: 20_000, ..plan.clone() })?;
+    stage.run("worker", &worker::Plan { events: 3000, pace_ns: 20_000, ..plan.clone() })?;
+    stage.run("worker", &plan.recovering())?;
+    std::fs::write(stop, "")?;
+    receiver.wait()?.report()?;
+    of_master(stage, &master, &plan)
+}
+
+/// A master is under the fault while a worker sends.
+fn receiver(stage: &mut Stage) -> Result<Verdict, Failure> {
+    let (address, stop) = (free_address()?, stage.scene.disk("stop"));
+    let master = receiver_of(stage, &address);
+    let plan =
+        worker::Plan { forward: Some(address), events: 3000, pace_ns: 40_000, ..stage.worker() };
+    let mut sender = stage.bench.start("worker", &plan)?;
+    let mut receiver = stage.start("master", &master)?;
+    while sender.is_running()? {
+        if !receiver.is_running()? {
+            let ended = receiver.wait()?;
+            stage.has_crashed(&ended)?;
+            receiver = stage.start("master", &master)?;
+        }
+        std::thread::yield_now();
+    }
+    sender.wait()?.report()?;
+    std::fs::write(stop, "")?;
+    let ended = receiver.wait()?;
+    if stage.has_crashed(&ended)? {
+        stage.run("master", &master)?;
+    }
+    of_master(stage, &master, &plan)
+}
+
+fn receiver_of(stage: &Stage, address: &str) -> master::Plan {
+    master::Plan {
+        listen: address.to_owned(),
+        journal: Some(stage.scene.disk("master")),
+        file: Some(stage.scene.disk("all.log")),
+        stop: stage.scene.disk("stop"),
+        ..master::Plan::default()
+    }
+}
+
+/// Compares what the master's file and its journal have with the worker's ledger.
+fn of_master(
+    stage: &Stage,
+    master: &master::Plan,
+    worker: &worker::Plan,
+) -> Result<Verdict, Failure> {
+    let ledger = Ledger::open(&worker.ledger)?;
+    let ledgers = [(&*worker.name, &ledger)];
+    let mut account = Account::default();
+    account.deliver("the master's journal", Contents::whole(&stage.scene.disk("master"))?);
+    account.settle(&ledgers)?.check()?;
+    let mut account = Account::default();
+    if let Some(path) = &master.file {
+        account.deliver_file(path)?;
+    }
+    Ok(account.settle(&ledgers)?)
+}

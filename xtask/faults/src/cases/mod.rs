@@ -1,0 +1,30 @@
+//! The cases, a file for each group of faults.
+
+mod chaos;
+mod cluster;
+mod corruption;
+mod crash_points;
+mod death;
+mod disk;
+mod host;
+mod network;
+mod power;
+
+use crate::case::Case;
+
+/// All cases, in the order of the table.
+pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
+    [
+        death::CASES,
+        crash_points::CASES,
+        power::CASES,
+        corruption::CASES,
+        host::CASES,
+        disk::CASES,
+        network::CASES,
+        cluster::CASES,
+        chaos::CASES,
+    ]
+    .into_iter()
+    .flatten()
+}

@@ -1,0 +1,151 @@
+//! The power fails.
+
+use std::fs;
+
+use crate::account::Account;
+use crate::case::{Bench, Case, Failure, Outcome, Scene};
+use crate::image::{Disk, Unsynced, adopt_inode};
+use crate::journal::Contents;
+use crate::ledger::Ledger;
+use crate::program::{PATIENCE, Program};
+use crate::programs::worker::{End, Plan};
+use crate::trace::{self, Change, Step};
+
+pub(crate) const CASES: &[Case] = &[Case {
+    id: "R08",
+    what: "the power fails at any step of a recorded run, and any pages not synced are lost",
+    target: "10,000 images: what was synced is there, 0 wrong or doubled events",
+    run: |bench| power_failures(bench).into(),
+}];
+
+/// The names of the run below its directory.
+const JOURNAL: &str = "journal";
+const TEXT: &str = "app.log";
+const LEDGER: &str = "ledger";
+
+fn power_failures(bench: &mut Bench) -> Result<Outcome, Failure> {
+    if !trace::is_possible() {
+        return Ok(Outcome::Skipped("strace is not installed, or may not trace".to_owned()));
+    }
+    let scene = bench.scene()?;
+    let steps = record(&scene)?;
+    let images = bench.either(60, 10_000);
+    let mut synced_events = 0;
+    let failed = bench.repeat(images, |bench, seed| {
+        synced_events += fail_and_restart(bench, &steps, seed)?;
+        Ok(())
+    });
+    let figure = format!(
+        "{failed} of {images} images failed, of a run of {} steps; {synced_events} synced events were looked for",
+        steps.len()
+    );
+    Ok(if failed == 0 { Outcome::Passed(figure) } else { Outcome::Missed(figure) })
+}
+
+/// Runs a worker twice below strace: it is killed once, recovers, goes on, and syncs now and then.
+fn record(scene: &Scene) -> Result<Vec<Step>, Failure> {
+    let dir = scene.disk("run");
+    fs::create_dir(&dir)?;
+    let plan = Plan {
+        ledger: dir.join(LEDGER),
+        rings: Some(scene.memory("rings")),
+        journal: Some(dir.join(JOURNAL)),
+        journal_max_bytes: Some(32 << 20),
+        file: Some(dir.join(TEXT)),
+        events: 600,
+        padding: 200,
+        pace_ns: 20_000,
+        sync_every: Some(97),
+        end: End::Terminate,
+        ..Plan::default()
+    };
+    let mut steps = Vec::new();
+    let mut line = 0;
+    for (part, plan) in
+        [plan.clone(), Plan { events: 1200, end: End::Shutdown, ..plan }].iter().enumerate()
+    {
+        let into = scene.disk(&format!("trace-{part}"));
+        let worker = Program::command("worker", serde_json::to_string(plan)?)?;
+        let ended = Program::spawn(&mut trace::recording(&worker, &into))?.wait_for(PATIENCE)?;
+        if plan.end == End::Shutdown {
+            ended.report()?;
+        }
+        // The lines of the second trace follow those of the first.
+        steps.extend(trace::read(&into, &dir)?.into_iter().map(|step| Step {
+            begun: step.begun + line,
+            ended: step.ended + line,
+            ..step
+        }));
+        line = steps.last().map_or(0, |step| step.ended + 1);
+    }
+    Ok(steps)
+}
+
+/// Lets the power fail at a step, starts the worker on what is left, and compares. Returns how many
+/// events had been synced.
+fn fail_and_restart(bench: &Bench, steps: &[Step], seed: u64) -> Result<u64, Failure> {
+    let scene = bench.scene()?;
+    let mut random = bench.random(seed);
+    let at = random.below(steps.len() as u64 + 1) as usize;
+    let unsynced =
+        [Unsynced::All, Unsynced::Nothing, Unsynced::Some, Unsynced::Some, Unsynced::Some]
+            [random.below(5) as usize];
+    let (mut disk, ledger) = (Disk::default(), Ledger::open(&scene.memory(LEDGER))?);
+    for step in &steps[..at] {
+        match &step.change {
+            // The oracle's: no power failure takes it.
+            Change::Create { name, .. } | Change::Write { name, .. } if name == LEDGER => {
+                if let Change::Write { at: Some(at), bytes, .. } = &step.change {
+                    ledger.write(*at, bytes)?;
+                }
+            }
+            _ => disk.apply(step),
+        }
+    }
+    let dir = scene.disk("image");
+    fs::create_dir(&dir)?;
+    disk.write_image(&dir, unsynced, &mut random)?;
+    adopt_inode(&dir.join(JOURNAL).join("cursors/file.cursor"), &dir.join(TEXT))?;
+    restart(bench, &scene, &ledger).map_err(|failure| {
+        format!("step {at} of {}, {unsynced:?} of what was not synced: {failure}", steps.len())
+            .into()
+    })
+}
+
+/// Starts the worker on the image, as after a restart of the machine.
+fn restart(bench: &Bench, scene: &Scene, ledger: &Ledger) -> Result<u64, Failure> {
+    let dir = scene.disk("image");
+    let plan = Plan {
+        // Another one: nothing more is logged.
+        ledger: scene.memory("ledger-after"),
+        rings: Some(scene.memory("rings")),
+        journal: Some(dir.join(JOURNAL)),
+        journal_max_bytes: Some(32 << 20),
+        file: Some(dir.join(TEXT)),
+        ..Plan::default()
+    };
+    let other_boot = [("ROLLWAY_BOOT_ID", "0badb007-0000-4000-8000-000000000001")];
+    bench.start_with("worker", &plan, &other_boot)?.wait()?.report()?;
+
+    let contents = Contents::of(&plan.journal.clone().unwrap_or_default())?;
+    let mut in_journal = Account::default();
+    in_journal.deliver("the journal", contents.messages);
+    let mut in_file = Account::default();
+    in_file.deliver_file(&dir.join(TEXT))?;
+    let mut synced_events = 0;
+    for (place, account) in [("the journal", in_journal), ("the text file", in_file)] {
+        for run in 0..ledger.runs()? {
+            let synced = ledger.synced(run)?;
+            let missing = account.missing(&plan.name, run, 0, synced);
+            if missing > 0 {
+                return Err(format!("{place}: {missing} of {synced} synced events are lost").into());
+            }
+            synced_events += synced;
+        }
+        let verdict = account.settle(&[(&plan.name, ledger)])?;
+        if verdict.doubled.count + verdict.invented.count + verdict.disordered.count > 0 {
+            return Err(format!("{place}: {verdict}").into());
+        }
+    }
+    Ok(synced_events)
+}
