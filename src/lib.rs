@@ -14,6 +14,8 @@ pub mod capture;
 #[cfg(all(feature = "cli", not(loom)))]
 pub mod cli;
 pub mod clock;
+#[cfg(not(loom))]
+pub mod cluster;
 #[cfg(all(feature = "cli", not(loom)))]
 pub mod config;
 pub(crate) mod context;
@@ -33,6 +35,7 @@ pub mod recover;
 pub(crate) mod ring;
 pub mod route;
 pub mod site;
+pub(crate) mod store;
 pub(crate) mod sync;
 pub(crate) mod sys;
 pub mod template;
@@ -44,10 +47,10 @@ pub use sys::crash::NAMES as CRASH_POINTS;
 
 #[cfg(not(loom))]
 pub use engine::{
-    AppenderReport, Batch, Builder, Dropped, Durability, FlushError, Guard, InitError, Logger,
-    MdcScope, OutletState, OutletStats, OverflowPolicy, ShutdownReport, Stats, SyncPolicy,
-    Timestamp, WaitStrategy, batch, builder, flush, flush_to, init, logger, mdc, prepare_thread,
-    stats,
+    AppenderReport, Batch, Builder, ClusterRole, ClusterStats, Dropped, Durability, FlushError,
+    Guard, InitError, Logger, MdcScope, OutletState, OutletStats, OverflowPolicy, ShutdownReport,
+    Stats, SyncPolicy, Timestamp, WaitStrategy, batch, builder, flush, flush_to, init, logger, mdc,
+    prepare_thread, stats,
 };
 pub use level::{Level, LevelFilter};
 #[cfg(not(loom))]

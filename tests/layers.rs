@@ -15,7 +15,7 @@ const ROWS: &[&[&str]] = &[
     &["event"],
     &["context", "layout", "block"],
     &["journal"],
-    &["recover", "net", "route"],
+    &["recover", "net", "route", "store"],
     &["appender"],
     &["engine"],
     &["master", "cluster", "compat", "bridge"],

@@ -140,6 +140,12 @@ pub trait Open: Send {
     fn is_mandatory(&self) -> bool {
         true
     }
+
+    /// Whether it opens as [`Opened::Blocks`]. In a cluster each process has such a one for its own
+    /// journal; whoever is elected runs the others for all.
+    fn ships_blocks(&self) -> bool {
+        false
+    }
 }
 
 /// The same destination, held to be optional: the journal does not wait for it.
@@ -209,6 +215,8 @@ pub struct Place<'a> {
     pub journal_dir: Option<&'a Path>,
     /// Where an appender begins that has no stored position.
     pub begin: Position,
+    /// The term of the election that this process has won; 0 where nobody is elected.
+    pub term: u64,
     /// How it may write.
     pub(crate) outputs: &'a Outputs,
 }

@@ -8,13 +8,10 @@
 //! A master hears more than its own blocks refer to. What it absorbs is known and not written: the
 //! threads and contexts that a block names are asked for, and then they get their revision.
 
-use std::collections::HashMap;
-#[cfg(feature = "master")]
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use rkyv::util::AlignedVec;
 
-#[cfg(feature = "master")]
 use super::events::Origin;
 use super::{build, schema};
 use crate::event::{ContextInfo, SourceInfo, ThreadInfo};
@@ -28,10 +25,8 @@ const MAX_KEPT: usize = 65_536;
 const FORGOTTEN: usize = MAX_KEPT / 8;
 
 /// The revision of what is known and not written.
-#[cfg(feature = "master")]
 const UNASKED: u64 = 0;
 /// Threads and contexts, each, that stay asked for although the block at hand does not name them.
-#[cfg(feature = "master")]
 const ASKED: usize = 64;
 
 /// What an entry takes beside its content.
@@ -46,7 +41,6 @@ pub struct Definitions {
     sites: HashMap<u32, Item<Box<[u8]>>>,
     threads: HashMap<u32, Item<ThreadInfo>>,
     contexts: HashMap<u32, Item<ContextInfo>>,
-    #[cfg(feature = "master")]
     heard: Heard,
 }
 
@@ -60,7 +54,6 @@ struct Item<T> {
 }
 
 /// How a master keeps up with what a worker has and has no more.
-#[cfg(feature = "master")]
 #[derive(Debug, Default)]
 struct Heard {
     /// The revision at which the worker began to state everything anew, until its next block.
@@ -143,7 +136,6 @@ impl Definitions {
     ///
     /// A block that describes the process begins a full statement: what is not in it and not said
     /// before the next events block does not exist any more.
-    #[cfg(feature = "master")]
     pub(crate) fn absorb(&mut self, body: &schema::ArchivedDefineBody) {
         for source in body.sources.iter() {
             self.heard.stating_since = Some(self.revision + 1);
@@ -167,7 +159,6 @@ impl Definitions {
 
     /// Sees to it that what the next block's chunks name is written, and forgets what the worker has
     /// no more.
-    #[cfg(feature = "master")]
     pub(crate) fn ask(&mut self, origins: &[Origin]) {
         let heard = &mut self.heard;
         if let Some(since) = heard.stating_since.take() {
@@ -259,7 +250,6 @@ fn set<T: PartialEq>(items: &mut HashMap<u32, Item<T>>, revision: &mut u64, id: 
 }
 
 /// The same for what is known and not written.
-#[cfg(feature = "master")]
 fn hear<T: PartialEq>(items: &mut HashMap<u32, Item<T>>, revision: &mut u64, id: u32, value: T) {
     *revision += 1;
     insert(items, UNASKED, *revision, id, value);
@@ -286,7 +276,6 @@ fn insert<T: PartialEq>(
 }
 
 /// Asks for `named`. When more than [`ASKED`] are asked for, only they stay so.
-#[cfg(feature = "master")]
 fn ask<T>(
     items: &mut HashMap<u32, Item<T>>,
     revision: &mut u64,
@@ -346,7 +335,6 @@ mod tests {
         assert!(!definitions.threads.contains_key(&1));
     }
 
-    #[cfg(feature = "master")]
     mod heard {
         use super::super::super::dictionary;
         use super::super::super::header::HEADER_BYTES;

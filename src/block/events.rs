@@ -35,7 +35,6 @@ pub struct ChunkSpan {
 }
 
 /// Whose records a chunk holds.
-#[cfg(feature = "master")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin {
     pub(crate) ring: u32,
@@ -112,7 +111,6 @@ impl<'a> EventsBlock<'a> {
     }
 
     /// Where each chunk comes from, in their order.
-    #[cfg(feature = "master")]
     pub(crate) fn origins(&self) -> impl Iterator<Item = Origin> + use<'a> {
         self.body.chunks.iter().map(|chunk| Origin {
             ring: chunk.ring.to_native(),

@@ -10,16 +10,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crossbeam_queue::ArrayQueue;
 
 use super::drops::Dropped;
+use super::fork::Heir;
+use super::group::{Appenders, Description, Group, Seat};
 use super::home::{self, Home};
 use super::outlet::Outlet;
 use super::shutdown::Running;
 use super::syncing::{SyncPolicy, Syncing};
 use super::writer::Writer;
 use super::{
-    Durability, ENGINES, Guard, Limits, Logger, OverflowPolicy, PROCESS, PROCESS_NUMBER, Progress,
-    Shared, TIMEOUT_MAX, Timestamp, WaitStrategy, call, hooks, panics, selflog,
+    Durability, ENGINES, Guard, Limits, Logger, OverflowPolicy, PROCESS_NUMBER, Progress, Shared,
+    TIMEOUT_MAX, Timestamp, WaitStrategy, call, hooks, panics, selflog, set_process,
 };
-use crate::appender::{Console, Open, OpenError, Place};
+use crate::appender::{Console, Open, OpenError, Opened, Place};
 use crate::block::define::Definitions;
 use crate::clock::{Anchor, SystemUtc, UtcClock};
 use crate::event::SourceInfo;
@@ -31,6 +33,7 @@ use crate::site;
 use crate::sys;
 use crate::sys::crash::{self, CrashPoint};
 use crate::sys::output::{IoMethod, Outputs};
+use crate::sys::per_process::PerProcess;
 
 /// The default of [`Builder::ring_bytes`].
 pub(crate) const RING_BYTES: usize = 1 << 20;
@@ -40,8 +43,11 @@ pub(crate) const RING_MEMORY_BYTES: usize = 256 << 20;
 const OVERFLOW_RECORDS: usize = 4096;
 /// Rings that are ready before the first thread asks.
 const FIRST_RINGS: usize = 2;
+/// The name of the outlet that waits until the cluster has delivered this process's events.
+const CLUSTER: &str = "the cluster";
 
 /// Describes an engine: see [`builder`].
+#[derive(Clone)]
 #[must_use = "nothing happens before `init` or `start`"]
 pub struct Builder {
     service: String,
@@ -64,8 +70,9 @@ pub struct Builder {
     clock: Arc<dyn UtcClock>,
     guards_mappings: bool,
     logs_panics: bool,
-    appenders: Vec<(String, Box<dyn Open>)>,
+    appenders: Appenders,
     router: Router,
+    group: Option<Arc<dyn Group>>,
 }
 
 /// Begins the description of an engine.
@@ -108,8 +115,9 @@ pub fn builder() -> Builder {
         clock: Arc::new(SystemUtc),
         guards_mappings: true,
         logs_panics: false,
-        appenders: Vec::new(),
+        appenders: Appenders::default(),
         router: Router::new(),
+        group: None,
     }
 }
 
@@ -308,13 +316,13 @@ impl Builder {
 
     /// Adds an appender. Its name keeps its place across restarts.
     pub fn appender(mut self, name: impl Into<String>, appender: impl Open + 'static) -> Builder {
-        self.appenders.push((name.into(), Box::new(appender)));
+        self.appenders.push(name.into(), Box::new(appender));
         self
     }
 
     /// Adds an appender that was chosen at run time.
     pub fn boxed_appender(mut self, name: impl Into<String>, appender: Box<dyn Open>) -> Builder {
-        self.appenders.push((name.into(), appender));
+        self.appenders.push(name.into(), appender);
         self
     }
 
@@ -326,6 +334,27 @@ impl Builder {
         appenders: impl IntoIterator<Item = &'a str>,
     ) -> Builder {
         self.router.route(category, appenders);
+        self
+    }
+
+    /// Whether it joins processes that share their appenders.
+    pub(super) fn is_in_group(&self) -> bool {
+        self.group.is_some()
+    }
+
+    /// How the writer waits.
+    pub(super) fn wait_strategy(&self) -> WaitStrategy {
+        self.wait
+    }
+
+    /// Whether a forked child can use it: see [`Appenders::are_free`].
+    pub(super) fn is_free(&self) -> bool {
+        self.appenders.are_free()
+    }
+
+    /// Joins processes that share their appenders.
+    pub(crate) fn group(mut self, group: Arc<dyn Group>) -> Builder {
+        self.group = Some(group);
         self
     }
 
@@ -360,9 +389,9 @@ impl Builder {
             return invalid("record_bytes_max", self.record_bytes_max, remedy);
         }
         let mut seen = std::collections::HashSet::new();
-        for (name, _) in &self.appenders {
+        for name in self.appenders.names() {
             if !seen.insert(name.clone()) {
-                return Err(InitError::DuplicateAppender { name: name.clone() });
+                return Err(InitError::DuplicateAppender { name });
             }
         }
         if let Some(unknown) = self.router.appenders().find(|name| !seen.contains(*name)) {
@@ -371,15 +400,27 @@ impl Builder {
         Ok(())
     }
 
-    fn run(self, as_process_logger: bool) -> Result<Guard, InitError> {
+    pub(super) fn run(self, as_process_logger: bool) -> Result<Guard, InitError> {
         self.check()?;
         // Held to the end: two inits at once must not both become the process's logger.
-        static INIT: Mutex<()> = Mutex::new(());
-        let _init = INIT.lock().unwrap_or_else(PoisonError::into_inner);
+        static INIT: PerProcess<Mutex<()>> = PerProcess::new(Mutex::default);
+        let _init = INIT.get().lock().unwrap_or_else(PoisonError::into_inner);
         if as_process_logger && super::process().is_some_and(|engine| !engine.is_forked()) {
             return Err(InitError::AlreadyInitialised);
         }
-        let mut past = Past::open(&self)?;
+        let heir = Heir::of(&self, as_process_logger);
+        let router = Arc::new(self.router.clone());
+        let seat = self.group.as_ref().map(|group| {
+            group.join(Description {
+                service: self.service.clone(),
+                io_method: self.io_method,
+                appenders: self.appenders.clone(),
+                router: Arc::clone(&router),
+            })
+        });
+        let seat = seat.transpose()?;
+        let member = seat.as_ref().and_then(|seat| seat.member.clone());
+        let mut past = Past::open(&self, seat)?;
         let host = sys::file::host_name();
         let outputs = Outputs::new(self.io_method, selflog::warn);
         if past.writer.journal().dir().is_some() {
@@ -451,6 +492,8 @@ impl Builder {
             syncing: OnceLock::new(),
             outlets: Mutex::new(Vec::new()),
             clock: self.clock,
+            member: member.clone(),
+            heir,
             home: past.home,
         });
         for _ in 0..FIRST_RINGS.min(rings_max) {
@@ -468,21 +511,33 @@ impl Builder {
             }
         }
         let begin = past.begin;
-        let router = Arc::new(self.router);
-        for (name, appender) in self.appenders {
+        self.appenders.each(|name, appender| {
+            if member.is_some() && !appender.ships_blocks() {
+                // Whoever is elected runs it.
+                return Ok(());
+            }
             let place = Place {
                 source: past.source,
                 epoch: past.epoch,
                 service: &shared.service,
-                name: &name,
+                name,
                 journal_dir: journal.dir(),
                 begin,
                 outputs: &outputs,
+                term: 0,
             };
             let mandatory = appender.is_mandatory();
             let opened = appender.open(&place).map_err(InitError::Appender)?;
-            let outlet = Outlet::spawn(&journal, &name, mandatory, opened, &router)
+            let outlet = Outlet::spawn(&journal, name, mandatory, opened, &router)
                 .map_err(resource("the thread of an appender"))?;
+            shared.outlets().push(Arc::new(outlet));
+            Ok(())
+        })?;
+        if let Some(member) = &member {
+            let follow = member.follow().map_err(resource("the cursor of the cluster"))?;
+            let opened = Opened::Blocks(follow);
+            let outlet = Outlet::spawn(&journal, CLUSTER, true, opened, &router)
+                .map_err(resource("the thread that waits for the cluster"))?;
             shared.outlets().push(Arc::new(outlet));
         }
         journal.keep_to_bound();
@@ -511,9 +566,10 @@ impl Builder {
         let logger = Logger { shared: Arc::clone(&shared) };
         // Dropped on an error below, which ends everything that runs.
         let guard = Guard { logger, running: Some(running) };
+        member.map_or(Ok(()), |member| member.start())?;
         if as_process_logger {
             site::set_define_hook(hooks::define);
-            *PROCESS.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shared));
+            set_process(Some(Arc::clone(&shared))).map_err(resource("the process's logger"))?;
             call::set_process_record_bytes_max(shared.limits.record_bytes_max);
             PROCESS_NUMBER.store(shared.number, Ordering::SeqCst);
             shared.define_known_sites().map_err(resource("the table of call sites"))?;
@@ -550,11 +606,15 @@ struct Past {
 }
 
 impl Past {
-    fn open(builder: &Builder) -> Result<Past, InitError> {
+    fn open(builder: &Builder, seat: Option<Seat>) -> Result<Past, InitError> {
         let now_ns = builder.clock.utc_ns().max(0).unsigned_abs();
-        let Some(dir) = &builder.journal.dir else {
+        let (options, lock) = match seat {
+            Some(seat) => (seat.journal, Some(seat.lock)),
+            None => (builder.journal.clone(), None),
+        };
+        let Some(dir) = &options.dir else {
             let (journal, writer) =
-                Journal::in_memory(builder.journal.clone()).map_err(InitError::Journal)?;
+                Journal::in_memory(options.clone()).map_err(InitError::Journal)?;
             let begin = journal.start_position();
             let (source, epoch) = (random_source(), now_ns);
             let (home, dropped_before) = (Home::on_heap(), Dropped::default());
@@ -573,9 +633,11 @@ impl Past {
 
         let unusable = |source| InitError::Directory { path: dir.clone(), source };
         sys::file::create_private_dir(dir).map_err(unusable)?;
-        let Some(lock) = home::lock_journal(dir).map_err(unusable)? else {
-            return Err(InitError::InUse { path: dir.clone() });
+        let lock = match lock {
+            Some(lock) => Some(lock),
+            None => home::lock_journal(dir).map_err(unusable)?,
         };
+        let Some(lock) = lock else { return Err(InitError::InUse { path: dir.clone() }) };
         let mut home = Home::new(dir, lock, builder.guards_mappings);
         let manifest = Manifest::read(dir).map_err(unusable)?;
         let scan = match &manifest {
@@ -591,7 +653,7 @@ impl Past {
             .map(|manifest| scan.ring_ends(manifest.source, manifest.epoch))
             .unwrap_or_default();
         let (journal, mut writer) =
-            Journal::in_directory(builder.journal.clone(), scan).map_err(InitError::Journal)?;
+            Journal::in_directory(options.clone(), scan).map_err(InitError::Journal)?;
         let begin = journal.end();
         let boot_id = u128::from_be_bytes(sys::file::boot_id());
         let mut dropped_before = Dropped::default();
@@ -663,6 +725,8 @@ pub enum InitError {
     Directory { path: PathBuf, source: io::Error },
     /// Another process, or another engine of this one, has the journal directory.
     InUse { path: PathBuf },
+    /// The directory of a cluster cannot be used.
+    Cluster { path: PathBuf, what: &'static str, source: Option<io::Error> },
     /// The journal cannot be read or continued.
     Journal(JournalError),
     /// What a dead predecessor left cannot be taken over.
@@ -700,6 +764,9 @@ impl fmt::Display for InitError {
                 "journal directory {}: another process uses it; give each process its own",
                 path.display()
             ),
+            InitError::Cluster { path, what, .. } => {
+                write!(f, "cluster directory {}: {what}", path.display())
+            }
             InitError::Journal(_) => write!(f, "the journal cannot be opened"),
             InitError::Recover(_) => write!(f, "what the last run left cannot be taken over"),
             InitError::Appender(error) => error.fmt(f),
@@ -721,6 +788,7 @@ impl std::error::Error for InitError {
             InitError::Journal(source) => Some(source),
             InitError::Recover(source) => Some(source),
             InitError::Appender(error) => error.source(),
+            InitError::Cluster { source, .. } => source.as_ref().map(|source| source as _),
             _ => None,
         }
     }

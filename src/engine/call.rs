@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::time::{Duration, Instant};
 
 use super::drops::Reason;
-use super::{OverflowPolicy, Shared, Timestamp, process};
+use super::{OverflowPolicy, Shared, Timestamp, fork, process};
 use crate::capture::{self, Values};
 use crate::clock;
 use crate::context;
@@ -266,6 +266,17 @@ fn emit_cold<V: Values>(engine: Option<&Arc<Shared>>, call: Call<'_>, values: &V
     if put_again(engine, &call, values, scratch) {
         return;
     }
+    let heir;
+    let engine = match engine.is_forked() {
+        false => engine,
+        true => match fork::heir_of(engine) {
+            Some(found) => {
+                heir = found;
+                &heir
+            }
+            None => return engine.drops.count(Reason::Forked),
+        },
+    };
     let id = call.site_id().filter(|id| engine.define_site(*id));
     let definition = call.definition();
     let definition_bytes = if id.is_none() { definition.encoded_len() } else { 0 };
@@ -342,12 +353,12 @@ fn store(engine: &Arc<Shared>, level: Level, bytes: &mut [u8]) {
             Refresh::Closed | Refresh::NoRing if OWN_THREAD.get() => {
                 return store_in_overflow(engine, bytes, &mut wait);
             }
-            Refresh::Closed | Refresh::NoRing => match bind(engine) {
+            // The page of a ring of the parent's makes room for one of this process's own engine.
+            Refresh::Closed | Refresh::NoRing | Refresh::Forked => match bind(engine) {
                 Bound::Ring => {}
                 Bound::Overflow => return store_in_overflow(engine, bytes, &mut wait),
                 Bound::Never(reason) => return engine.drops.count(reason),
             },
-            Refresh::Forked => return engine.drops.count(Reason::Forked),
         }
     }
 }

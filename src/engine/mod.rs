@@ -4,6 +4,8 @@ mod batch;
 mod builder;
 pub(crate) mod call;
 mod drops;
+mod fork;
+pub(crate) mod group;
 mod home;
 mod mdc;
 pub(crate) mod outlet;
@@ -17,7 +19,7 @@ mod writer;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -28,9 +30,9 @@ pub use builder::{Builder, InitError, builder, init};
 #[cfg(feature = "cli")]
 pub(crate) use builder::{RING_BYTES, RING_MEMORY_BYTES};
 pub use drops::Dropped;
+pub use group::{ClusterRole, ClusterStats};
 pub use mdc::{MdcScope, mdc};
 pub use outlet::{OutletState, OutletStats};
-#[cfg(feature = "master")]
 pub(crate) use shutdown::events_behind;
 pub use shutdown::{AppenderReport, ShutdownReport};
 pub use syncing::SyncPolicy;
@@ -44,6 +46,8 @@ use crate::site;
 use crate::sys::table::SharedTable;
 use call::Call;
 use drops::DropCounters;
+use fork::Heir;
+use group::Member;
 use home::Home;
 use outlet::Outlet;
 use syncing::Syncing;
@@ -117,7 +121,7 @@ impl Logger {
     /// From which level on it takes events.
     #[inline]
     pub fn level(&self) -> LevelFilter {
-        LevelFilter::from_lowest_number(self.shared.level.load(Ordering::Relaxed))
+        self.shared.level_filter()
     }
 
     /// Changes the level while the program runs.
@@ -229,10 +233,12 @@ impl Guard {
 
     fn end(&mut self, timeout: Duration) -> ShutdownReport {
         match self.running.take() {
-            // The threads, the rings and the files are the parent's.
+            // The threads, the rings and the files are the parent's. What the child has started
+            // is its own.
             Some(running) if self.logger.shared.is_forked() => {
                 std::mem::forget(running);
-                ShutdownReport::default()
+                let heir = self.logger.shared.heir.take();
+                heir.map_or_else(ShutdownReport::default, |mut heir| heir.end(timeout))
             }
             Some(running) => {
                 running.shutdown(&self.logger.shared, Instant::now() + timeout.min(TIMEOUT_MAX))
@@ -311,6 +317,8 @@ pub struct Stats {
     pub journal_error: Option<String>,
     /// The appenders.
     pub appenders: Vec<OutletStats>,
+    /// The cluster, if the process is in one and does not stand alone.
+    pub cluster: Option<ClusterStats>,
 }
 
 /// The bounds and choices that never change.
@@ -375,6 +383,10 @@ pub(crate) struct Shared {
     /// Syncs the journal, if that is in a directory.
     syncing: OnceLock<Syncing>,
     outlets: Mutex<Vec<Arc<Outlet>>>,
+    /// Its place among the processes that share their appenders.
+    member: Option<Arc<dyn Member>>,
+    /// The engine of a forked child.
+    heir: Heir,
 }
 
 /// What the writer tells about itself.
@@ -398,12 +410,37 @@ pub(crate) const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60)
 static PROCESS: RwLock<Option<Arc<Shared>>> = RwLock::new(None);
 /// The number of the engine behind the process's logger; 0 without one.
 static PROCESS_NUMBER: AtomicU64 = AtomicU64::new(0);
+/// How long a new logger waits for the readers of the old one.
+const PROCESS_WAIT: Duration = Duration::from_secs(1);
 /// Engines so far.
 static ENGINES: AtomicU64 = AtomicU64::new(0);
 
 /// The engine of the process's logger. Never waits: during an init or shutdown there is none.
 fn process() -> Option<Arc<Shared>> {
     PROCESS.try_read().ok()?.clone()
+}
+
+/// Makes an engine the process's logger, or takes the last one away. Readers are quick, but for one
+/// that a fork has left in a child for ever.
+///
+/// # Errors
+/// When somebody reads for longer than [`PROCESS_WAIT`].
+fn set_process(engine: Option<Arc<Shared>>) -> io::Result<()> {
+    let deadline = Instant::now() + PROCESS_WAIT;
+    loop {
+        match PROCESS.try_write() {
+            Ok(mut process) => {
+                *process = engine;
+                return Ok(());
+            }
+            Err(TryLockError::Poisoned(process)) => {
+                *process.into_inner() = engine;
+                return Ok(());
+            }
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::yield_now(),
+            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
 }
 
 /// The process's logger, if there is one.
@@ -479,6 +516,11 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    #[inline]
+    fn level_filter(&self) -> LevelFilter {
+        LevelFilter::from_lowest_number(self.level.load(Ordering::Relaxed))
     }
 
     fn is_process_logger(&self) -> bool {
@@ -604,6 +646,20 @@ impl Shared {
         deadline: Instant,
         poll: impl Fn() -> bool,
     ) -> Result<(), FlushError> {
+        if self.is_forked()
+            && let Some(heir) = fork::started_heir_of(self)
+        {
+            return heir.flush_own(durability, deadline, || false);
+        }
+        self.flush_own(durability, deadline, poll)
+    }
+
+    fn flush_own(
+        &self,
+        durability: Durability,
+        deadline: Instant,
+        poll: impl Fn() -> bool,
+    ) -> Result<(), FlushError> {
         self.flush_rings(deadline, poll)?;
         let end = self.journal.end();
         let synced = durability >= Durability::L2;
@@ -641,6 +697,11 @@ impl Shared {
     }
 
     fn stats(&self) -> Stats {
+        if self.is_forked()
+            && let Some(heir) = fork::started_heir_of(self)
+        {
+            return heir.stats();
+        }
         let progress = self.progress().clone();
         let of_rings = if progress.heap_rings > 0 { Durability::L0 } else { Durability::L1 };
         Stats {
@@ -658,6 +719,7 @@ impl Shared {
             dropped: self.drops.counts(),
             journal_error: progress.error,
             appenders: self.outlets().iter().map(|outlet| outlet.stats()).collect(),
+            cluster: self.member.as_ref().map(|member| member.stats()),
         }
     }
 }

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
+use crate::sys::per_process::PerProcess;
+
 /// A longer line is cut. What poll(2) calls writable takes this much without waiting.
 const LINE_BYTES_MAX: usize = 3500;
 /// Lines that may come at once.
@@ -22,7 +24,8 @@ struct Bucket {
     held_back: u64,
 }
 
-static BUCKET: Mutex<Bucket> = Mutex::new(Bucket { lines: BURST, refilled: None, held_back: 0 });
+static BUCKET: PerProcess<Mutex<Bucket>> =
+    PerProcess::new(|| Mutex::new(Bucket { lines: BURST, refilled: None, held_back: 0 }));
 
 /// Writes one line, unless there were too many. Never called from a log call.
 pub(crate) fn warn(message: &str) {
@@ -50,7 +53,7 @@ fn write_now(line: &[u8]) {
 
 /// Whether a line may come now, and how many were held back before it.
 fn admit(now: Instant) -> Option<u64> {
-    let mut bucket = BUCKET.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut bucket = BUCKET.get().lock().unwrap_or_else(PoisonError::into_inner);
     let since = *bucket.refilled.get_or_insert(now);
     let earned = now.saturating_duration_since(since).as_secs() / REFILL.as_secs();
     if earned > 0 {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::drops::Dropped;
 use super::writer::Writer;
-use super::{PROCESS, PROCESS_NUMBER, Shared, WaitStrategy, call, selflog};
+use super::{PROCESS_NUMBER, Shared, WaitStrategy, call, selflog, set_process};
 use crate::journal::{Journal, Position, ReadError};
 use crate::level::LevelFilter;
 use crate::site;
@@ -135,7 +135,9 @@ impl Running {
             left_is_bound: backlog.is_bound,
             failing: stats.failing,
         });
-        let appenders = appenders.collect();
+        let mut appenders: Vec<_> = appenders.collect();
+        // Behind the outlets: while they waited, this process may have delivered for all.
+        appenders.extend(shared.member.iter().flat_map(|member| member.leave(until)));
         shared.syncing.get().inspect(|syncing| syncing.join(until));
         let left_in_rings_bytes = match writer {
             Some(mut writer) => {
@@ -230,14 +232,14 @@ fn events_left(
 fn stop_producers(shared: &Shared) {
     if shared.is_process_logger() {
         site::set_process_level(LevelFilter::OFF);
-        *PROCESS.write().unwrap_or_else(PoisonError::into_inner) = None;
+        // An engine that stays there is closed.
+        let _ = set_process(None);
         PROCESS_NUMBER.store(0, Ordering::SeqCst);
     }
     shared.level.store(LevelFilter::OFF.lowest_number(), Ordering::Relaxed);
 }
 
 /// Events between a position and the end of the journal, as far as they can be counted in time.
-#[cfg(any(test, feature = "master"))]
 pub(crate) fn events_behind(journal: &Journal, position: Position) -> Backlog {
     let counted = AtomicU64::new(0);
     let is_all = count(journal, position, Instant::now() + GRACE, &counted);

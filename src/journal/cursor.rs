@@ -77,6 +77,24 @@ impl CursorFile {
         written.filter(|slot| slot.boot_id == self.boot_id).or(synced)
     }
 
+    /// Reads the slots again: another process may have stored them.
+    ///
+    /// # Errors
+    /// When the file cannot be read. A slot that is being stored may be gone until the next call.
+    pub(crate) fn refresh(&mut self) -> io::Result<()> {
+        let mut bytes = [0; 2 * SLOT_BYTES];
+        let mut read = 0;
+        while read < bytes.len() {
+            match self.file.read_at(&mut bytes[read..], read as u64)? {
+                0 => break,
+                count => read += count,
+            }
+        }
+        let (written, synced) = bytes.split_at(SLOT_BYTES);
+        self.stored = [CursorSlot::decode(written), CursorSlot::decode(synced)];
+        Ok(())
+    }
+
     /// The slot that a reboot falls back to.
     pub fn synced(&self) -> Option<CursorSlot> {
         self.stored[1]

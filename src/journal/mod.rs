@@ -18,6 +18,7 @@
 //!    dead owner before it begins its own.
 
 mod cursor;
+mod follow;
 mod reader;
 mod room;
 mod scan;
@@ -35,6 +36,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use cursor::file_name;
 pub use cursor::{CursorFile, CursorSlot, TextFileMark};
+pub(crate) use follow::{Follower, Found};
 pub use reader::{Block, RawBlock, ReadError, Reader};
 pub use scan::{Damage, Scan, ScannedBlock, ScannedBlocks, segment_paths};
 pub use writer::{JournalWriter, Marks};

@@ -133,15 +133,10 @@ impl Scan {
             match header.kind {
                 BlockKind::Segment => {
                     let Some(body) = block.bytes.get(HEADER_BYTES..) else { continue };
-                    let Ok(body) = rkyv::access::<schema::ArchivedSegmentBody, Failure>(body)
-                    else {
-                        continue;
-                    };
+                    let Some(marks) = marks_of(body) else { continue };
                     has_head = true;
-                    for mark in body.marks.iter() {
-                        let source = u128::from(mark.source_high.to_native()) << 64
-                            | u128::from(mark.source_low.to_native());
-                        self.raise(source, mark.epoch.to_native(), mark.sequence.to_native());
+                    for (source, epoch, sequence) in marks {
+                        self.raise(source, epoch, sequence);
                     }
                 }
                 BlockKind::Events => {
@@ -160,10 +155,36 @@ impl Scan {
         Ok(has_head)
     }
 
+    /// The marks with which a segment begins; none where its head cannot be read.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub(crate) fn marks_before(path: &Path) -> io::Result<impl Iterator<Item = (u128, u64, u64)>> {
+        let mut blocks = ScannedBlocks::open(path)?;
+        let marks: Vec<_> = match blocks.next() {
+            Some(Ok(block)) if block.header.kind == BlockKind::Segment => {
+                block.bytes.get(HEADER_BYTES..).and_then(marks_of).unwrap_or_default()
+            }
+            _ => Vec::new(),
+        };
+        Ok(marks.into_iter())
+    }
+
     fn raise(&mut self, source: u128, epoch: u64, sequence: u64) {
         let mark = self.marks.entry((source, epoch)).or_default();
         *mark = sequence.max(*mark);
     }
+}
+
+/// The marks in the body of a segment block: source, epoch, sequence. `None` where it is damaged.
+fn marks_of(body: &[u8]) -> Option<Vec<(u128, u64, u64)>> {
+    let body = rkyv::access::<schema::ArchivedSegmentBody, Failure>(body).ok()?;
+    let mark = |mark: &schema::ArchivedMark| {
+        let (high, low) = (mark.source_high.to_native(), mark.source_low.to_native());
+        let source = u128::from(high) << 64 | u128::from(low);
+        (source, mark.epoch.to_native(), mark.sequence.to_native())
+    };
+    Some(body.marks.iter().map(mark).collect())
 }
 
 /// The segment files of a directory with their generations, the oldest first.

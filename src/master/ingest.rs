@@ -17,14 +17,12 @@ use super::buffers::Buffers;
 use super::connection::Connection;
 use super::inbox::{Inbox, Message};
 use super::stats::{Counters, count};
-use crate::block::define::Definitions;
-use crate::block::header::HEADER_BYTES;
-use crate::block::{BlockError, BlockHeader, BlockKind, EventsBlock, dictionary, envelope, header};
+use crate::block::{BlockError, BlockHeader, BlockKind, envelope, header};
 use crate::engine::selflog;
 use crate::event::{Receipt, SourceInfo};
 use crate::journal::{JournalError, JournalWriter};
 use crate::net::{AckLevel, Farewell, Hello, Reason, Welcome, frame};
-use crate::site;
+use crate::store::{Run, Unfit};
 use crate::sys::crash::{self, CrashPoint};
 
 /// Between two tries to store a block.
@@ -77,14 +75,6 @@ pub(super) struct Owner {
     runs: BTreeMap<u64, Run>,
 }
 
-/// The definitions of a run, as far as its connection has sent them.
-struct Run {
-    definitions: Definitions,
-    /// Their bytes when they were last measured, and what has come since.
-    bytes: usize,
-    measured_bytes: usize,
-}
-
 /// The runs of a connection that wait for an acknowledgement.
 pub(super) struct Unacknowledged {
     connection: Arc<Connection>,
@@ -105,6 +95,12 @@ enum Fault {
 impl From<BlockError> for Fault {
     fn from(error: BlockError) -> Fault {
         Fault::Refused(Farewell::new(Reason::Damaged, error))
+    }
+}
+
+impl From<Unfit> for Fault {
+    fn from(error: Unfit) -> Fault {
+        damaged(error)
     }
 }
 
@@ -235,7 +231,7 @@ impl Ingest {
     fn leave(&mut self, source: u128) {
         let Some(owner) = self.owners.get_mut(&source) else { return };
         for (epoch, run) in std::mem::take(&mut owner.runs) {
-            self.definitions_bytes -= run.bytes;
+            self.definitions_bytes -= run.bytes();
             self.writer.forget_definitions(source, epoch);
         }
     }
@@ -330,38 +326,23 @@ impl Ingest {
             if owner.runs.len() >= MAX_RUNS_OF_CONNECTION
                 && let Some((oldest, run)) = owner.runs.pop_first()
             {
-                self.definitions_bytes -= run.bytes;
+                self.definitions_bytes -= run.bytes();
                 self.writer.forget_definitions(key.0, oldest);
             }
         }
         let info = || SourceInfo { epoch: header.epoch, ..owner.info.clone() };
-        Ok(owner.runs.entry(key.1).or_insert_with(|| Run {
-            definitions: Definitions::new(info()),
-            bytes: 0,
-            measured_bytes: 0,
-        }))
+        Ok(owner.runs.entry(key.1).or_insert_with(|| Run::new(info())))
     }
 
     /// Takes in a define block; it is written in front of the next events block.
     fn define(&mut self, header: &BlockHeader) -> Result<(), Fault> {
         let block = std::mem::take(&mut self.block);
-        let body = dictionary::open(block.get(HEADER_BYTES..).unwrap_or(&[]))?;
-        for site in body.sites.iter() {
-            if site::Definition::take(&mut &site.definition[..]).is_none() {
-                return Err(damaged("a call site is not readable"));
-            }
-        }
         let run = self.run_of(header)?;
-        run.definitions.absorb(body);
-        let before = run.bytes;
-        run.bytes += block.len();
-        // Saying something again takes no room: measured anew before it is held against the worker.
-        if run.bytes > 2 * run.measured_bytes + (1 << 20) {
-            run.bytes = run.definitions.bytes();
-            run.measured_bytes = run.bytes;
-        }
-        let after = run.bytes;
+        let before = run.bytes();
+        let defined = run.define(&block);
+        let after = run.bytes();
         self.block = block;
+        defined?;
         self.definitions_bytes = self.definitions_bytes - before + after;
         if !self.has_room_for_definitions(header.source) {
             self.measure();
@@ -380,16 +361,14 @@ impl Ingest {
 
     fn definitions_bytes_of(&self, source: u128) -> usize {
         let runs = self.owners.get(&source).map(|owner| &owner.runs);
-        runs.into_iter().flatten().map(|(_, run)| run.bytes).sum()
+        runs.into_iter().flatten().map(|(_, run)| run.bytes()).sum()
     }
 
     /// Measures all definitions anew: what was said again, or forgotten, takes no room.
     fn measure(&mut self) {
         self.definitions_bytes = 0;
         for run in self.owners.values_mut().flat_map(|owner| owner.runs.values_mut()) {
-            run.bytes = run.definitions.bytes();
-            run.measured_bytes = run.bytes;
-            self.definitions_bytes += run.bytes;
+            self.definitions_bytes += run.measure();
         }
     }
 
@@ -406,10 +385,10 @@ impl Ingest {
             self.owe(connection, source, epoch);
             return Ok(());
         }
-        let block = EventsBlock::open(*header, &self.block)?;
-        let events = block.check().map_err(damaged)?;
-        let origins: Vec<_> = block.origins().collect();
-        self.run_of(header)?.definitions.ask(&origins);
+        let block = std::mem::take(&mut self.block);
+        let checked = self.run_of(header).map(|run| run.check(header, &block));
+        self.block = block;
+        let events = checked??;
         self.append(header)?;
         // Only now: while the block waited for room, others were acknowledged.
         self.owe(connection, source, epoch);
@@ -438,7 +417,7 @@ impl Ingest {
             let Some(run) = owner.and_then(|owner| owner.runs.get(&header.epoch)) else {
                 return Err(Fault::Superseded);
             };
-            match self.writer.append_events(&mut self.block, &run.definitions) {
+            match run.append(&mut self.writer, &mut self.block) {
                 Ok(_) => return Ok(()),
                 Err(error @ JournalError::TooLarge { .. }) => return Err(limits(error)),
                 Err(error @ JournalError::Full { .. }) => {

@@ -476,6 +476,7 @@ fn open_outlets(
             journal_dir: journal.dir(),
             begin: journal.start_position(),
             outputs,
+            term: 0,
         };
         let is_mandatory = appender.is_mandatory();
         let opened = appender.open(&place).map_err(MasterError::Appender)?;

@@ -115,6 +115,28 @@ points! {
     MasterAcknowledged = "master.acknowledged",
     /// The kernel has an acknowledgement.
     MasterAckSent = "master.ack_sent",
+    /// The election is won, its term is not stored.
+    ElectionLocked = "election.locked",
+    /// The term is stored, the cluster's journal is not open.
+    ElectionTerm = "election.term",
+    /// The cluster's journal is open, no appender is.
+    ElectionJournal = "election.journal",
+    /// The appenders run, no member's journal was read.
+    ElectionOutlets = "election.outlets",
+    /// A member's block is in the cluster's journal, the next one was not looked at.
+    ClusterBlock = "cluster.block",
+    /// What a member wrote was delivered, its cursor does not say so.
+    ClusterDelivered = "cluster.delivered",
+    /// A member's cursor says what was delivered.
+    ClusterCursor = "cluster.cursor",
+    /// A dead member's rings are in its journal.
+    AdoptDrained = "adopt.drained",
+    /// A dead member's events are delivered, its directory is there.
+    AdoptDelivered = "adopt.delivered",
+    /// Some of a dead member's files are removed.
+    AdoptRemoving = "adopt.removing",
+    /// All of a dead member's files are removed but its lock.
+    AdoptRemoved = "adopt.removed",
 }
 
 /// Ends the process here if the environment says so.

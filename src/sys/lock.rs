@@ -16,6 +16,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::FlockOperation;
 
 use super::file::open_private;
+use super::per_process::PerProcess;
 
 /// An exclusive lock on a file, held until it is dropped or the process ends.
 #[derive(Debug)]
@@ -26,8 +27,8 @@ pub(crate) struct FileLock {
     identity: (u64, u64),
 }
 
-/// The locked files of this process, by device and inode.
-static HELD: Mutex<Option<HashSet<(u64, u64)>>> = Mutex::new(None);
+/// The locked files of this process, by device and inode. A forked child inherits no lock.
+static HELD: PerProcess<Mutex<HashSet<(u64, u64)>>> = PerProcess::new(Mutex::default);
 
 impl FileLock {
     /// Takes the lock on the file at `path`, which is made if it is missing. `None` when another
@@ -48,8 +49,7 @@ impl FileLock {
         open: impl FnOnce(&Path) -> io::Result<File>,
     ) -> io::Result<Option<FileLock>> {
         // Held throughout, so that no second descriptor of a locked file is opened and closed.
-        let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
-        let held = held.get_or_insert_default();
+        let mut held = HELD.get().lock().unwrap_or_else(PoisonError::into_inner);
         if let Ok(found) = std::fs::metadata(path)
             && held.contains(&(found.dev(), found.ino()))
         {
@@ -75,12 +75,12 @@ impl FileLock {
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = HELD.get().lock().unwrap_or_else(PoisonError::into_inner);
         // Closed while the table is locked: a close after the next owner's open would release his
         // lock as well.
         // SAFETY: `file` is dropped here alone, and `drop` runs once (see the field).
         unsafe { ManuallyDrop::drop(&mut self.file) };
-        held.get_or_insert_default().remove(&self.identity);
+        held.remove(&self.identity);
     }
 }
 

@@ -554,6 +554,7 @@ mod tests {
             name: "file",
             journal_dir: Some(dir),
             begin: journal.start_position(),
+            term: 0,
             outputs: &Outputs::new(IoMethod::Write, |_| {}),
         };
         let path = dir.join("app.log");

@@ -136,7 +136,7 @@ impl Open for Forwarder {
         };
         Ok(Opened::Blocks(Box::new(Shipping {
             monitor: self.monitor.clone(),
-            forwarder: self.clone(),
+            forwarder: Forwarder { term: self.term.max(place.term), ..self.clone() },
             record: Record::of(stored.map(|slot| slot.file), &masters, sent),
             masters,
             sent,
@@ -149,6 +149,10 @@ impl Open for Forwarder {
             doubtful_since: Instant::now(),
             last_sent: Instant::now(),
         })))
+    }
+
+    fn ships_blocks(&self) -> bool {
+        true
     }
 }
 
@@ -171,6 +175,7 @@ mod tests {
             name: "master",
             journal_dir: None,
             begin: Position::default(),
+            term: 0,
             outputs: &Outputs::new(IoMethod::Write, |_| {}),
         };
         for wrong in [Forwarder::new("logs:http"), Forwarder::new("logs").or("spare:http")] {

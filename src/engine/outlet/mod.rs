@@ -193,6 +193,11 @@ impl Outlet {
         }
     }
 
+    /// Everything before it has reached the destination.
+    pub(crate) fn settled(&self) -> Position {
+        self.shared.state().settled
+    }
+
     /// Waits until everything before `position` has reached the destination. `false` when it had
     /// not by `deadline`.
     pub(crate) fn wait_settled(&self, position: Position, deadline: Instant) -> bool {

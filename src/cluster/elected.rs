@@ -1,0 +1,333 @@
+//! What the elected process does for all: a master without sockets.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::adopt::{Adopted, Orphans};
+use super::process::Shared;
+use super::source::{Held, Source};
+use crate::appender::{Open, OpenError, Opened, Place};
+use crate::engine::outlet::Outlet;
+use crate::engine::{AppenderReport, events_behind, selflog};
+use crate::journal::{Journal, JournalOptions, JournalWriter, Position, Scan};
+use crate::sys::crash::{self, CrashPoint};
+use crate::sys::file::create_private_dir;
+use crate::sys::lock::FileLock;
+use crate::sys::output::Outputs;
+
+/// The first pause after a look at all journals that found nothing, doubled up to the longest.
+const LOOK_MIN: Duration = Duration::from_millis(2);
+const LOOK_MAX: Duration = Duration::from_millis(250);
+/// The longest one while appenders are at work.
+const LOOK_PENDING_MAX: Duration = Duration::from_millis(8);
+/// After the cluster's journal or a member's refused.
+const RETRY: Duration = Duration::from_millis(20);
+/// How often it looks for dead members and at the lock of its election. New members are seen at once.
+const LOOK_AROUND: Duration = Duration::from_secs(1);
+/// The kernel releases the locks of a dead process one after the other: those behind the first one
+/// are tried for so long, with these pauses.
+const RELEASE_WAIT: Duration = Duration::from_secs(2);
+const RELEASE_PAUSE: Duration = Duration::from_millis(10);
+
+/// A term of office.
+pub(super) struct Elected<'a> {
+    process: &'a Shared,
+    term: u64,
+    journal: Journal,
+    writer: JournalWriter,
+    outlets: Vec<Arc<Outlet>>,
+    sources: BTreeMap<PathBuf, Source>,
+    orphans: Orphans,
+    adopted: Vec<Adopted>,
+    // Last, in this order: they are released when everything else has ended.
+    _journal_lock: FileLock,
+    lock: FileLock,
+}
+
+impl<'a> Elected<'a> {
+    /// Takes office: stores the term, opens the cluster's journal, starts the appenders.
+    ///
+    /// # Errors
+    /// What could not be opened. Nothing runs then, and nothing is locked.
+    pub(super) fn begin(process: &'a Shared, lock: FileLock) -> Result<Self, Box<dyn Error>> {
+        crash::reached(CrashPoint::ElectionLocked);
+        let term = process.directory.term()? + 1;
+        process.directory.set_term(term)?;
+        crash::reached(CrashPoint::ElectionTerm);
+        let (journal, mut writer, journal_lock) = open_journal(process)?;
+        let outputs = Outputs::new(process.description.io_method, selflog::warn);
+        writer.set_output(outputs.open());
+        crash::reached(CrashPoint::ElectionJournal);
+        let outlets = open_outlets(process, &journal, &outputs, term)?;
+        journal.keep_to_bound();
+        crash::reached(CrashPoint::ElectionOutlets);
+        Ok(Elected {
+            process,
+            term,
+            journal,
+            writer,
+            outlets,
+            sources: BTreeMap::new(),
+            orphans: Orphans::default(),
+            adopted: Vec::new(),
+            _journal_lock: journal_lock,
+            lock,
+        })
+    }
+
+    /// The appenders.
+    pub(super) fn outlets(&self) -> &[Arc<Outlet>] {
+        &self.outlets
+    }
+
+    /// Runs until the process ends, or somebody has removed the file of the election.
+    pub(super) fn run(&mut self) {
+        let (mut pause, mut looked_around) = (LOOK_MIN, None::<Instant>);
+        let mut changed = None;
+        while self.process.deadline().is_none() {
+            // Before the look: what comes meanwhile is seen by the next one.
+            let now_changed = self.process.directory.members_changed();
+            if now_changed != changed || looked_around.is_none_or(|at| at.elapsed() >= LOOK_AROUND)
+            {
+                (looked_around, changed) = (Some(Instant::now()), now_changed);
+                if !self.process.directory.is_elected_by(&self.lock) {
+                    selflog::warn("cluster: the file `election` was removed; this process resigns");
+                    return;
+                }
+                self.look_around();
+            }
+            let found = self.turns();
+            let is_pending = self.deliver();
+            match found {
+                Ok(0) => {
+                    let longest = if is_pending { LOOK_PENDING_MAX } else { LOOK_MAX };
+                    self.process.pause(pause.min(longest));
+                    pause = (pause * 2).min(LOOK_MAX);
+                }
+                Ok(_) => {
+                    pause = LOOK_MIN;
+                    self.process.set_failing(None);
+                }
+                Err(why) => {
+                    selflog::warn(&format!("cluster: the elected process waits: {why}"));
+                    self.process.set_failing(Some(why));
+                    self.process.pause(RETRY);
+                }
+            }
+        }
+    }
+
+    /// Lets the appenders finish, by `deadline` at the latest, and gives the office back.
+    pub(super) fn end(mut self, deadline: Instant) -> Vec<AppenderReport> {
+        self.journal.close();
+        self.adopted.iter().for_each(|adopted| adopted.stop(deadline));
+        self.outlets.iter().for_each(|outlet| outlet.stop(deadline));
+        let reports = self.outlets.iter().map(|outlet| {
+            let stats = outlet.join(deadline);
+            let backlog = events_behind(&self.journal, stats.settled);
+            AppenderReport {
+                name: stats.name,
+                delivered: stats.delivered,
+                left: backlog.events,
+                left_is_bound: backlog.is_bound,
+                failing: stats.failing,
+            }
+        });
+        let reports = reports.collect();
+        self.adopted.iter().for_each(|adopted| adopted.join(deadline));
+        self.deliver();
+        reports
+    }
+
+    /// Takes some blocks of each member. How many it looked at, or what holds it up.
+    fn turns(&mut self) -> Result<usize, String> {
+        let (mut found, mut held) = (0, None);
+        for source in self.sources.values_mut() {
+            match source.turn(&mut self.writer) {
+                Ok(looked) => found += looked,
+                Err(Held::Journal(error)) => return Err(selflog::chain(&error)),
+                Err(Held::Io(error)) => {
+                    held = Some(format!("{}: {error}", source.dir().display()));
+                }
+            }
+        }
+        // One journal that cannot be read does not keep the others waiting.
+        held.filter(|_| found == 0).map_or(Ok(found), Err)
+    }
+
+    /// Tells the members what was delivered. Whether something waits for that.
+    fn deliver(&mut self) -> bool {
+        let delivered = self.delivered();
+        let mut is_pending = false;
+        for source in self.sources.values_mut() {
+            if let Err(error) = source.delivered(delivered) {
+                selflog::warn(&format!("{}: its cursor: {error}", source.dir().display()));
+            }
+            is_pending |= source.has_pending();
+        }
+        is_pending
+    }
+
+    /// What all mandatory appenders have settled.
+    fn delivered(&self) -> Position {
+        let mandatory = self.outlets.iter().filter(|outlet| outlet.is_mandatory());
+        let settled = mandatory.map(|outlet| outlet.settled());
+        settled.min().unwrap_or_else(|| self.journal.end())
+    }
+
+    /// Finds members that came, and sees to those that are dead.
+    fn look_around(&mut self) {
+        self.bury();
+        let members = match self.process.directory.list() {
+            Ok(members) => members,
+            Err(error) => return selflog::warn(&format!("cluster: no member is found: {error}")),
+        };
+        self.sources.retain(|dir, _| members.contains(dir));
+        for dir in &members {
+            if !self.sources.contains_key(dir) {
+                match Source::open(dir, &mut self.writer) {
+                    Ok(source) => drop(self.sources.insert(dir.clone(), source)),
+                    Err(error) => selflog::warn(&format!("{}: {error}", dir.display())),
+                }
+            }
+        }
+        let after = self.process.cluster.adopt_after;
+        let adopted = &self.adopted;
+        let orphans = self
+            .orphans
+            .find(&members, after, |dir| adopted.iter().any(|known| known.dir() == dir));
+        for (dir, lock) in orphans {
+            let bytes = self.process.cluster.member_bytes;
+            match Adopted::open(&dir, lock, &self.process.description, bytes, self.term) {
+                Ok(adopted) => self.adopted.push(adopted),
+                Err(error) => {
+                    let why = selflog::chain(&*error);
+                    selflog::warn(&format!("{}: it cannot be adopted: {why}", dir.display()));
+                }
+            }
+        }
+    }
+
+    /// Removes the directories of dead members from which everything is delivered.
+    fn bury(&mut self) {
+        let sources = &self.sources;
+        let is_done = |adopted: &Adopted| {
+            let source = sources.get(adopted.dir());
+            source.is_some_and(|source| source.is_done(adopted.end())) && adopted.is_shipped()
+        };
+        let (done, left) = std::mem::take(&mut self.adopted).into_iter().partition(is_done);
+        self.adopted = left;
+        for adopted in done {
+            let dir = adopted.dir().to_owned();
+            self.sources.remove(&dir);
+            match adopted.remove() {
+                Ok(source) => self.writer.forget_marks(|of, _| Some(of) == source),
+                Err(error) => selflog::warn(&format!("{}: {error}", dir.display())),
+            }
+        }
+    }
+}
+
+/// Opens the cluster's journal, whose last owner may still be dying.
+fn open_journal(process: &Shared) -> Result<(Journal, JournalWriter, FileLock), Box<dyn Error>> {
+    let dir = process.directory.journal();
+    create_private_dir(&dir)?;
+    let until = Instant::now() + RELEASE_WAIT;
+    let lock = loop {
+        match FileLock::try_acquire(&dir.join("lock"))? {
+            Some(lock) => break lock,
+            None if Instant::now() >= until => {
+                let what = format!("{}: another process has it", dir.display());
+                return Err(io::Error::other(what).into());
+            }
+            None => std::thread::sleep(RELEASE_PAUSE),
+        }
+    };
+    let scan = Scan::of_directory(&dir)?;
+    for damage in &scan.damage {
+        selflog::warn(&damage.to_string());
+    }
+    let options = JournalOptions::directory(&dir).max_bytes(process.cluster.journal_bytes);
+    let (journal, writer) = Journal::in_directory(options, scan)?;
+    Ok((journal, writer, lock))
+}
+
+/// Starts the appenders that take events.
+fn open_outlets(
+    process: &Shared,
+    journal: &Journal,
+    outputs: &Outputs,
+    term: u64,
+) -> Result<Vec<Arc<Outlet>>, Box<dyn Error>> {
+    let description = &process.description;
+    let mut outlets = Vec::new();
+    description.appenders.each(|name, appender| -> Result<(), Box<dyn Error>> {
+        if appender.ships_blocks() {
+            return Ok(());
+        }
+        let place = Place {
+            // A cluster has no events of its own.
+            source: 0,
+            epoch: 0,
+            service: &description.service,
+            name,
+            journal_dir: journal.dir(),
+            begin: journal.start_position(),
+            term,
+            outputs,
+        };
+        let opened = open_patiently(appender, &place)?;
+        let is_mandatory = appender.is_mandatory();
+        let outlet = Outlet::spawn(journal, name, is_mandatory, opened, &description.router)?;
+        outlets.push(Arc::new(outlet));
+        Ok(())
+    })?;
+    Ok(outlets)
+}
+
+/// Opens a destination that a dying process may still have.
+fn open_patiently(appender: &dyn Open, place: &Place<'_>) -> Result<Opened, OpenError> {
+    let until = Instant::now() + RELEASE_WAIT;
+    loop {
+        match appender.open(place) {
+            Err(_) if Instant::now() < until => std::thread::sleep(RELEASE_PAUSE),
+            opened => return opened,
+        }
+    }
+}
+
+/// Opens what ships the blocks of a dead member.
+pub(super) fn open_shippers(
+    description: &crate::engine::group::Description,
+    journal: &Journal,
+    dir: &Path,
+    of: (u128, u64),
+    term: u64,
+) -> Result<Vec<Outlet>, Box<dyn Error>> {
+    let outputs = Outputs::new(description.io_method, selflog::warn);
+    let mut outlets = Vec::new();
+    description.appenders.each(|name, appender| -> Result<(), Box<dyn Error>> {
+        if !appender.ships_blocks() {
+            return Ok(());
+        }
+        let place = Place {
+            source: of.0,
+            epoch: of.1,
+            service: &description.service,
+            name,
+            journal_dir: Some(dir),
+            begin: journal.start_position(),
+            term,
+            outputs: &outputs,
+        };
+        let opened = open_patiently(appender, &place)?;
+        let is_mandatory = appender.is_mandatory();
+        outlets.push(Outlet::spawn(journal, name, is_mandatory, opened, &description.router)?);
+        Ok(())
+    })?;
+    Ok(outlets)
+}

@@ -1,0 +1,121 @@
+//! The outlet of a member: its own journal keeps what the elected process has not delivered.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::appender::{BlockAppender, OutletSide};
+use crate::engine::events_behind;
+use crate::journal::{CursorFile, Journal, Position, ReadError, Reader};
+
+/// The name of the cursor that the elected process stores.
+pub(super) const CURSOR: &str = "the cluster";
+/// The first pause between two looks at the cursor while something is not delivered, doubled up to
+/// the longest.
+const LOOK_MIN: Duration = Duration::from_millis(2);
+const LOOK_MAX: Duration = Duration::from_millis(250);
+/// How long a member with nothing to deliver sleeps, if nobody wakes it.
+const IDLE: Duration = Duration::from_secs(3600);
+/// How long a member that ends waits for somebody who delivers anything at all.
+const GIVE_UP: Duration = Duration::from_secs(2);
+/// After this time without a delivery the member says so.
+const HUNG: Duration = Duration::from_secs(10);
+
+/// Waits for the elected process.
+pub(super) struct Follow {
+    cursor: CursorFile,
+    settled: Position,
+}
+
+impl Follow {
+    /// Begins at the stored position, or at the oldest block: where nothing is stored, nobody knows
+    /// what was delivered.
+    ///
+    /// # Errors
+    /// When the cursor cannot be opened.
+    pub(super) fn open(journal_dir: &Path) -> std::io::Result<Follow> {
+        let cursor = CursorFile::open(journal_dir, CURSOR)?;
+        let settled = cursor.resume().map(|slot| slot.position).unwrap_or_default();
+        Ok(Follow { cursor, settled })
+    }
+
+    /// Takes over what was stored meanwhile. `false` if that is nothing new.
+    fn look(&mut self, reader: &mut Reader, outlet: &mut dyn OutletSide) -> bool {
+        if let Err(error) = self.cursor.refresh() {
+            outlet.failed(&format!("its cursor cannot be read: {error}"));
+            return false;
+        }
+        let stored = self.cursor.resume().map(|slot| slot.position);
+        let Some(position) = stored.filter(|position| *position > self.settled) else {
+            return false;
+        };
+        let events = events_before(reader, position);
+        self.settled = position;
+        outlet.settle(position, events);
+        true
+    }
+}
+
+impl BlockAppender for Follow {
+    fn settled(&self) -> Position {
+        self.settled
+    }
+
+    fn run(&mut self, outlet: &mut dyn OutletSide) {
+        outlet.set_syncs(false);
+        let journal = outlet.journal().clone();
+        let mut reader = journal.reader(self.settled);
+        let (mut pause, mut progressed, mut told) = (LOOK_MIN, Instant::now(), Instant::now());
+        let mut stopping_since = None;
+        loop {
+            if self.look(&mut reader, outlet) {
+                (pause, progressed, told) = (LOOK_MIN, Instant::now(), Instant::now());
+            }
+            let is_delivered = self.settled >= journal.end();
+            if outlet.is_stopping() {
+                if stopping_since.is_none() && events_behind(&journal, self.settled).events == 0 {
+                    return;
+                }
+                let since = *stopping_since.get_or_insert_with(Instant::now);
+                let is_late = outlet.deadline().is_some_and(|at| Instant::now() >= at);
+                let is_alone = progressed.max(since).elapsed() >= GIVE_UP;
+                if is_delivered || is_late || is_alone {
+                    return;
+                }
+            }
+            if is_delivered {
+                self.idle(&journal, outlet);
+                (pause, progressed, told) = (LOOK_MIN, Instant::now(), Instant::now());
+                continue;
+            }
+            if told.elapsed() >= HUNG && events_behind(&journal, self.settled).events > 0 {
+                told = Instant::now();
+                let seconds = progressed.elapsed().as_secs();
+                outlet.failed(&format!(
+                    "no process has delivered anything for {seconds} s: none is elected, or it hangs"
+                ));
+            }
+            outlet.pause(pause);
+            pause = (pause * 2).min(LOOK_MAX);
+        }
+    }
+}
+
+impl Follow {
+    /// Waits for something to deliver, or for the end.
+    fn idle(&self, journal: &Journal, outlet: &dyn OutletSide) {
+        journal.wait_until(IDLE, |end, _| end > self.settled || outlet.is_stopping());
+    }
+}
+
+/// Events between the reader's place and `position`.
+fn events_before(reader: &mut Reader, position: Position) -> u64 {
+    let mut events = 0;
+    while reader.position() < position {
+        match reader.next() {
+            Ok(Some(block)) => events += block.events.count(),
+            Err(ReadError::Damaged { .. }) => {}
+            Ok(None) | Err(ReadError::Io { .. }) => break,
+        }
+    }
+    events
+}
