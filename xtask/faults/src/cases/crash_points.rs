@@ -381,9 +381,10 @@ fn sender(stage: &mut Stage) -> Result<Verdict, Failure> {
     let (address, stop) = (free_address()?, stage.scene.disk("stop"));
     let master = receiver_of(stage, &address);
     let receiver = stage.bench.start("master", &master)?;
-    let plan = worker::Plan { forward: Some(address), events: 2000, ..stage.worker() };
+    let plan = worker::Plan { forward: Some(address), events: 1000, ..stage.worker() };
     stage.run_and_kill(&worker::Plan { end: End::Wait, pace_ns: 20_000, ..plan.clone() })?;
-    stage.run("worker", &worker::Plan { events: 3000, pace_ns: 20_000, ..plan.clone() })?;
+    // Long enough for the forwarder to store where it is.
+    stage.run("worker", &worker::Plan { events: 1300, pace_ns: 2_000_000, ..plan.clone() })?;
     stage.run("worker", &plan.recovering())?;
     std::fs::write(stop, "")?;
     receiver.wait()?.report()?;
