@@ -108,16 +108,26 @@ impl Program {
     pub(crate) fn wait_until(
         &mut self,
         what: &str,
+        reached: impl FnMut() -> io::Result<bool>,
+    ) -> Result<(), Failure> {
+        self.wait_until_within(PATIENCE, what, reached)
+    }
+
+    /// The same with another limit.
+    pub(crate) fn wait_until_within(
+        &mut self,
+        limit: Duration,
+        what: &str,
         mut reached: impl FnMut() -> io::Result<bool>,
     ) -> Result<(), Failure> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + limit;
         while !reached()? {
             if !self.is_running()? {
                 let (out, err) = self.output()?;
                 return Err(format!("{what}: the program ended before: {out}{err}").into());
             }
             if Instant::now() > deadline {
-                return Err(format!("{what}: not within {PATIENCE:?}").into());
+                return Err(format!("{what}: not within {limit:?}").into());
             }
             std::thread::sleep(LOOK_EVERY);
         }

@@ -15,6 +15,7 @@ use crate::figures::quantile;
 use crate::ledger::Ledger;
 use crate::program::Ended;
 use crate::programs::worker::{End, Plan};
+use crate::rotation;
 use crate::waiting::{file_bytes, until};
 
 pub(crate) const CASES: &[Case] = &[
@@ -66,8 +67,16 @@ pub(crate) const CASES: &[Case] = &[
         target: "what it covered is never called synced",
         run: |bench| failed_sync(bench).into(),
     },
+    Case {
+        id: "R19",
+        what: "a text file rotates every 64 KiB under 64 threads, and its program is killed",
+        target: "10 M events over 10,000 rotations, each once; no number twice or missing",
+        run: |bench| rotated(bench).into(),
+    },
 ];
 
+/// What a program may take that logs millions of events.
+const LONG: Duration = Duration::from_secs(1_800);
 /// Beyond a target's time, for a machine that others use as well.
 const SLACK: Duration = Duration::from_secs(1);
 
@@ -109,10 +118,11 @@ fn text_waits_for_room(bench: &Bench) -> Result<Duration, Failure> {
     let mut program = bench.start_behind(&disk.enter(), "worker", &plan)?;
     program.wait_until("the first line", || Ok(file_bytes(&text)? > 0))?;
     disk.fill()?;
-    let full = file_bytes(&text)?;
     let begun = ledger.total()?;
     // Long enough for the pauses between two tries to have grown.
     program.wait_until("calls on a full disk", || Ok(ledger.total()? >= begun + 1_500))?;
+    // The last page of the file took a few lines more.
+    let full = file_bytes(&text)?;
     disk.free()?;
     let resumed = until("a line after the disk was freed", || Ok(file_bytes(&text)? > full))?;
     let ended = program.wait()?;
@@ -556,6 +566,41 @@ fn failed_sync(bench: &mut Bench) -> Result<Outcome, Failure> {
         ));
     }
     Ok(verdict(failed == 0, figures.join("; ")))
+}
+
+fn rotated(bench: &mut Bench) -> Result<Outcome, Failure> {
+    const ROTATE_BYTES: u64 = 64 << 10;
+    const LINE_BYTES_MAX: u64 = 128;
+    let (events, kills) = bench.either((2_000, 2), (160_000, 20));
+    let scene = bench.scene()?;
+    let text = scene.disk("logs/app.log");
+    let plan = Plan {
+        file: Some(text.clone()),
+        rotate_bytes: Some(ROTATE_BYTES),
+        threads: 64,
+        events,
+        padding: 45,
+        ..worker(&scene)
+    };
+    let ledger = Ledger::open(&plan.ledger)?;
+    let all = plan.threads as u64 * events;
+    let mut random = bench.random(bench.seed);
+    for killed in 1..=kills {
+        bench.tell(&format!("{killed} of {kills} kills"));
+        let mut program = bench.start("worker", &plan)?;
+        let at = all * killed / (kills + 1);
+        program.wait_until_within(LONG, "calls before the kill", || Ok(ledger.total()? >= at))?;
+        std::thread::sleep(Duration::from_micros(random.below(20_000)));
+        program.kill()?;
+    }
+    bench.start("worker", &plan)?.wait_for(LONG)?.report()?;
+    let files = rotation::files_of(&text)?;
+    rotation::check_sizes(&files, ROTATE_BYTES, LINE_BYTES_MAX)?;
+    let mut account = Account::default();
+    account.deliver_files(&files)?;
+    let verdict = account.settle(&[(&*plan.name, &ledger)])?;
+    verdict.check()?;
+    Ok(Outcome::Passed(format!("{verdict}; {} rotations, {kills} kills", files.len() - 1)))
 }
 
 /// A worker with everything where it belongs.

@@ -70,6 +70,24 @@ pub(crate) const CASES: &[Case] = &[
         target: "the others go on, at most 1 CPU, 0 lost",
         run: |bench| byte_by_byte(bench).into(),
     },
+    Case {
+        id: "R31",
+        what: "workers and masters of three ranges of protocol versions meet",
+        target: "3×3: delivered, or refused with both ranges named",
+        run: |bench| versions(bench).into(),
+    },
+    Case {
+        id: "R32",
+        what: "one worker sends as fast as it can to a master with a quota",
+        target: "it is held up and counted, the others are not, 0 lost",
+        run: |bench| noisy_neighbour(bench).into(),
+    },
+    Case {
+        id: "R32-OVER",
+        what: "a worker has two masters, and they are killed in turn",
+        target: "0 lost; each master has each event at most once",
+        run: |bench| fail_over(bench).into(),
+    },
 ];
 
 /// Beyond a target's time, for a machine that others use as well.
@@ -83,10 +101,15 @@ struct Master {
 
 impl Master {
     fn start(bench: &Bench, plan: master::Plan) -> Result<Master, Failure> {
-        let mut program = bench.start("master", &plan)?;
-        let address = plan.listen.clone();
-        program.wait_until("a master that listens", || Ok(TcpStream::connect(&address).is_ok()))?;
-        Ok(Master { plan, program })
+        let program = bench.start("master", &plan)?;
+        let mut master = Master { plan, program };
+        master.await_listening()?;
+        Ok(master)
+    }
+
+    fn await_listening(&mut self) -> Result<(), Failure> {
+        let connects = || Ok(TcpStream::connect(&*self.plan.listen).is_ok());
+        self.program.wait_until("a master that listens", connects)
     }
 
     /// A master with everything where it belongs.
@@ -560,6 +583,146 @@ fn byte_by_byte(bench: &mut Bench) -> Result<Outcome, Failure> {
          the slow ones; the master used {cpus:.2} CPUs; 0 lost"
     );
     Ok(verdict(beside * 100 >= usual * 95 && cpus <= 1.0, figure))
+}
+
+/// Narrows the versions that a program speaks.
+const SPOKEN: &str = "ROLLWAY_FAULT_PROTOCOL";
+
+fn versions(bench: &mut Bench) -> Result<Outcome, Failure> {
+    const RANGES: [&str; 3] = ["1", "1-2", "2"];
+    let (mut delivered, mut refused, mut failed) = (0, 0, 0);
+    for of_master in RANGES {
+        let scene = bench.scene()?;
+        let plan = Master::plan(&scene)?;
+        let program = bench.start_with("master", &plan, &[(SPOKEN, of_master)])?;
+        let mut master = Master { plan, program };
+        master.await_listening()?;
+        let mut understood = Vec::new();
+        for of_worker in RANGES {
+            let meet = of_worker.contains('-') || of_master.contains('-') || of_worker == of_master;
+            let plan = worker::Plan {
+                events: 100,
+                timeout_ms: if meet { 60_000 } else { 1_500 },
+                ..worker(&scene, &format!("speaks-{of_worker}"), &master.plan.listen)
+            };
+            let ended = bench.start_with("worker", &plan, &[(SPOKEN, of_worker)])?.wait()?;
+            let left = ended.report()?["left"].as_u64();
+            let words = format!("{of_worker} to {of_worker} offered; this side speaks {of_master}");
+            let is_right = if meet { left == Some(0) } else { ended.stderr.contains(&words) };
+            if !is_right {
+                failed += 1;
+                let told = &ended.stderr;
+                let what = format!("worker {of_worker}, master {of_master}: {left:?} left: {told}");
+                bench.fail(bench.seed, &what);
+            }
+            if meet {
+                delivered += 1;
+                understood.push(plan);
+            } else {
+                refused += 1;
+            }
+        }
+        let text = master.text().to_owned();
+        master.stop()?;
+        account(&understood.iter().collect::<Vec<_>>(), &text)?.check()?;
+    }
+    let figure = format!(
+        "{delivered} pairs delivered everything, {refused} were told both ranges; {failed} did not"
+    );
+    Ok(verdict(failed == 0, figure))
+}
+
+fn noisy_neighbour(bench: &mut Bench) -> Result<Outcome, Failure> {
+    let scene = bench.scene()?;
+    // The quiet worker sends less than that.
+    let plan = master::Plan { bytes_per_second_per_source: Some(2 << 20), ..Master::plan(&scene)? };
+    let master = Master::start(bench, plan)?;
+    let (usual_plan, usual) = delivered_in_step(bench, &scene, "usual", &master)?;
+    let noisy_plan = worker::Plan {
+        threads: 2,
+        events: bench.either(10_000, 100_000),
+        padding: 400,
+        ..worker(&scene, "noisy", &master.plan.listen)
+    };
+    let noisy = bench.start("worker", &noisy_plan)?;
+    let (quiet_plan, quiet) = delivered_in_step(bench, &scene, "quiet", &master)?;
+    noisy.wait()?.report()?;
+    let text = master.text().to_owned();
+    let report = master.stop()?;
+    account(&[&usual_plan, &noisy_plan, &quiet_plan], &text)?.check()?;
+    let throttled = report["throttled"].as_u64().unwrap_or(0);
+    let figure = format!(
+        "{quiet} events of the quiet one were delivered when {NEIGHBOUR_EVENTS} had been logged, \
+         {usual} without the noisy one; {throttled} sources held up; 0 lost"
+    );
+    Ok(verdict(throttled == 1 && quiet * 100 >= usual * 95, figure))
+}
+
+fn fail_over(bench: &mut Bench) -> Result<Outcome, Failure> {
+    let loops = bench.either(1, 20);
+    let (mut emitted, mut at_both) = (0, 0);
+    let failed = bench.repeat(loops, |bench, seed| {
+        let scene = bench.scene()?;
+        let plan = |name: &str| -> io::Result<master::Plan> {
+            Ok(master::Plan {
+                journal: Some(scene.disk(name)),
+                file: Some(scene.disk(&format!("{name}.log"))),
+                ..Master::plan(&scene)?
+            })
+        };
+        let plans = [plan("one")?, plan("two")?];
+        let mut masters = Vec::new();
+        for plan in &plans {
+            masters.push(Master::start(bench, plan.clone())?);
+        }
+        let plan = worker::Plan {
+            events: 20_000,
+            pace_ns: 500_000,
+            forward_or: vec![plans[1].listen.clone()],
+            ..worker(&scene, "worker", &plans[0].listen)
+        };
+        let mut program = bench.start("worker", &plan)?;
+        for at in [0, 1] {
+            let mut lines = Lines::of(masters[at].text());
+            let before = lines.count()?;
+            program.wait_until("an event at this master", || Ok(lines.count()? > before))?;
+            let wait = bench.random(seed + at as u64).below(500);
+            std::thread::sleep(Duration::from_millis(wait));
+            masters[at].program.signal(Signal::KILL)?;
+            let mut lines = Lines::of(masters[1 - at].text());
+            let before = lines.count()?;
+            program.wait_until("an event at the other", || Ok(lines.count()? > before))?;
+            masters[at] = Master::start(bench, plans[at].clone())?;
+        }
+        program.wait()?.report()?;
+        let mut both = Account::default();
+        let ledger = Ledger::open(&plan.ledger)?;
+        let (mut delivered, mut doubled) = (0, 0);
+        for plan in &plans {
+            fs::write(&plan.stop, [])?;
+        }
+        for master in masters {
+            let text = master.text().to_owned();
+            master.program.wait()?.report()?;
+            let mut account = Account::default();
+            account.deliver_file(&text)?;
+            let alone = account.settle(&[(&*plan.name, &ledger)])?;
+            delivered += alone.delivered;
+            doubled += alone.doubled.count + alone.invented.count;
+            both.deliver_file(&text)?;
+        }
+        let together = both.settle(&[(&*plan.name, &ledger)])?;
+        if doubled > 0 || together.lost.count > 0 {
+            return Err(format!("{doubled} twice at one master; together: {together}").into());
+        }
+        emitted += together.emitted;
+        at_both += delivered - together.delivered;
+        Ok(())
+    });
+    let figure = format!(
+        "{failed} of {loops} loops failed; {emitted} events, {at_both} of them at both masters"
+    );
+    Ok(verdict(failed == 0, figure))
 }
 
 /// Sends greetings and heartbeats over all connections, one byte to each in turn.

@@ -34,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) second_file: Option<PathBuf>,
     /// Takes this many connections from one address.
     pub(crate) connections_per_address: Option<usize>,
+    /// Lets each source send no more than this.
+    pub(crate) bytes_per_second_per_source: Option<u64>,
 }
 
 impl Default for Plan {
@@ -48,6 +50,7 @@ impl Default for Plan {
             timeout_ms: 60_000,
             second_file: None,
             connections_per_address: None,
+            bytes_per_second_per_source: None,
         }
     }
 }
@@ -77,9 +80,14 @@ pub(crate) fn run(plan: Plan) -> Result<(), Box<dyn Error>> {
     if let Some(path) = &plan.second_file {
         builder = builder.appender("second", File::new(path).layout(message_pattern()));
     }
-    if let Some(connections_per_address) = plan.connections_per_address {
-        builder = builder.limits(Limits { connections_per_address, ..Limits::default() });
+    let mut limits = Limits {
+        bytes_per_second_per_source: plan.bytes_per_second_per_source,
+        ..Limits::default()
+    };
+    if let Some(connections) = plan.connections_per_address {
+        limits.connections_per_address = connections;
     }
+    builder = builder.limits(limits);
     let master = builder.start()?;
     while !plan.stop.exists() {
         std::thread::sleep(LOOK_EVERY);
@@ -90,7 +98,7 @@ pub(crate) fn run(plan: Plan) -> Result<(), Box<dyn Error>> {
         "left": report.left(),
         "duplicates": report.stats.duplicates,
         "missing_blocks": report.stats.missing_blocks,
-        "accepted": report.stats.accepted,
+        "throttled": report.stats.throttled.len(),
     });
     println!("{report}");
     Ok(())

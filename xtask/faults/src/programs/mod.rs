@@ -2,6 +2,7 @@
 //!
 //! Each gets its plan as JSON and prints a report as a line of JSON when it ends by itself.
 
+mod fork;
 pub(crate) mod master;
 pub(crate) mod refusing;
 pub(crate) mod worker;

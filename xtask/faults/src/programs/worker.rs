@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 
 use rollway::appender::{File, Forwarder};
 use rollway::clock::{SystemUtc, UtcClock};
+use rollway::cluster::Cluster;
 use rollway::layout::Pattern;
 use rollway::{Builder, Durability, Guard, OverflowPolicy, ShutdownReport};
 use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::fork;
 use super::refusing::Refusing;
 use crate::account;
 use crate::figures::quantile;
@@ -66,6 +68,10 @@ pub(crate) struct Plan {
     pub(crate) refuse_every: Option<u64>,
     /// The clock jumps an hour back and forth.
     pub(crate) clock_jumps: bool,
+    /// Shares its appenders with the processes of this cluster.
+    pub(crate) cluster: Option<PathBuf>,
+    /// Logs in this many forked children, as `NAME-0` and so on with ledgers of their own.
+    pub(crate) forks: usize,
 }
 
 /// How a worker ends once everything is logged.
@@ -121,11 +127,20 @@ impl Default for Plan {
             forward_or: Vec::new(),
             refuse_every: None,
             clock_jumps: false,
+            cluster: None,
+            forks: 0,
         }
     }
 }
 
 impl Plan {
+    /// What a forked child of it does.
+    pub(crate) fn child(&self, number: usize) -> Plan {
+        let name = format!("{}-{number}", self.name);
+        let ledger = self.ledger.with_extension(number.to_string());
+        Plan { name, ledger, forks: 0, ..self.clone() }
+    }
+
     /// The same, started again to recover: it logs nothing and shuts down.
     pub(crate) fn recovering(&self) -> Plan {
         Plan { events: 0, end: End::Shutdown, ..self.clone() }
@@ -134,9 +149,29 @@ impl Plan {
 
 /// Plays the worker.
 pub(crate) fn run(plan: Plan) -> Result<(), Box<dyn Error>> {
+    if plan.forks > 0 {
+        return prefork(&plan);
+    }
     let ledger = Arc::new(Ledger::open(&plan.ledger)?);
     let run = ledger.begin_run()?;
     let guard = builder(&plan).init()?;
+    let calls_ns = log(&plan, &ledger, run)?;
+    end(&plan, guard, &ledger, run, calls_ns)
+}
+
+/// Plays a server that forks its workers once its logger runs.
+fn prefork(plan: &Plan) -> Result<(), Box<dyn Error>> {
+    let guard = builder(plan).init()?;
+    let children = fork::children(plan.forks)?;
+    let Some(number) = children.own_number() else {
+        let all_ended = children.wait()?;
+        let report = guard.shutdown(Duration::from_millis(plan.timeout_ms));
+        println!("{}", json_of(&report, Duration::ZERO, &mut []));
+        return if all_ended { Ok(()) } else { Err("a forked child failed".into()) };
+    };
+    let plan = plan.child(number);
+    let ledger = Arc::new(Ledger::open(&plan.ledger)?);
+    let run = ledger.begin_run()?;
     let calls_ns = log(&plan, &ledger, run)?;
     end(&plan, guard, &ledger, run, calls_ns)
 }
@@ -166,6 +201,9 @@ fn builder(plan: &Plan) -> Builder {
     }
     if plan.clock_jumps {
         builder = builder.clock(JumpingClock(Instant::now()));
+    }
+    if let Some(dir) = &plan.cluster {
+        builder = builder.cluster(Cluster::new(dir));
     }
     if let Some(path) = &plan.file {
         let mut file = File::new(path).layout(message_pattern());
