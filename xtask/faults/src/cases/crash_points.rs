@@ -53,6 +53,7 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "a service whose text file rotates", play: rotating },
     Scenario { name: "a service whose text file refuses events", play: refusing },
     Scenario { name: "a worker whose first master is gone", play: failing_over },
+    Scenario { name: "a process of a cluster", play: elected },
     Scenario { name: "a service whose journal goes round", play: long_service },
 ];
 
@@ -356,6 +357,60 @@ fn failing_over(stage: &mut Stage) -> Result<Verdict, Failure> {
     at_first.retain(|message| !at_second.contains(&**message));
     account.deliver("the first master", at_first);
     Ok(account.settle(&[(&plan.name, &ledger)])?)
+}
+
+/// A process of a cluster is elected, delivers what another one left, and cleans up after it.
+fn elected(stage: &mut Stage) -> Result<Verdict, Failure> {
+    /// Runs that the cleaning up may take.
+    const RUNS_MAX: u64 = 10;
+    let text = stage.scene.disk("app.log");
+    let plan = worker::Plan {
+        journal: None,
+        cluster: Some(stage.scene.disk("cluster")),
+        adopt_after_ms: Some(100),
+        file: Some(text.clone()),
+        rotate_bytes: Some(32 << 10),
+        padding: 40,
+        events: 200,
+        pace_ns: 20_000,
+        ..stage.worker()
+    };
+    let dead = worker::Plan {
+        name: "dead".to_owned(),
+        ledger: stage.scene.memory("ledger-dead"),
+        end: End::Wait,
+        ..plan.clone()
+    };
+    let (ledger, dead_ledger) = (Ledger::open(&plan.ledger)?, Ledger::open(&dead.ledger)?);
+    let ledgers = [(&*plan.name, &ledger), (&*dead.name, &dead_ledger)];
+    stage.run_and_kill(&worker::Plan { end: End::Wait, ..plan.clone() })?;
+    let members = stage.scene.disk("cluster").join("members");
+    for runs in 1..=RUNS_MAX {
+        let mut program = stage.start(
+            "worker",
+            &worker::Plan { events: 200 + 200 * runs, pace_ns: 3_000_000, ..plan.clone() },
+        )?;
+        // It dies while the other lives: a start would take its place without cleaning up.
+        let mut dying =
+            stage.bench.start("worker", &worker::Plan { events: 50 * runs, ..dead.clone() })?;
+        dying.wait_until("all events", || Ok(dead_ledger.total()? == 100 * runs))?;
+        dying.kill()?;
+        while program.is_running()? {
+            std::thread::yield_now();
+        }
+        let ended = program.wait()?;
+        if stage.has_crashed(&ended)? {
+            continue;
+        }
+        let mut account = Account::default();
+        account.deliver_files(&files_of(&text)?)?;
+        let verdict = account.settle(&ledgers)?;
+        // A run that ended before it could clean up left that to the next one.
+        if runs == RUNS_MAX || verdict.holds(0) && std::fs::read_dir(&members)?.count() <= 1 {
+            return Ok(verdict);
+        }
+    }
+    Err("the program crashed to the end".into())
 }
 
 /// The worker fills some segments of a journal that has room for few.
