@@ -19,6 +19,8 @@ use support::destination::{Collector, Gate};
 use support::ledger::Ledger;
 use support::{PATIENCE, Random, child, lines, message_file, wait_until, watchdog};
 
+/// The text file is full with so many bytes.
+const ROTATE_BYTES: u64 = 20_000;
 /// Between two events of one program.
 const PACE: Duration = Duration::from_micros(100);
 /// Words of a ledger: calls that returned, whether the program is elected.
@@ -112,9 +114,24 @@ impl Fleet {
     fn settle(&mut self) {
         self.start("settle");
         self.join();
-        self.check(&lines(&self.dir.path().join("app.log")));
+        self.check(&self.delivered());
         let members = self.dir.path().join("cluster/members");
         assert_eq!(std::fs::read_dir(members).unwrap().count(), 1, "but for the last one's own");
+    }
+
+    /// The lines of the text file and of those that were full, the oldest first.
+    fn delivered(&self) -> Vec<String> {
+        let file = self.dir.path().join("app.log");
+        let mut delivered = Vec::new();
+        for number in 1.. {
+            let full = file.with_extension(format!("log.{number}"));
+            if !full.exists() {
+                break;
+            }
+            delivered.extend(lines(&full));
+        }
+        delivered.extend(lines(&file));
+        delivered
     }
 
     fn check(&self, delivered: &[String]) {
@@ -175,7 +192,7 @@ fn start() -> rollway::Guard {
         .rings_dir(dir.join("rings"))
         .require(rollway::Durability::L1)
         .flush_timeout(PATIENCE)
-        .appender("file", message_file(&dir.join("app.log")));
+        .appender("file", message_file(&dir.join("app.log")).rotate_at_bytes(ROTATE_BYTES));
     let builder = match std::env::var("CLUSTER_MASTER") {
         Ok(address) => builder.appender("master", Forwarder::new(address)),
         Err(_) => builder,

@@ -155,6 +155,43 @@ fn events_go_on_without_loss_when_the_directory_of_the_rings_is_removed() {
 }
 
 #[test]
+fn records_that_are_overwritten_with_zeros_are_counted_as_damage_and_later_ones_arrive() {
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let (collector, collected) = Collector::new();
+    let mut guard = rollway::builder()
+        .journal_dir(dir.path().join("journal"))
+        .rings_dir(dir.path().join("rings"))
+        .wait(rollway::WaitStrategy::Manual)
+        .linger(Duration::ZERO)
+        .appender("memory", collector)
+        .start()
+        .unwrap();
+    let logger = guard.logger().clone();
+    for _ in 0..10 {
+        info!(logger: logger, "overwritten");
+    }
+    for path in files(&rings_dir(dir.path())) {
+        if path.file_name().unwrap().to_string_lossy().starts_with("ring-") {
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            // The header stays, and says that there are records.
+            std::os::unix::fs::FileExt::write_all_at(&file, &[0; 4096], 4096).unwrap();
+        }
+    }
+    while guard.poll() {}
+    info!(logger: logger, "later");
+    drop(logger);
+    guard.flush().unwrap();
+    let stats = guard.stats();
+    assert!(stats.appenders[0].damaged > 0, "{stats:?}");
+    let report = guard.shutdown(PATIENCE);
+    assert_eq!((report.left(), report.left_in_rings_bytes), (0, 0), "{report:?}");
+    assert_eq!(collected.messages(), ["later"]);
+    let (guard, _) = start(dir.path());
+    assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+}
+
+#[test]
 fn a_ring_that_is_overwritten_with_zeros_stops_nobody() {
     let _watchdog = watchdog();
     let dir = tempfile::tempdir().unwrap();
@@ -187,22 +224,51 @@ fn a_ring_that_is_overwritten_with_zeros_stops_nobody() {
 #[test]
 fn without_the_guard_or_outside_of_it_a_cut_mapping_ends_the_process_as_ever() {
     const TEST: &str = "without_the_guard_or_outside_of_it_a_cut_mapping_ends_the_process_as_ever";
-    const SIGBUS: i32 = 7;
     if let Some(part) = child::part() {
         return touch_a_cut_mapping(&part);
     }
     let _watchdog = watchdog();
-    for part in ["unguarded", "foreign", "sent"] {
+    let play = |part| {
         let dir = tempfile::tempdir().unwrap();
-        let mut command = child::command(TEST, part);
-        let status = command.env("CUT_DIR", dir.path()).status().unwrap();
+        child::command(TEST, part).env("CUT_DIR", dir.path()).status().unwrap()
+    };
+    for part in ["unguarded", "foreign", "foreign by default", "sent", "sent by default"] {
+        let status = play(part);
         assert_eq!(status.signal(), Some(SIGBUS), "{part}: {status}");
     }
+    for part in ["foreign and handled", "sent and handled"] {
+        assert_eq!(play(part).code(), Some(HANDLED), "{part}");
+    }
+}
+
+const SIGBUS: i32 = 7;
+/// What the host's own handler ends the process with.
+const HANDLED: i32 = 42;
+
+unsafe extern "C" {
+    fn signal(signal: i32, handler: usize) -> usize;
+    fn _exit(status: i32) -> !;
+}
+
+extern "C" fn handle(_signal: i32) {
+    // SAFETY: ends the process.
+    unsafe { _exit(HANDLED) }
 }
 
 /// The child: touches a page that is gone, or is sent the signal of one.
 fn touch_a_cut_mapping(part: &str) {
     let dir = PathBuf::from(child::variable("CUT_DIR"));
+    // Before rollway comes, as the host's own start would.
+    let (part, action) = part.split_once(' ').unwrap_or((part, ""));
+    let handler = match action {
+        "by default" => Some(0),
+        "and handled" => Some(handle as *const () as usize),
+        _ => None,
+    };
+    if let Some(handler) = handler {
+        // SAFETY: the default action, or a handler that does what a handler may.
+        unsafe { signal(SIGBUS, handler) };
+    }
     let guard = rollway::builder()
         .journal_dir(dir.join("journal"))
         .rings_dir(dir.join("rings"))
@@ -230,11 +296,12 @@ fn touch_a_cut_mapping(part: &str) {
         }
         _ => {
             let signal = rustix::process::Signal::BUS;
-            // The standard library's handler, which was there before, takes the first one that is no
-            // fault for the last that it sees.
-            for _ in 0..2 {
+            // The standard library's handler, which was there before, takes one that is no fault for
+            // the last that it sees; and the signal may go to any thread.
+            wait_until("the signal ends the process", || {
                 rustix::process::kill_process(rustix::process::getpid(), signal).unwrap();
-            }
+                false
+            });
         }
     }
 }

@@ -6,6 +6,7 @@ mod support;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -270,6 +271,43 @@ fn a_letter_keeps_what_was_known_of_its_event() {
     assert_eq!(found.len(), 2);
     assert_eq!(found[1], expected);
     assert_eq!(found[0].0, "rollway.dead_letter");
+    if let Some(rollway) = option_env!("CARGO_BIN_EXE_rollway") {
+        let letters = dir.path().join("journal/dead-letters/picky");
+        let shown = Command::new(rollway).arg("cat").arg(letters).output().unwrap();
+        let text = String::from_utf8_lossy(&shown.stdout);
+        let [said, event] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+        assert!(shown.status.success() && shown.stderr.is_empty(), "{shown:?}");
+        assert!(said.contains("appender `picky` was refused the next event"), "{said}");
+        assert!(event.contains("shop::till") && event.contains("poison 5"), "{event}");
+    }
+}
+
+#[test]
+fn dead_letters_keep_to_their_bound_and_the_newest_stay() {
+    const LETTERS: usize = 1200;
+    const BOUND_BYTES: u64 = 64 << 20;
+
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let guard = builder(dir.path()).appender("picky", Picky::new(dir.path())).start().unwrap();
+    let filler = "x".repeat(60_000);
+    for number in 0..LETTERS {
+        rollway::info!(logger: guard.logger(), "poison {number} {filler}");
+        rollway::info!(logger: guard.logger(), "good {number}");
+    }
+    wait_until("all are refused or taken", || guard.flush().is_ok());
+    assert_eq!(guard.stats().appenders[0].dead_letters, LETTERS as u64);
+    drop(guard);
+    let directory = dir.path().join("journal/dead-letters/picky");
+    let segments = fs::read_dir(directory).unwrap().flatten();
+    let bytes: u64 = segments.map(|segment| segment.metadata().unwrap().len()).sum();
+    assert!((BOUND_BYTES / 2..=BOUND_BYTES).contains(&bytes), "{bytes} bytes");
+    let letters = letters(dir.path());
+    let first = LETTERS - letters.len();
+    assert!(first > 0);
+    for (number, (_, letter)) in (first..).zip(&letters) {
+        assert!(letter.starts_with(&format!("poison {number} x")), "{number}: {}", &letter[..20]);
+    }
 }
 
 /// A child is killed between the letter and the settled position, twice in a row.

@@ -3,16 +3,18 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::Path;
+use std::time::Duration;
 
 use rollway::appender::{Forwarder, ForwarderMonitor};
 use rollway::journal::JournalOptions;
-use rollway::master::Master;
-use rollway::{Guard, info};
+use rollway::master::{AckLevel, Master};
+use rollway::{Durability, Guard, info};
 
 use support::wire::Proxy;
-use support::{PATIENCE, lines, message_file, wait_until};
+use support::{PATIENCE, Random, lines, message_file, wait_until};
 
 /// A master whose file is `<name>.log`.
 fn master(dir: &Path, name: &str, listen: &str) -> Master {
@@ -118,6 +120,30 @@ fn what_two_masters_have_is_marked_in_the_second() {
 }
 
 #[test]
+fn a_flush_to_the_disk_does_not_claim_what_a_former_master_never_promised() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = |name: &str, level| {
+        let journal = JournalOptions::directory(dir.path().join(name));
+        let builder = Master::builder().listen("127.0.0.1:0").journal(journal);
+        builder.ack_level(level).start().unwrap()
+    };
+    let (first, second) = (start("a", AckLevel::Committed), start("b", AckLevel::Synced));
+    let addresses = [first.local_addr().to_string(), second.local_addr().to_string()];
+    let forwarder = Forwarder::to(&addresses);
+    let monitor = forwarder.monitor();
+    let limit = Duration::from_millis(200);
+    let guard = rollway::builder().flush_timeout(limit).appender("master", forwarder).start();
+    let guard = guard.unwrap();
+    info!(logger: guard.logger(), "event 0");
+    wait_until("the first flush", || guard.flush().is_ok());
+    drop(first);
+    info!(logger: guard.logger(), "event 1");
+    wait_until("the flush to the second", || guard.flush().is_ok());
+    assert_eq!(monitor.stats().level, Some(AckLevel::Synced));
+    assert!(guard.flush_to(Durability::L2).is_err());
+}
+
+#[test]
 fn a_worker_that_finds_its_first_master_missing_ships_to_the_next_one() {
     let dir = tempfile::tempdir().unwrap();
     let master = master(dir.path(), "b", "127.0.0.1:0");
@@ -128,4 +154,87 @@ fn a_worker_that_finds_its_first_master_missing_ships_to_the_next_one() {
     assert_eq!(guard.shutdown(PATIENCE).left(), 0);
     assert_eq!(master.shutdown(PATIENCE).left(), 0);
     assert_eq!(lines(&dir.path().join("b.log")), numbered(0..100));
+}
+
+/// The messages that a master has, in their order, and whether each is marked.
+fn stored(master: &Master) -> Vec<(String, bool)> {
+    let mut reader = master.journal().reader(master.journal().start_position());
+    let mut found = Vec::new();
+    while let Some(block) = reader.next().unwrap() {
+        let mut events = block.events.events(block.dictionary);
+        while let Some(event) = events.next() {
+            let event = event.unwrap();
+            let mut message = String::new();
+            event.message(&mut message);
+            found.push((message, event.receipt.expect("an envelope").is_elsewhere));
+        }
+    }
+    found
+}
+
+/// Breaks connections, refuses, swallows acknowledgements and restarts the worker, as `seed` says.
+fn a_history(seed: u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let masters = ["a", "b"].map(|name| master(dir.path(), name, "127.0.0.1:0"));
+    let proxies = [0, 1].map(|at: usize| Proxy::to(masters[at].local_addr()));
+    let addresses: Vec<_> = proxies.iter().map(|proxy| proxy.address.to_string()).collect();
+    let start = || {
+        let builder = rollway::builder()
+            .flush_timeout(Duration::from_millis(300))
+            .journal_dir(dir.path().join("journal"))
+            .rings_dir(dir.path().join("rings"));
+        builder.appender("master", Forwarder::to(&addresses)).start().unwrap()
+    };
+    let mut random = Random(seed);
+    let mut guard = start();
+    let mut logged = 0;
+    for _ in 0..12 {
+        for proxy in &proxies {
+            proxy.swallow_acks(random.below(2) == 0);
+            proxy.refuse(false);
+        }
+        proxies[random.below(2) as usize].refuse(random.below(4) > 0);
+        if random.below(3) > 0 {
+            proxies.iter().for_each(Proxy::cut);
+        }
+        for _ in 0..1 + random.below(50) {
+            info!(logger: guard.logger(), "event {logged}");
+            logged += 1;
+        }
+        // Whether it gets through or not.
+        let _ = guard.flush();
+        if random.below(4) == 0 {
+            guard.shutdown(Duration::from_millis(50));
+            guard = start();
+        }
+    }
+    for proxy in &proxies {
+        proxy.refuse(false);
+        proxy.swallow_acks(false);
+        proxy.cut();
+    }
+    wait_until("the last flush", || guard.flush().is_ok());
+    assert_eq!(guard.shutdown(PATIENCE).left(), 0, "seed {seed}");
+
+    let mut marks: BTreeMap<String, Vec<bool>> = BTreeMap::new();
+    for master in &masters {
+        let stored = stored(master);
+        let numbers = stored.iter().map(|(message, _)| message["event ".len()..].parse().unwrap());
+        let numbers: Vec<u32> = numbers.collect();
+        assert!(numbers.is_sorted_by(|one, next| one < next), "seed {seed}: {numbers:?}");
+        for (message, is_marked) in stored {
+            marks.entry(message).or_default().push(is_marked);
+        }
+    }
+    assert_eq!(marks.len(), logged as usize, "seed {seed}");
+    for (message, marks) in &marks {
+        assert!(marks.len() == 1 || marks.contains(&true), "seed {seed}: {message} is not marked");
+    }
+}
+
+#[test]
+fn whatever_breaks_every_event_is_somewhere_at_no_master_twice_and_marked_where_two_have_it() {
+    for seed in 0..6 {
+        a_history(seed);
+    }
 }

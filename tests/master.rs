@@ -500,14 +500,15 @@ fn what_a_master_does_not_have_is_kept_after_a_reboot_and_without_a_cursor() {
     }
 }
 
-/// Puts another file behind a file descriptor of this process, and at the end the old one again.
+/// Puts a descriptor that cannot be read in the place of another one of this process, and at the end
+/// the old one again.
 struct Swapped {
     descriptor: std::mem::ManuallyDrop<OwnedFd>,
     before: OwnedFd,
 }
 
 impl Swapped {
-    /// Makes reading the newest segment in `dir` fail.
+    /// Makes reading the newest segment in `dir` fail. It is written on.
     fn unreadable(dir: &Path) -> Swapped {
         let mut found: Vec<_> = std::fs::read_dir("/proc/self/fd")
             .unwrap()
@@ -515,23 +516,19 @@ impl Swapped {
             .filter_map(|entry| {
                 let number: RawFd = entry.file_name().to_str()?.parse().ok()?;
                 let path = std::fs::read_link(entry.path()).ok()?;
-                let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}")).ok()?;
-                let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
-                let is_read_only = flags.trim().ends_with(['0', '4']);
-                let name = path.file_name()?.to_str()?.to_owned();
-                let is_wanted =
-                    path.starts_with(dir) && name.starts_with("segment") && is_read_only;
-                is_wanted.then_some((name, number))
+                let name = path.file_name()?.to_str()?;
+                let is_wanted = path.starts_with(dir) && name.starts_with("segment");
+                is_wanted.then_some((path, number))
             })
             .collect();
         found.sort();
-        let number = found.last().expect("a segment is open").1;
+        let (path, number) = found.pop().expect("a segment is open");
         // SAFETY: the journal owns it as long as the worker lives, which is longer than `Swapped`;
         // `ManuallyDrop` keeps it from being closed here.
         let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
         let mut descriptor = std::mem::ManuallyDrop::new(descriptor);
         let before = descriptor.try_clone().unwrap();
-        let write_only = std::fs::File::options().write(true).open("/dev/null").unwrap();
+        let write_only = std::fs::File::options().write(true).open(path).unwrap();
         rustix::io::dup2(write_only, &mut descriptor).unwrap();
         Swapped { descriptor, before }
     }

@@ -7,14 +7,14 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rollway::appender::{
-    AppendError, Appender, Batch, Console, File, Open, OpenError, Opened, Place, mandatory,
-    optional,
+    AppendError, Appender, Batch, Console, File, Forwarder, Open, OpenError, Opened, Place,
+    mandatory, optional,
 };
 use rollway::journal::Position;
-use rollway::{Builder, Guard, OutletState, OutletStats, OverflowPolicy};
+use rollway::{Builder, Guard, OutletState, OutletStats, OverflowPolicy, WaitStrategy};
 use support::destination::{Collector, Gate};
 use support::{PATIENCE, child, lines, message_file, wait_until, watchdog};
 
@@ -289,6 +289,29 @@ fn a_directory_that_was_removed_is_made_again_with_the_next_file() {
     assert_eq!(lines(&text), ["event 2"]);
 }
 
+#[test]
+fn a_shutdown_reports_what_is_left_of_a_batch_that_was_delivered_in_part() {
+    let _watchdog = watchdog();
+    let root = tempfile::tempdir().unwrap();
+    let text = root.path().join("app.log");
+    let mut guard = rollway::builder()
+        .wait(WaitStrategy::Manual)
+        .appender("file", message_file(&text).rotate_at_bytes(20))
+        .start()
+        .unwrap();
+    fs::rename(&text, root.path().join("elsewhere.log")).unwrap();
+    fs::create_dir(&text).unwrap();
+    log(&guard, &["event 1", "event 2", "event 3", "event 4"]);
+    wait_until("it fails", || {
+        guard.poll();
+        stats(&guard).failing.is_some()
+    });
+    assert_eq!(stats(&guard).settled.index, 2);
+    let report = guard.shutdown(Duration::from_millis(300));
+    assert_eq!((report.delivered(), report.left()), (2, 2));
+    assert_eq!(lines(&root.path().join("elsewhere.log")), ["event 1", "event 2"]);
+}
+
 /// A process has few descriptors left when its file is full.
 #[test]
 fn a_limit_of_open_files_is_named_and_nothing_is_lost() {
@@ -320,6 +343,8 @@ fn run_out_of_files() {
     let failing = stats(&guard).failing.unwrap();
     assert!(failing.contains("raise the process's limit of open files"), "{failing}");
     assert!(failing.contains(text.to_str().unwrap()), "{failing}");
+    // What is in the full file is delivered, although its batch is not.
+    assert_eq!(stats(&guard).delivered, 2);
     setrlimit(Resource::Nofile, before).unwrap();
     assert_eq!(guard.shutdown(PATIENCE).left(), 0);
     assert_eq!(lines(&root.path().join("app.log.1")), ["event 1", "event 2"]);

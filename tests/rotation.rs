@@ -270,6 +270,9 @@ fn a_kill_between_any_two_steps_of_a_rotation_loses_and_doubles_nothing() {
             let found = all_lines(&dir.path().join("app.log"));
             let journal = support::journal::messages(&dir.path().join("journal"));
             assert_eq!(found, journal, "{case}");
+            let most = *limits.iter().max().unwrap();
+            let sizes = sizes(&dir.path().join("app.log"));
+            assert!(sizes.iter().all(|size| *size <= most), "{case}: {sizes:?}");
             let last: Vec<_> = (0..30).map(|number| format!("2 {number}")).collect();
             assert!(found.ends_with(&last), "{case}: {found:?}");
         }

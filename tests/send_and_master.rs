@@ -360,3 +360,19 @@ fn a_send_goes_on_with_the_next_master_that_it_was_given() {
     master.stop();
     assert_eq!(fs::read_to_string(dir.path().join("all.log")).unwrap(), "c|hello\n");
 }
+
+#[test]
+fn the_journal_of_a_master_shows_when_and_from_where_events_came() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = Master::start("localhost:0", dir.path());
+    let input = dir.path().join("input");
+    fs::write(&input, "hello\n").unwrap();
+    assert_eq!(send(&input, &master.address, "c").wait().code(), Some(0));
+    master.stop();
+    let shown = rollway().args(["cat", "--json"]).arg(dir.path().join("master")).output().unwrap();
+    let event: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(event["message"], "hello");
+    assert!(event["peer"].as_str().unwrap().contains(':'), "{event}");
+    assert!(event["received"].is_string(), "{event}");
+    assert!(event.get("elsewhere").is_none());
+}

@@ -190,6 +190,10 @@ impl Open for Held {
     fn is_mandatory(&self) -> bool {
         self.is_mandatory
     }
+
+    fn ships_blocks(&self) -> bool {
+        self.appender.ships_blocks()
+    }
 }
 
 /// An open destination, by what it takes.
@@ -283,7 +287,7 @@ pub enum AppendError {
     /// The destination may come back. Retried with backoff from the settled position on.
     Unavailable { source: io::Error },
     /// The batch can never fit. The outlet tries smaller ones; an event that does not fit by itself
-    /// is dropped, and counted.
+    /// goes among the dead letters.
     TooLarge { batch_bytes: usize, limit_bytes: usize },
     /// The destination refuses something in the batch for its content, and would again. Nothing of
     /// the batch behind the settled position has arrived. The outlet finds the event, puts it among

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::directory::try_claim;
-use super::elected::open_shippers;
+use super::outlets::Opening;
 use crate::engine::group::Description;
 use crate::engine::outlet::Outlet;
 use crate::engine::{Dropped, selflog};
@@ -57,7 +58,7 @@ pub(super) struct Adopted {
     dir: PathBuf,
     source: Option<u128>,
     journal: Journal,
-    shippers: Vec<Outlet>,
+    shippers: Vec<Arc<Outlet>>,
     /// Something that nobody can read is left; the directory stays.
     is_kept: bool,
     lock: FileLock,
@@ -110,10 +111,8 @@ impl Adopted {
             }
         }
         let source = (run.0 != 0).then_some(run.0);
-        let shippers = match source {
-            Some(_) => open_shippers(description, &journal, dir, run, term)?,
-            None => Vec::new(),
-        };
+        let opening = Opening { description, journal: &journal, ships_blocks: true, run, term };
+        let shippers = if source.is_some() { opening.outlets()? } else { Vec::new() };
         Ok(Adopted { dir: dir.to_owned(), source, journal, shippers, is_kept, lock })
     }
 

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::adopt::{Adopted, Orphans};
+use super::outlets::{Opening, RELEASE_PAUSE, RELEASE_WAIT};
 use super::process::Shared;
 use super::source::{Held, Source};
-use crate::appender::{Open, OpenError, Opened, Place};
 use crate::engine::outlet::Outlet;
+use crate::engine::syncing::Syncing;
 use crate::engine::{AppenderReport, events_behind, selflog};
 use crate::journal::{Journal, JournalOptions, JournalWriter, Position, Scan};
 use crate::sys::crash::{self, CrashPoint};
@@ -28,11 +29,6 @@ const LOOK_PENDING_MAX: Duration = Duration::from_millis(8);
 const RETRY: Duration = Duration::from_millis(20);
 /// How often it looks for dead members and at the lock of its election. New members are seen at once.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
-/// The kernel releases the locks of a dead process one after the other: those behind the first one
-/// are tried for so long, with these pauses.
-const RELEASE_WAIT: Duration = Duration::from_secs(2);
-const RELEASE_PAUSE: Duration = Duration::from_millis(10);
-
 /// A term of office.
 pub(super) struct Elected<'a> {
     process: &'a Shared,
@@ -43,6 +39,7 @@ pub(super) struct Elected<'a> {
     sources: BTreeMap<PathBuf, Source>,
     orphans: Orphans,
     adopted: Vec<Adopted>,
+    syncing: Syncing,
     // Last, in this order: they are released when everything else has ended.
     _journal_lock: FileLock,
     lock: FileLock,
@@ -62,8 +59,17 @@ impl<'a> Elected<'a> {
         let outputs = Outputs::new(process.description.io_method, selflog::warn);
         writer.set_output(outputs.open());
         crash::reached(CrashPoint::ElectionJournal);
-        let outlets = open_outlets(process, &journal, &outputs, term)?;
+        let opening = Opening {
+            description: &process.description,
+            journal: &journal,
+            ships_blocks: false,
+            // A cluster has no events of its own.
+            run: (0, 0),
+            term,
+        };
+        let outlets = opening.outlets()?;
         journal.keep_to_bound();
+        let syncing = Syncing::start(&journal, process.description.sync)?;
         crash::reached(CrashPoint::ElectionOutlets);
         Ok(Elected {
             process,
@@ -74,6 +80,7 @@ impl<'a> Elected<'a> {
             sources: BTreeMap::new(),
             orphans: Orphans::default(),
             adopted: Vec::new(),
+            syncing,
             _journal_lock: journal_lock,
             lock,
         })
@@ -140,6 +147,7 @@ impl<'a> Elected<'a> {
         let reports = reports.collect();
         self.adopted.iter().for_each(|adopted| adopted.join(deadline));
         self.deliver();
+        self.syncing.join(deadline);
         reports
     }
 
@@ -251,83 +259,10 @@ fn open_journal(process: &Shared) -> Result<(Journal, JournalWriter, FileLock), 
     for damage in &scan.damage {
         selflog::warn(&damage.to_string());
     }
-    let options = JournalOptions::directory(&dir).max_bytes(process.cluster.journal_bytes);
+    let options = JournalOptions {
+        keep_free_bytes: process.description.keep_free_bytes,
+        ..JournalOptions::directory(&dir).max_bytes(process.cluster.journal_bytes)
+    };
     let (journal, writer) = Journal::in_directory(options, scan)?;
     Ok((journal, writer, lock))
-}
-
-/// Starts the appenders that take events.
-fn open_outlets(
-    process: &Shared,
-    journal: &Journal,
-    outputs: &Outputs,
-    term: u64,
-) -> Result<Vec<Arc<Outlet>>, Box<dyn Error>> {
-    let description = &process.description;
-    let mut outlets = Vec::new();
-    description.appenders.each(|name, appender| -> Result<(), Box<dyn Error>> {
-        if appender.ships_blocks() {
-            return Ok(());
-        }
-        let place = Place {
-            // A cluster has no events of its own.
-            source: 0,
-            epoch: 0,
-            service: &description.service,
-            name,
-            journal_dir: journal.dir(),
-            begin: journal.start_position(),
-            term,
-            outputs,
-        };
-        let opened = open_patiently(appender, &place)?;
-        let is_mandatory = appender.is_mandatory();
-        let outlet = Outlet::spawn(journal, name, is_mandatory, opened, &description.router)?;
-        outlets.push(Arc::new(outlet));
-        Ok(())
-    })?;
-    Ok(outlets)
-}
-
-/// Opens a destination that a dying process may still have.
-fn open_patiently(appender: &dyn Open, place: &Place<'_>) -> Result<Opened, OpenError> {
-    let until = Instant::now() + RELEASE_WAIT;
-    loop {
-        match appender.open(place) {
-            Err(_) if Instant::now() < until => std::thread::sleep(RELEASE_PAUSE),
-            opened => return opened,
-        }
-    }
-}
-
-/// Opens what ships the blocks of a dead member.
-pub(super) fn open_shippers(
-    description: &crate::engine::group::Description,
-    journal: &Journal,
-    dir: &Path,
-    of: (u128, u64),
-    term: u64,
-) -> Result<Vec<Outlet>, Box<dyn Error>> {
-    let outputs = Outputs::new(description.io_method, selflog::warn);
-    let mut outlets = Vec::new();
-    description.appenders.each(|name, appender| -> Result<(), Box<dyn Error>> {
-        if !appender.ships_blocks() {
-            return Ok(());
-        }
-        let place = Place {
-            source: of.0,
-            epoch: of.1,
-            service: &description.service,
-            name,
-            journal_dir: Some(dir),
-            begin: journal.start_position(),
-            term,
-            outputs: &outputs,
-        };
-        let opened = open_patiently(appender, &place)?;
-        let is_mandatory = appender.is_mandatory();
-        outlets.push(Outlet::spawn(journal, name, is_mandatory, opened, &description.router)?);
-        Ok(())
-    })?;
-    Ok(outlets)
 }

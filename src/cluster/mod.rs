@@ -19,6 +19,7 @@ mod adopt;
 mod directory;
 mod elected;
 mod follow;
+mod outlets;
 mod process;
 mod source;
 
@@ -76,8 +77,10 @@ pub struct Cluster {
 impl Cluster {
     /// The cluster in `dir`, which is made if it is missing.
     pub fn new(dir: impl Into<PathBuf>) -> Cluster {
+        let dir = dir.into();
         Cluster {
-            dir: dir.into(),
+            // Wherever the process goes: others follow the paths that it writes down.
+            dir: std::path::absolute(&dir).unwrap_or(dir),
             is_standalone: false,
             instance_var: None,
             instance_id: "0".into(),

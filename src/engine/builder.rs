@@ -25,7 +25,9 @@ use crate::appender::{Console, Open, OpenError, Opened, Place};
 use crate::block::define::Definitions;
 use crate::clock::{Anchor, SystemUtc, UtcClock};
 use crate::event::SourceInfo;
-use crate::journal::{Journal, JournalError, JournalOptions, JournalWriter, Position, Scan};
+use crate::journal::{
+    Journal, JournalError, JournalOptions, JournalWriter, Position, RingEnds, Scan,
+};
 use crate::level::{Level, LevelFilter};
 use crate::recover::{self, Manifest, ProcessFacts};
 use crate::route::Router;
@@ -73,6 +75,8 @@ pub struct Builder {
     appenders: Appenders,
     router: Router,
     group: Option<Arc<dyn Group>>,
+    /// It runs in the first log call of a forked child.
+    is_heir: bool,
 }
 
 /// Begins the description of an engine.
@@ -118,6 +122,7 @@ pub fn builder() -> Builder {
         appenders: Appenders::default(),
         router: Router::new(),
         group: None,
+        is_heir: false,
     }
 }
 
@@ -304,7 +309,8 @@ impl Builder {
     }
 
     /// Logs panics, at ERROR, with the place of the panic and the name of its thread; by default they
-    /// are not logged. The panic hook that was there before runs afterwards.
+    /// are not logged. The panic hook that was there before runs afterwards. Of several engines the one
+    /// that started last with this gets them; after its shutdown nobody does.
     ///
     /// The event is in the thread's ring before the panic goes on, so that with a journal directory
     /// it survives an abort. A panic inside a log call, in a `Display` for instance, goes through the
@@ -350,6 +356,11 @@ impl Builder {
     /// Whether a forked child can use it: see [`Appenders::are_free`].
     pub(super) fn is_free(&self) -> bool {
         self.appenders.are_free()
+    }
+
+    /// The same for a forked child, with the level that its parent has by then.
+    pub(super) fn heir(self, level: LevelFilter) -> Builder {
+        Builder { level, is_heir: true, ..self }
     }
 
     /// Joins processes that share their appenders.
@@ -414,6 +425,8 @@ impl Builder {
             group.join(Description {
                 service: self.service.clone(),
                 io_method: self.io_method,
+                keep_free_bytes: self.journal.keep_free_bytes,
+                sync: self.sync,
                 appenders: self.appenders.clone(),
                 router: Arc::clone(&router),
             })
@@ -427,6 +440,8 @@ impl Builder {
             past.writer.set_output(outputs.open());
         }
         let resource = |what| move |source| InitError::Resources { what, source };
+        // That of a seat, where there is one.
+        let journal_dir = past.writer.journal().dir().map(Path::to_owned).unwrap_or_default();
         let facts = || ProcessFacts {
             anchor: Anchor::by(&*self.clock),
             nanos_per_tick: 1.0,
@@ -436,7 +451,7 @@ impl Builder {
             pid: std::process::id(),
             service: self.service.clone(),
             host: host.clone(),
-            journal_dir: self.journal.dir.clone().unwrap_or_default(),
+            journal_dir: journal_dir.clone(),
         };
         let (beside, refusal) =
             past.home.create_beside(facts).map_err(resource("what lies beside the rings"))?;
@@ -554,7 +569,8 @@ impl Builder {
             past.dropped_before,
         );
         let running = Running::start(&shared, writer).map_err(resource("the writer thread"))?;
-        if past.sweeps {
+        // Not within a log call: it may take a second, and those who start see to it.
+        if past.sweeps && !self.is_heir {
             for line in recover::sweep(&past.base, rings_dir.as_deref(), past.source, past.boot_id)
             {
                 selflog::warn(&line);
@@ -609,7 +625,10 @@ impl Past {
     fn open(builder: &Builder, seat: Option<Seat>) -> Result<Past, InitError> {
         let now_ns = builder.clock.utc_ns().max(0).unsigned_abs();
         let (options, lock) = match seat {
-            Some(seat) => (seat.journal, Some(seat.lock)),
+            Some(seat) => {
+                let keep_free_bytes = builder.journal.keep_free_bytes;
+                (JournalOptions { keep_free_bytes, ..seat.journal }, Some(seat.lock))
+            }
             None => (builder.journal.clone(), None),
         };
         let Some(dir) = &options.dir else {
@@ -642,16 +661,12 @@ impl Past {
         let manifest = Manifest::read(dir).map_err(unusable)?;
         let scan = match &manifest {
             Some(manifest) => Scan::of_run(dir, manifest.source, manifest.epoch),
-            None => Scan::of_directory(dir),
+            None => Scan::of_directory(dir).map(|scan| (scan, RingEnds::default())),
         };
-        let scan = scan.map_err(InitError::Journal)?;
+        let (scan, ring_ends) = scan.map_err(InitError::Journal)?;
         for damage in &scan.damage {
             selflog::warn(&format!("journal: {damage}"));
         }
-        let ring_ends = manifest
-            .as_ref()
-            .map(|manifest| scan.ring_ends(manifest.source, manifest.epoch))
-            .unwrap_or_default();
         let (journal, mut writer) =
             Journal::in_directory(options.clone(), scan).map_err(InitError::Journal)?;
         let begin = journal.end();

@@ -75,7 +75,7 @@ impl Heir {
             }
             let (ok, failed) = (Ordering::AcqRel, Ordering::Relaxed);
             if self.starter.compare_exchange(starter, pid, ok, failed).is_ok() {
-                let engine = self.start_now(description.clone().level(level));
+                let engine = self.start_now(description.clone().heir(level));
                 if engine.is_none() {
                     self.failed_in.store(this_second(), Ordering::Relaxed);
                     self.starter.store(0, Ordering::Release);

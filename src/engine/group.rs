@@ -9,7 +9,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
 
-use super::{AppenderReport, InitError, OutletStats};
+use super::{AppenderReport, InitError, OutletStats, SyncPolicy};
 use crate::appender::{BlockAppender, Open};
 use crate::journal::JournalOptions;
 use crate::route::Router;
@@ -63,6 +63,8 @@ pub(crate) struct Seat {
 pub(crate) struct Description {
     pub(crate) service: String,
     pub(crate) io_method: IoMethod,
+    pub(crate) keep_free_bytes: Option<u64>,
+    pub(crate) sync: SyncPolicy,
     pub(crate) appenders: Appenders,
     pub(crate) router: Arc<Router>,
 }
@@ -85,6 +87,19 @@ impl Appenders {
         self.lock().iter().map(|(name, _)| name.clone()).collect()
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Calls `f` with the name and the description of number `at`, from 0 up; `None` if there is no
+    /// such one. Nobody else has them meanwhile: see [`Appenders::are_free`].
+    pub(crate) fn with<R>(&self, at: usize, f: impl FnOnce(&str, &dyn Open) -> R) -> Option<R> {
+        let appenders = self.lock();
+        let (name, appender) = appenders.get(at)?;
+        Some(f(name, &**appender))
+    }
+
     /// Calls `each` with all of them, until it fails.
     ///
     /// # Errors
@@ -93,7 +108,7 @@ impl Appenders {
         &self,
         mut each: impl FnMut(&str, &dyn Open) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.lock().iter().try_for_each(|(name, appender)| each(name, &**appender))
+        (0..self.len()).try_for_each(|at| self.with(at, &mut each).unwrap_or(Ok(())))
     }
 
     /// Whether they can be had without waiting. In a forked child they never can if a thread of the

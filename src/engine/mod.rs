@@ -13,7 +13,7 @@ mod panics;
 mod rings;
 pub(crate) mod selflog;
 mod shutdown;
-mod syncing;
+pub(crate) mod syncing;
 mod writer;
 
 use std::fmt;

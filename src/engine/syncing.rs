@@ -32,7 +32,7 @@ impl Default for SyncPolicy {
 }
 
 /// The running thread. Dropping it closes the journal.
-pub(super) struct Syncing {
+pub(crate) struct Syncing {
     journal: Journal,
     /// Ends with the thread.
     ended: Mutex<Receiver<Infallible>>,
@@ -43,7 +43,7 @@ impl Syncing {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub(super) fn start(journal: &Journal, policy: SyncPolicy) -> io::Result<Syncing> {
+    pub(crate) fn start(journal: &Journal, policy: SyncPolicy) -> io::Result<Syncing> {
         let (lives, ended) = mpsc::sync_channel(0);
         let of_thread = journal.clone();
         std::thread::Builder::new().name("rollway-sync".to_owned()).spawn(move || {
@@ -56,7 +56,7 @@ impl Syncing {
 
     /// Waits for the last sync after the journal was closed, until `deadline`. A thread that hangs in
     /// a sync is left behind.
-    pub(super) fn join(&self, deadline: Instant) {
+    pub(crate) fn join(&self, deadline: Instant) {
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         let left = deadline.saturating_duration_since(Instant::now());
         // Nothing is ever sent: it returns when the thread has ended, or too late.

@@ -646,9 +646,8 @@ impl Writer {
         }
         let mut more_bytes = 0;
         self.lost.retain_mut(|lost| {
-            // Before the count: it is exact then.
-            let is_over = lost.consumer.is_retired();
-            let lost_bytes = lost.consumer.lost_bytes().max(lost.counted_bytes);
+            let (lost_bytes, is_over) = lost.consumer.lost_bytes();
+            let lost_bytes = lost_bytes.max(lost.counted_bytes);
             more_bytes += lost_bytes - lost.counted_bytes;
             lost.counted_bytes = lost_bytes;
             if is_over {

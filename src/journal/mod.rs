@@ -38,7 +38,7 @@ pub(crate) use cursor::file_name;
 pub use cursor::{CursorFile, CursorSlot, TextFileMark};
 pub(crate) use follow::{Follower, Found};
 pub use reader::{Block, RawBlock, ReadError, Reader};
-pub use scan::{Damage, Scan, ScannedBlock, ScannedBlocks, segment_paths};
+pub use scan::{Damage, RingEnds, Scan, ScannedBlock, ScannedBlocks, segment_paths};
 pub use writer::{JournalWriter, Marks};
 
 use segment::Segment;

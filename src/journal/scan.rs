@@ -41,6 +41,9 @@ impl fmt::Display for Damage {
     }
 }
 
+/// Positions in rings, by the rings' numbers.
+pub type RingEnds = HashMap<u32, u64>;
+
 /// What a journal directory holds, as far as its owner needs to know.
 ///
 /// A journal may be large, and a start shall not wait for its size. So a scan lists the directory
@@ -72,15 +75,17 @@ impl Scan {
         Self::back_to(dir, |_| true)
     }
 
-    /// Scans a directory for its marks, and for the ends of the rings of one run.
+    /// Scans a directory for its marks, and for one run: up to where the journal has each of its
+    /// rings, of those that the run's last block has. The heads of the others say it themselves.
     ///
     /// # Errors
     /// [`JournalError::Io`] when the directory or a segment cannot be read.
-    pub fn of_run(dir: &Path, source: u128, epoch: u64) -> Result<Scan, JournalError> {
-        Self::back_to(dir, |scan| {
-            scan.sequence(source, epoch) == 0
-                || scan.tails.keys().any(|(of, run, _)| (*of, *run) == (source, epoch))
-        })
+    pub fn of_run(dir: &Path, source: u128, epoch: u64) -> Result<(Scan, RingEnds), JournalError> {
+        let scan = Self::back_to(dir, |scan| {
+            scan.sequence(source, epoch) == 0 || !scan.ring_ends(source, epoch).is_empty()
+        })?;
+        let ends = scan.ring_ends(source, epoch);
+        Ok((scan, ends))
     }
 
     /// Reads segments, the newest first, until one had a head and `is_enough` says so.
@@ -106,8 +111,7 @@ impl Scan {
         Ok(scan)
     }
 
-    /// The greatest position of each ring of this run that the journal holds.
-    pub fn ring_ends(&self, source: u128, epoch: u64) -> HashMap<u32, u64> {
+    fn ring_ends(&self, source: u128, epoch: u64) -> RingEnds {
         let of_run = self.tails.iter().filter(|((of, run, _), _)| (*of, *run) == (source, epoch));
         of_run.map(|((_, _, ring), end)| (*ring, *end)).collect()
     }
@@ -231,6 +235,8 @@ pub struct ScannedBlocks {
     offset: u64,
     /// The length of the file when it was opened.
     length: u64,
+    /// The system refuses to read what follows.
+    is_unreadable: bool,
     buffer: AlignedVec,
     /// The beginning of damage that is being passed over.
     damaged: Option<(u64, BlockError)>,
@@ -251,7 +257,8 @@ impl ScannedBlocks {
             segment = Segment::open(path, generation, None)?;
         }
         let (path, length) = (path.to_owned(), Segment::bytes_of(path));
-        Ok(ScannedBlocks { segment, path, offset: 0, length, buffer, damaged: None })
+        let (offset, is_unreadable, damaged) = (0, false, None);
+        Ok(ScannedBlocks { segment, path, offset, length, is_unreadable, buffer, damaged })
     }
 
     /// The next block, or a stretch of damage in front of it. `None` at the end.
@@ -259,7 +266,7 @@ impl ScannedBlocks {
     /// Damage that reaches to the end of what was written is reported, too.
     #[allow(clippy::should_implement_trait, reason = "a block borrows from the iterator")]
     pub fn next(&mut self) -> Option<Result<ScannedBlock<'_>, Damage>> {
-        loop {
+        while !self.is_unreadable {
             match self.look() {
                 Ok(header) => {
                     if let Some(damage) = self.end_of_damage() {
@@ -282,11 +289,15 @@ impl ScannedBlocks {
                         Ok(found) => self.offset = found,
                         // What cannot be read is passed step by step, to the end of the file.
                         Err(_) if next < self.length => self.offset = next,
-                        Err(_) => return self.end_of_damage().map(Err),
+                        Err(_) => {
+                            (self.offset, self.is_unreadable) = (self.length, true);
+                            return self.end_of_damage().map(Err);
+                        }
                     }
                 }
             }
         }
+        None
     }
 
     /// Reads and checks the block at the offset; it is in the buffer afterwards.
@@ -304,5 +315,84 @@ impl ScannedBlocks {
     fn end_of_damage(&mut self) -> Option<Damage> {
         let (offset, error) = self.damaged.take()?;
         Some(Damage { path: self.path.clone(), offset, bytes: self.offset - offset, error })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Source, open};
+    use super::*;
+
+    /// A directory in the place of a segment: whoever reads it fails.
+    fn make_unreadable(dir: &Path, generation: u64) {
+        let path = dir.join(segment_name(generation));
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(path).unwrap();
+    }
+
+    #[test]
+    fn a_start_reads_the_newest_segment_alone_however_many_there_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut source = Source::new();
+        for number in 0..30 {
+            let (_, mut writer) = open(dir.path());
+            source.append(&mut writer, number, 10).unwrap();
+        }
+        for generation in 1..30 {
+            make_unreadable(dir.path(), generation);
+        }
+        let (of_run, ends) = Scan::of_run(dir.path(), 7, 1).unwrap();
+        assert_eq!(ends.len(), 1);
+        for scan in [Scan::of_directory(dir.path()).unwrap(), of_run] {
+            assert_eq!((scan.sequence(7, 1), &scan.damage[..]), (30, &[][..]));
+            assert_eq!(scan.generations, (1..=30).collect::<Vec<_>>());
+        }
+        // Of a run that has no block, nothing is looked for.
+        let (scan, ends) = Scan::of_run(dir.path(), 8, 1).unwrap();
+        assert_eq!((scan.sequence(8, 1), ends.len()), (0, 0));
+    }
+
+    #[test]
+    fn the_ends_of_the_rings_are_found_behind_segments_without_events() {
+        let dir = tempfile::tempdir().unwrap();
+        {
+            let (_, mut writer) = open(dir.path());
+            Source::new().append(&mut writer, 0, 10).unwrap();
+        }
+        let (_, found) = Scan::of_run(dir.path(), 7, 1).unwrap();
+        assert_eq!(found.len(), 1);
+        for _ in 0..20 {
+            drop(open(dir.path()));
+        }
+        let (scan, ends) = Scan::of_run(dir.path(), 7, 1).unwrap();
+        assert_eq!(ends, found);
+        assert_eq!(scan.ends.len(), READ_MAX, "so many are looked at by the new owner");
+        assert_eq!(Scan::of_directory(dir.path()).unwrap().ends.len(), 1);
+    }
+
+    #[test]
+    fn a_segment_without_a_head_leaves_the_marks_to_the_one_before() {
+        let dir = tempfile::tempdir().unwrap();
+        {
+            let (_, mut writer) = open(dir.path());
+            Source::new().append(&mut writer, 0, 10).unwrap();
+        }
+        for (generation, bytes) in [(2, &[0; 0][..]), (3, &[0; 1 << 20])] {
+            std::fs::write(dir.path().join(segment_name(generation)), bytes).unwrap();
+        }
+        let scan = Scan::of_directory(dir.path()).unwrap();
+        assert_eq!((scan.sequence(7, 1), &scan.damage[..]), (1, &[][..]));
+        let (journal, _writer) = open(dir.path());
+        assert_eq!(journal.end().generation, 4);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_ends_its_scan() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join(segment_name(1))).unwrap();
+        let mut blocks = ScannedBlocks::open(&dir.path().join(segment_name(1))).unwrap();
+        let damage = blocks.next().unwrap().err().unwrap();
+        assert_eq!(damage.error, BlockError::Malformed { what: "it cannot be read" });
+        assert!(blocks.next().is_none());
     }
 }

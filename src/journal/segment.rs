@@ -33,7 +33,10 @@ pub(super) struct Segment {
 enum Store {
     Memory(AppendReader),
     File {
+        /// For readers.
         file: File,
+        /// For the writer and for syncs; `None` in the hands of others.
+        written: Option<File>,
         path: PathBuf,
         /// How long its writer made the file; 0 in the hands of others. A shorter one was cut by
         /// somebody.
@@ -50,14 +53,16 @@ impl Segment {
     pub(super) fn open(path: &Path, generation: u64, end: Option<u64>) -> io::Result<Segment> {
         let file = sys::file::open_read(path)?;
         let end = AtomicU64::new(end.unwrap_or(UNKNOWN));
-        Ok(Segment { generation, store: Store::file(file, path, 0), end })
+        Ok(Segment { generation, store: Store::found(file, path), end })
     }
 
     /// Makes the file of a segment and reserves its space.
     pub(super) fn create(path: &Path, generation: u64, bytes: u64) -> io::Result<Segment> {
-        let file = sys::file::create_reserved(path, bytes)?;
-        let end = AtomicU64::new(UNKNOWN);
-        Ok(Segment { generation, store: Store::file(file, path, bytes), end })
+        let written = Some(sys::file::create_reserved(path, bytes)?);
+        let file = sys::file::open_read(path)?;
+        let (path, length) = (path.to_owned(), AtomicU64::new(bytes));
+        let (store, end) = (Store::File { file, written, path, length }, AtomicU64::new(UNKNOWN));
+        Ok(Segment { generation, store, end })
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -74,7 +79,7 @@ impl Segment {
     pub(super) fn file(&self) -> Option<(&File, &Path)> {
         match &self.store {
             Store::Memory(_) => None,
-            Store::File { file, path, .. } => Some((file, path)),
+            Store::File { written, path, .. } => Some((written.as_ref()?, path)),
         }
     }
 
@@ -161,7 +166,7 @@ impl Segment {
     pub(super) fn close(&self, end: u64) {
         // Release: pairs with the Acquire in `end`.
         self.end.store(end, Ordering::Release);
-        if let Store::File { file, length, .. } = &self.store
+        if let Store::File { written: Some(file), length, .. } = &self.store
             && self.is_intact()
         {
             // Before the cut: whoever compares in between sees a longer file, not a shorter one.
@@ -173,19 +178,24 @@ impl Segment {
 
     /// Whether the file is as long as its writer made it, and still has its name.
     pub(super) fn is_intact(&self) -> bool {
-        let Store::File { file, length, .. } = &self.store else { return true };
+        let Store::File { file, written, path, length } = &self.store else { return true };
         // A system that does not tell is no reason to give the segment up.
-        let Ok(found) = file.metadata() else { return true };
+        let Ok(found) = written.as_ref().unwrap_or(file).metadata() else { return true };
+        let has_name = match std::fs::symlink_metadata(path) {
+            Ok(named) => (named.dev(), named.ino()) == (found.dev(), found.ino()),
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        };
         // Acquire: pairs with the Release in `close`, which comes before the cut.
-        found.nlink() > 0 && found.len() >= length.load(Ordering::Acquire)
+        has_name && found.len() >= length.load(Ordering::Acquire)
     }
 
     pub(super) fn sync(&self) -> Result<(), JournalError> {
-        let Store::File { file, path, .. } = &self.store else { return Ok(()) };
-        let synced = file.sync_data().and_then(|()| match self.is_intact() {
-            true => Ok(()),
-            false => Err(io::Error::other("somebody cut or removed it")),
-        });
+        let Store::File { file, written, path, .. } = &self.store else { return Ok(()) };
+        let synced =
+            written.as_ref().unwrap_or(file).sync_data().and_then(|()| match self.is_intact() {
+                true => Ok(()),
+                false => Err(io::Error::other("somebody cut or removed it")),
+            });
         synced.map_err(|source| JournalError::Io {
             doing: "sync the segment",
             path: path.clone(),
@@ -203,13 +213,13 @@ impl Segment {
 impl Segment {
     /// A file that was opened in some way.
     pub(super) fn of_file(file: File, path: &Path, generation: u64) -> Segment {
-        let end = AtomicU64::new(UNKNOWN);
-        Segment { generation, store: Store::file(file, path, 0), end }
+        Segment { generation, store: Store::found(file, path), end: AtomicU64::new(UNKNOWN) }
     }
 }
 
 impl Store {
-    fn file(file: File, path: &Path, length: u64) -> Store {
-        Store::File { file, path: path.to_owned(), length: AtomicU64::new(length) }
+    /// A file that somebody else wrote.
+    fn found(file: File, path: &Path) -> Store {
+        Store::File { file, written: None, path: path.to_owned(), length: AtomicU64::new(0) }
     }
 }

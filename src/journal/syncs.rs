@@ -19,6 +19,8 @@ use crate::sys::crash::{self, CrashPoint};
 /// Closed segments that wait for a sync, each with an open file; with more of them one is due,
 /// whatever the policy says.
 const UNSYNCED_SEGMENTS_MAX: usize = 16;
+/// With more of them than this, nobody syncs, or a disk hangs: the oldest one is given up.
+const UNSYNCED_SEGMENTS_HELD: usize = 32;
 /// The pause after a sync that failed, doubled with each further one.
 const RETRY_MIN: Duration = Duration::from_millis(500);
 /// The longest pause between two syncs that fail.
@@ -62,6 +64,11 @@ impl Syncs {
     /// A segment was begun, or taken over.
     pub(super) fn written(&mut self, segment: Arc<Segment>) {
         self.unsynced.push_back(segment);
+        if self.unsynced.len() > UNSYNCED_SEGMENTS_HELD
+            && let Some(oldest) = self.unsynced.pop_front()
+        {
+            self.give_up(oldest.generation());
+        }
         self.has_new_name = true;
         self.since.get_or_insert_with(Instant::now);
     }
@@ -73,6 +80,14 @@ impl Syncs {
             self.since = Some(Instant::now());
         }
         is_first
+    }
+
+    /// No sync can prove any more what this segment has beyond what is synced.
+    fn give_up(&mut self, generation: u64) {
+        let start = Position { generation, ..Position::default() };
+        let behind = Position { generation: generation + 1, ..Position::default() };
+        // The front of the segment that an earlier sync covered stays synced.
+        self.unproved.push(start.max(self.synced)..behind);
     }
 
     /// A segment was recycled.
@@ -99,7 +114,8 @@ impl Journal {
     }
 
     /// What syncs that failed should have covered: it may or may not survive a power failure, and no
-    /// later sync makes that certain. What was recycled since is left out.
+    /// later sync makes that certain. So are segments that nobody synced before 32 later ones were
+    /// begun. What was recycled since is left out.
     pub fn unproved(&self) -> Vec<Range<Position>> {
         self.state().syncs.unproved.clone()
     }
@@ -226,10 +242,7 @@ impl State {
         let has_more = self.end > end;
         let syncs = &mut self.syncs;
         for generation in failed {
-            let start = Position { generation: *generation, ..Position::default() };
-            let behind = Position { generation: generation + 1, ..Position::default() };
-            // The front of the segment that an earlier sync covered stays synced.
-            syncs.unproved.push(start.max(syncs.synced)..behind);
+            syncs.give_up(*generation);
         }
         // Blocks may have come since, into what was the newest segment.
         syncs.unsynced.retain(|segment| {
@@ -333,6 +346,19 @@ mod tests {
         assert!(journal.state().syncs.due(None).is_some());
         journal.sync().unwrap();
         assert_eq!(journal.state().syncs.unsynced.len(), 1, "the newest one");
+    }
+
+    #[test]
+    fn a_journal_that_nobody_syncs_holds_few_files_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, mut writer) = small(dir.path());
+        for _ in 0..100 {
+            writer.begin_segment().unwrap();
+        }
+        let held = journal.state().syncs.unsynced.len();
+        assert_eq!(held, UNSYNCED_SEGMENTS_HELD);
+        assert!(journal.unproved().len() <= 100 - held + 1, "one for each that was let go");
+        assert_eq!(journal.wait_synced(journal.end(), Instant::now()), SyncWait::Unproved);
     }
 
     #[test]

@@ -44,6 +44,9 @@ use ingest::Ingest;
 use quota::Quota;
 use stats::Counters;
 
+/// Connections that wait in the kernel to be accepted; more have to try again. The kernel may have a
+/// lower bound of its own.
+const BACKLOG: i32 = 4096;
 /// How long a master that is dropped tries to finish.
 const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -424,6 +427,8 @@ fn bind(listen: &str) -> Result<TcpListener, MasterError> {
         host_and_port(listen).map_err(|what| MasterError::Address { address: address(), what })?;
     let listener = TcpListener::bind((host.as_str(), port)).and_then(|listener| {
         listener.set_nonblocking(true)?;
+        // Once more, with a longer queue: after a restart all workers come at the same time.
+        rustix::net::listen(&listener, BACKLOG)?;
         Ok(listener)
     });
     listener.map_err(|source| MasterError::Listen { address: format!("{host}:{port}"), source })

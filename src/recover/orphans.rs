@@ -86,6 +86,12 @@ fn sweep_dir(dir: &Path, own: u128, boot_id: u128) -> io::Result<Option<String>>
     }
     let unread_bytes: u64 = rings.values().map(|ring| ring.tail - ring.head).sum();
     if unread_bytes == 0 {
+        // The journal has what they held: its next owner is not to miss them.
+        if let (Ok(facts), Some(_)) = (&facts, &journal_lock)
+            && let Some(manifest) = manifest_naming(dir, facts)?
+        {
+            Manifest { rings: None, ..manifest }.write(&facts.journal_dir)?;
+        }
         remove_rings(dir)?;
         return Ok(None);
     }
@@ -113,19 +119,24 @@ fn sweep_dir(dir: &Path, own: u128, boot_id: u128) -> io::Result<Option<String>>
     )))
 }
 
-/// Drains rings into the journal that they belong to. Both locks are held. Bytes of records.
-fn drain_orphan(dir: &Path, facts: &ProcessFacts) -> io::Result<u64> {
-    let manifest = Manifest::read(&facts.journal_dir)?.filter(|manifest| {
+/// The manifest of the journal that rings belong to, if it names them.
+fn manifest_naming(dir: &Path, facts: &ProcessFacts) -> io::Result<Option<Manifest>> {
+    let manifest = Manifest::read(&facts.journal_dir)?;
+    Ok(manifest.filter(|manifest| {
         (manifest.source, manifest.epoch) == (facts.source, facts.epoch)
             && manifest.rings.as_deref() == Some(dir)
-    });
-    let Some(manifest) = manifest else {
+    }))
+}
+
+/// Drains rings into the journal that they belong to. Both locks are held. Bytes of records.
+fn drain_orphan(dir: &Path, facts: &ProcessFacts) -> io::Result<u64> {
+    let Some(manifest) = manifest_naming(dir, facts)? else {
         let journal = facts.journal_dir.display();
         return Err(io::Error::other(format!("the journal {journal} does not name them")));
     };
     let failed = |error: JournalError| io::Error::other(error);
-    let scan = Scan::of_directory(&facts.journal_dir).map_err(failed)?;
-    let ring_ends = scan.ring_ends(manifest.source, manifest.epoch);
+    let scan = Scan::of_run(&facts.journal_dir, manifest.source, manifest.epoch);
+    let (scan, ring_ends) = scan.map_err(failed)?;
     let ring_end = |ring| ring_ends.get(&ring).copied().unwrap_or(0);
     let options = JournalOptions::directory(&facts.journal_dir);
     let (_journal, mut writer) = Journal::in_directory(options, scan).map_err(failed)?;
@@ -137,5 +148,95 @@ fn drain_orphan(dir: &Path, facts: &ProcessFacts) -> io::Result<u64> {
             let count = drained.unreadable.len();
             Err(io::Error::other(format!("{count} cannot be read: {reason}")))
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::clock::Anchor;
+    use crate::ring::{self, Refresh, RingOptions};
+    use std::path::PathBuf;
+
+    const BOOT: u128 = 5;
+
+    /// Rings with one record, as the process of `source` left them for `journal_dir`.
+    fn leave(base: &Path, source: u128, boot_id: u128, journal_dir: PathBuf) -> PathBuf {
+        let dir = base.join(format!("{source:032x}-1"));
+        std::fs::create_dir(&dir).unwrap();
+        let path = Some(dir.join("ring-1"));
+        let ring = ring::create(RingOptions { capacity_bytes: 16 << 10, id: 1, path }).unwrap();
+        let (mut producer, _consumer) = ring.split();
+        assert_eq!(producer.refresh(24), Refresh::Ready);
+        producer.reserve(24).unwrap().fill(1);
+        producer.commit();
+        let facts = ProcessFacts {
+            anchor: Anchor { ticks: 1, utc_ns: 1 },
+            nanos_per_tick: 1.0,
+            source,
+            epoch: 1,
+            boot_id,
+            pid: 1,
+            service: "shop".to_owned(),
+            host: "host".to_owned(),
+            journal_dir,
+        };
+        let anchor = facts.anchor;
+        ProcessFile::create(&dir, facts).unwrap().store(anchor, 1.0).unwrap();
+        dir
+    }
+
+    #[test]
+    fn rings_from_before_a_restart_go_and_are_told_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = dir.path().join("journal");
+        std::fs::create_dir(&journal).unwrap();
+        std::fs::write(journal.join("manifest"), "").unwrap();
+        let rings = leave(dir.path(), 7, BOOT - 1, journal);
+        let told = sweep(dir.path(), None, 1, BOOT);
+        assert!(matches!(&*told, [line] if line.contains("24 bytes") && line.contains("shop")));
+        assert!(!rings.exists());
+        assert_eq!(sweep(dir.path(), None, 1, BOOT), [""; 0]);
+    }
+
+    #[test]
+    fn rings_with_an_owner_or_of_a_journal_in_use_are_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = dir.path().join("journal");
+        std::fs::create_dir(&journal).unwrap();
+        std::fs::write(journal.join("manifest"), "").unwrap();
+        let _journal_lock = FileLock::try_acquire(&journal.join("lock")).unwrap().unwrap();
+        let of_used_journal = leave(dir.path(), 7, BOOT, journal);
+        let owned = leave(dir.path(), 8, BOOT, dir.path().join("gone"));
+        let _rings_lock = FileLock::try_acquire(&owned.join("lock")).unwrap().unwrap();
+        let kept = leave(dir.path(), 9, BOOT, dir.path().join("gone"));
+        assert_eq!(sweep(dir.path(), Some(&kept), 1, BOOT), [""; 0]);
+        assert!(of_used_journal.exists() && owned.exists() && kept.exists());
+    }
+
+    #[test]
+    fn rings_that_their_journal_does_not_name_stay_and_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = dir.path().join("journal");
+        std::fs::create_dir(&journal).unwrap();
+        Manifest { source: 7, epoch: 2, boot_id: BOOT, rings: None }.write(&journal).unwrap();
+        let rings = leave(dir.path(), 7, BOOT, journal);
+        let told = sweep(dir.path(), None, 1, BOOT);
+        assert!(matches!(&*told, [line] if line.contains("they stay")), "{told:?}");
+        assert!(rings.join("ring-1").exists());
+    }
+
+    #[test]
+    fn a_sweep_has_a_bound_and_says_that_it_stopped() {
+        let dir = tempfile::tempdir().unwrap();
+        for source in 0..DIRS_MAX + 3 {
+            std::fs::create_dir(dir.path().join(format!("{source:032x}-1"))).unwrap();
+        }
+        std::fs::create_dir(dir.path().join("foreign")).unwrap();
+        let told = sweep(dir.path(), None, 1, BOOT);
+        assert!(matches!(&*told, [line] if line.contains("the rest")), "{told:?}");
+        // On a slow machine the time was over before.
+        while !sweep(dir.path(), None, 1, BOOT).is_empty() {}
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

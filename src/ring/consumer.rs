@@ -1,6 +1,6 @@
 //! The side of a ring that belongs to the writer.
 
-use super::{Ring, Shared, State};
+use super::{NOT_RETIRED, Ring, Shared, State};
 use crate::sync::{Arc, Ordering, ordering};
 
 /// The consuming side of a ring.
@@ -122,13 +122,14 @@ impl Consumer {
         in_place && memory.control().head.0.load(Ordering::Relaxed) == self.head
     }
 
-    /// Bytes that were unread when the ring was lost, as far as this side has seen them; once the
-    /// producer has retired, exactly. The record that met the loss is among them.
-    pub(crate) fn lost_bytes(&self) -> u64 {
-        // Acquire: pairs with the Release where a producer is dropped, or pushes.
-        let tail = self.shared.memory.control().tail.0.load(Ordering::Acquire);
-        let tail = tail.max(self.tail);
-        tail.saturating_sub(self.head).min(self.shared.memory.capacity())
+    /// Bytes that are unread in a ring whose memory is lost, with the record that met the loss; and
+    /// whether that is all, for the producer has retired. Before, it is what this side knows of.
+    pub(crate) fn lost_bytes(&self) -> (u64, bool) {
+        // Acquire: pairs with the Release where a producer is dropped.
+        let retired_at = self.shared.retired_at.load(Ordering::Acquire);
+        let is_all = retired_at != NOT_RETIRED;
+        let tail = if is_all { retired_at } else { self.tail };
+        (tail.saturating_sub(self.head).min(self.shared.memory.capacity()), is_all)
     }
 
     /// Ends this side too: gives the ring back for another thread to own.

@@ -58,7 +58,7 @@ mod tests;
 use std::io;
 use std::path::PathBuf;
 
-use crate::sync::{Arc, AtomicBool, Ordering, full_fence};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Ordering, full_fence};
 use memory::Memory;
 
 pub(crate) use consumer::Consumer;
@@ -105,7 +105,13 @@ pub(crate) struct Shared {
     id: u32,
     /// Set once; written by whoever closes.
     closed: AtomicBool,
+    /// Where the producer stood when it retired, [`NOT_RETIRED`] before. Written by the producer; not
+    /// lost with the memory.
+    retired_at: AtomicU64,
 }
+
+/// See [`Shared::retired_at`]; no position is that far.
+const NOT_RETIRED: u64 = u64::MAX;
 
 /// What a ring's file says about its owner.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -128,7 +134,8 @@ pub(crate) fn create(options: RingOptions) -> io::Result<Ring> {
     check_capacity(capacity_bytes as u64)
         .map_err(|message| io::Error::new(io::ErrorKind::InvalidInput, message))?;
     let memory = Memory::create(capacity_bytes, id, path.as_deref())?;
-    let shared = Shared { memory, id, closed: AtomicBool::new(false) };
+    let retired_at = AtomicU64::new(NOT_RETIRED);
+    let shared = Shared { memory, id, closed: AtomicBool::new(false), retired_at };
     Ok(Ring { shared: Arc::new(shared), incarnation: 0 })
 }
 
@@ -156,6 +163,8 @@ impl Ring {
         let Ring { shared, incarnation } = self;
         let incarnation = incarnation + 1;
         let (thread_id, thread_name) = (thread_id(), thread_name());
+        // Relaxed: both sides are in this hand.
+        shared.retired_at.store(NOT_RETIRED, Ordering::Relaxed);
         if shared.memory.is_ours() {
             shared.memory.enter(shared.id, incarnation, thread_id, &thread_name);
         }

@@ -340,13 +340,11 @@ impl Drop for Producer {
         page.limit.store(0, Ordering::Relaxed);
         // SAFETY: a live page holds the count that `new` put there, once.
         let shared = unsafe { Arc::from_raw(page.shared.get()) };
+        // Release: pairs with the Acquire in `Consumer::lost_bytes`.
+        shared.retired_at.store(page.tail.get(), Ordering::Release);
         // Release: pairs with the Acquire in `Consumer::is_retired`; nothing of this side comes
         // after it.
         let release = ordering("ring.retire", Ordering::Release);
-        if shared.is_lost() {
-            // The words began again as 0: the consumer learns how much was lost.
-            shared.memory.control().tail.0.store(page.tail.get(), release);
-        }
         shared.memory.control().state.0.store(State::Retired as u64, release);
     }
 }

@@ -44,7 +44,7 @@ const FAILED: u8 = 3;
 static SLOTS: [Slot; RANGES_MAX] = [const { Slot::EMPTY }; RANGES_MAX];
 /// Slots that were ever in use are below it.
 static SLOTS_USED: AtomicUsize = AtomicUsize::new(0);
-/// Ranges that were replaced since the start of the process.
+/// Ranges that were replaced, or are being replaced, since the start of the process.
 static HITS: AtomicU64 = AtomicU64::new(0);
 /// What the host did about `SIGBUS` before.
 static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
@@ -68,7 +68,11 @@ impl Slot {
     fn contains(&self, address: usize) -> bool {
         // Acquire: pairs with the Release in `watch`; the rest of the slot is there.
         let start = self.start.load(Ordering::Acquire);
-        start > RESERVED && start <= address && address < self.end.load(Ordering::Relaxed)
+        let end = self.end.load(Ordering::Acquire);
+        // Once more: the end may be that of the slot's next owner.
+        start > RESERVED
+            && (start..end).contains(&address)
+            && self.start.load(Ordering::Acquire) == start
     }
 
     /// Puts fresh memory in the place of the range. `false` when the system has none.
@@ -84,6 +88,8 @@ impl Slot {
             }
             return state == REPLACED;
         }
+        // Before there are zeros: whoever reads some and then asks for the hits knows of this one.
+        HITS.fetch_add(1, Ordering::SeqCst);
         let start = self.start.load(Ordering::Relaxed);
         let len = self.end.load(Ordering::Relaxed) - start;
         let place = std::ptr::with_exposed_provenance_mut(start);
@@ -94,7 +100,6 @@ impl Slot {
             unsafe { mmap_anonymous(place, len, protection, MapFlags::PRIVATE | MapFlags::FIXED) };
         let state = if mapped.is_ok() { REPLACED } else { FAILED };
         self.state.store(state, Ordering::Release);
-        HITS.fetch_add(1, Ordering::Release);
         self.sound();
         state == REPLACED
     }
@@ -135,7 +140,8 @@ pub(crate) fn watch(start: NonNull<u8>, len: usize) -> io::Result<Watch> {
             continue;
         }
         let start = start.as_ptr().expose_provenance();
-        slot.end.store(start + len, Ordering::Relaxed);
+        // Release: whoever sees this end sees that the slot was reserved.
+        slot.end.store(start + len, Ordering::Release);
         slot.state.store(WHOLE, Ordering::Relaxed);
         slot.alarm.store(std::ptr::null_mut(), Ordering::Relaxed);
         SLOTS_USED.fetch_max(at + 1, Ordering::Relaxed);
@@ -149,7 +155,7 @@ pub(crate) fn watch(start: NonNull<u8>, len: usize) -> io::Result<Watch> {
 
 /// Ranges of this process that were replaced so far. One load.
 pub(crate) fn hits() -> u64 {
-    // Acquire: pairs with the Release in `replace`; `is_hit` says `true` then.
+    // Acquire: pairs with the addition in `replace`; `is_hit` says `true` then.
     HITS.load(Ordering::Acquire)
 }
 

@@ -11,7 +11,7 @@ use rollway::block::{build, header};
 use rollway::clock::{Anchor, Timeline};
 use rollway::master::{AckLevel, Master};
 use rollway::net::handshake::decode_ack;
-use rollway::net::{Farewell, Frame, FrameKind, FrameReader, Hello, Welcome, frame};
+use rollway::net::{Farewell, Frame, FrameKind, FrameReader, Hello, Reason, Welcome, frame};
 
 use super::PATIENCE as AMPLE;
 
@@ -26,6 +26,7 @@ struct ProxyShared {
     open: Mutex<Vec<TcpStream>>,
     swallows_acks: AtomicBool,
     holds_welcomes: AtomicBool,
+    refuses: AtomicBool,
     /// Connections that came before this one are silent for ever.
     frozen_below: AtomicUsize,
 }
@@ -39,11 +40,16 @@ impl Proxy {
             open: Mutex::default(),
             swallows_acks: AtomicBool::new(false),
             holds_welcomes: AtomicBool::new(false),
+            refuses: AtomicBool::new(false),
             frozen_below: AtomicUsize::new(0),
         });
         let proxy = Proxy { address, shared: Arc::clone(&shared) };
         std::thread::spawn(move || {
             for (number, down) in listener.incoming().flatten().enumerate() {
+                if shared.refuses.load(Ordering::Relaxed) {
+                    refuse(down);
+                    continue;
+                }
                 let Ok(up) = TcpStream::connect(*shared.master.lock().unwrap()) else { continue };
                 let streams = [down.try_clone().unwrap(), up.try_clone().unwrap()];
                 shared.open.lock().unwrap().extend(streams);
@@ -78,6 +84,11 @@ impl Proxy {
         self.shared.holds_welcomes.store(holds, Ordering::Relaxed);
     }
 
+    /// Answers whoever comes as a master of another version does: a worker leaves it at once then.
+    pub fn refuse(&self, refuses: bool) {
+        self.shared.refuses.store(refuses, Ordering::Relaxed);
+    }
+
     /// Whether somebody has come.
     pub fn is_used(&self) -> bool {
         !self.shared.open.lock().unwrap().is_empty()
@@ -85,6 +96,13 @@ impl Proxy {
 
     pub fn lead_to(&self, master: SocketAddr) {
         *self.shared.master.lock().unwrap() = master;
+    }
+}
+
+fn refuse(mut stream: TcpStream) {
+    let words = Farewell::new(Reason::Version, "by the test").encode();
+    if receive(&mut FrameReader::new(), &stream).is_some() {
+        let _ = stream.write_all(&frame::encode(FrameKind::Refuse, &words));
     }
 }
 

@@ -49,6 +49,8 @@ pub struct Forwarder {
     window_bytes: u64,
     term: u64,
     monitor: ForwarderMonitor,
+    /// The process that has made it.
+    pid: u32,
 }
 
 impl Forwarder {
@@ -61,6 +63,7 @@ impl Forwarder {
             window_bytes: DEFAULT_WINDOW_BYTES,
             term: 0,
             monitor: ForwarderMonitor::default(),
+            pid: std::process::id(),
         }
     }
 
@@ -134,8 +137,13 @@ impl Open for Forwarder {
             service: place.service.into(),
             host: crate::sys::file::host_name().into(),
         };
+        // What is shipped for a dead member of a cluster is not shown. And a forked child leaves a lock
+        // alone that was held at the fork: it is so for ever.
+        let is_usable = self.pid == std::process::id() || self.monitor.is_free();
+        let is_shown = place.term == 0 && is_usable;
+        let monitor = if is_shown { self.monitor.clone() } else { ForwarderMonitor::default() };
         Ok(Opened::Blocks(Box::new(Shipping {
-            monitor: self.monitor.clone(),
+            monitor,
             forwarder: Forwarder { term: self.term.max(place.term), ..self.clone() },
             record: Record::of(stored.map(|slot| slot.file), &masters, sent),
             masters,
@@ -145,6 +153,7 @@ impl Open for Forwarder {
             file,
             stored: Instant::now(),
             settled,
+            is_unproven: false,
             retry: RETRY_MIN,
             doubtful_since: Instant::now(),
             last_sent: Instant::now(),

@@ -1,7 +1,7 @@
 //! What a forwarder shows of itself.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use super::lock;
 use crate::journal::Position;
@@ -17,6 +17,11 @@ impl ForwarderMonitor {
     /// What the forwarder has done so far.
     pub fn stats(&self) -> ForwarderStats {
         self.lock().clone()
+    }
+
+    /// Whether nobody has it locked.
+    pub(super) fn is_free(&self) -> bool {
+        !matches!(self.stats.try_lock(), Err(TryLockError::WouldBlock))
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, ForwarderStats> {

@@ -48,6 +48,8 @@ pub(super) struct Shipping {
     /// When the cursor's file was last written.
     pub(super) stored: Instant,
     pub(super) settled: Position,
+    /// A former master has acknowledged what it did not sync.
+    pub(super) is_unproven: bool,
     pub(super) retry: Duration,
     /// When the present master may have worked for the last time.
     pub(super) doubtful_since: Instant,
@@ -92,7 +94,9 @@ impl Shipping {
         let outline = self.outline(&journal, reader)?;
         let stream = self.connect(outlet)?;
         let welcome = self.greet(outlet, &stream, &outline)?;
+        let former = self.monitor.lock().level;
         if self.record.take_over(&self.masters, self.settled, self.sent) {
+            self.is_unproven |= former.is_some_and(|level| level < AckLevel::Synced);
             // Before this master gets anything: the next start has to know.
             self.store();
             crash::reached(CrashPoint::ForwarderTakeOver);
@@ -254,7 +258,7 @@ impl Shipping {
             stats.weak_acks
         };
         // After a weak acknowledgement nobody can prove it of what lies before.
-        if link.level == AckLevel::Synced && weak_acks == 0 {
+        if link.level == AckLevel::Synced && weak_acks == 0 && !self.is_unproven {
             outlet.synced(settled);
         }
         if self.stored.elapsed() >= STORE_EVERY {

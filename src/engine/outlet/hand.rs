@@ -7,6 +7,8 @@
 use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::fmt;
+use std::io;
+use std::time::Instant;
 
 use super::letters::DeadLetters;
 use crate::appender::{AppendError, Appender, Batch, Counts, Part};
@@ -130,6 +132,14 @@ impl Hand {
             from = to;
             ends.pop();
         }
+    }
+
+    /// Returns once everything taken survives a power failure, the dead letters before the position
+    /// that lies behind them.
+    pub(super) fn sync(&mut self, deadline: Instant) -> Result<(), AppendError> {
+        let synced = self.letters.sync();
+        synced.map_err(|error| AppendError::Unavailable { source: io::Error::other(error) })?;
+        self.appender.sync(deadline)
     }
 
     /// Hands over a block of rollway's own, which counts nowhere and passes every route.

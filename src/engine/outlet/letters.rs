@@ -145,6 +145,16 @@ impl DeadLetters {
     }
 }
 
+impl DeadLetters {
+    /// Returns once every letter survives a power failure.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`]; then none may be taken for synced.
+    pub(super) fn sync(&self) -> Result<(), JournalError> {
+        self.book.as_ref().map_or(Ok(()), |book| book.writer.journal().sync())
+    }
+}
+
 impl Book {
     /// Continues the journal in `dir`, or begins it, and reads which letters it has.
     fn open(dir: PathBuf) -> Result<(Book, VecDeque<String>), JournalError> {

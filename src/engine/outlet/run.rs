@@ -239,7 +239,7 @@ impl Run {
 
     fn sync(&mut self) -> Result<(), AppendError> {
         let settled = self.side.shared.state().settled;
-        let result = self.hand.appender.sync(Instant::now() + SYNC_WAIT);
+        let result = self.hand.sync(Instant::now() + SYNC_WAIT);
         self.sync_tried = (settled, Instant::now());
         self.is_sync_failing = result.is_err();
         if result.is_ok() {
@@ -267,8 +267,12 @@ impl Run {
     fn failed(&mut self, error: &dyn Error) {
         self.side.failed(&selflog::chain(error));
         let pause = self.backoff.next();
-        self.side.pause(pause);
+        // A batch that was delivered in part is settled so far; nothing is taken back.
         self.taken = self.hand.appender.settled();
+        if self.taken > self.side.shared.state().settled {
+            self.settle(self.taken, 0);
+        }
+        self.side.pause(pause);
         self.reader.seek(self.taken);
     }
 
