@@ -12,7 +12,7 @@ use super::outlets::Opening;
 use crate::engine::group::Description;
 use crate::engine::outlet::Outlet;
 use crate::engine::{Dropped, selflog};
-use crate::journal::{Journal, JournalOptions, Position, Scan, segment_paths};
+use crate::journal::{Journal, JournalOptions, Position, RingEnds, Scan, segment_paths};
 use crate::recover::{self, Manifest, RecoverError};
 use crate::sys::crash::{self, CrashPoint};
 use crate::sys::file::boot_id;
@@ -77,9 +77,10 @@ impl Adopted {
         term: u64,
     ) -> Result<Adopted, Box<dyn Error>> {
         let manifest = Manifest::read(dir)?;
-        let scan = Scan::of_directory(dir)?;
-        let ends = manifest.as_ref().map(|of| scan.ring_ends(of.source, of.epoch));
-        let ends = ends.unwrap_or_default();
+        let (scan, ends) = match &manifest {
+            Some(of) => Scan::of_run(dir, of.source, of.epoch)?,
+            None => (Scan::of_directory(dir)?, RingEnds::default()),
+        };
         let options = JournalOptions::directory(dir).max_bytes(member_bytes);
         let (journal, mut writer) = Journal::in_directory(options, scan)?;
         let (mut is_kept, mut run) = (false, (0, 0));
