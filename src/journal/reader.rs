@@ -1,5 +1,6 @@
 //! Reading a journal block by block, with the definitions met on the way.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -23,6 +24,9 @@ pub struct Reader {
     buffer: AlignedVec,
     dictionary: Dictionary,
     overtaken_segments: u64,
+    /// The last block of each run since the reader was moved, by source and epoch: a page that stands
+    /// there twice must not deliver its blocks twice.
+    last: HashMap<(u128, u64), u64>,
 }
 
 /// An events block as it lies in the journal.
@@ -97,6 +101,7 @@ impl Reader {
             buffer: AlignedVec::new(),
             dictionary: Dictionary::new(),
             overtaken_segments: 0,
+            last: HashMap::new(),
         };
         reader.seek(position);
         if position.generation > 0 {
@@ -129,6 +134,7 @@ impl Reader {
         self.position = Position { generation, ..Position::default() };
         self.from = if is_there { Position { index: 0, ..position } } else { self.position };
         self.dictionary.begin_segment();
+        self.last.clear();
     }
 
     /// The next events block, `None` at the end of the journal.
@@ -159,6 +165,12 @@ impl Reader {
         let bytes = read(segment, &mut self.position, &header, &mut self.buffer)?;
         let events = EventsBlock::open(header, bytes)
             .map_err(|source| ReadError::Damaged { position, source })?;
+        let last = self.last.entry((header.source, header.epoch)).or_default();
+        if header.sequence <= *last {
+            let source = BlockError::Malformed { what: "it stands here for the second time" };
+            return Err(ReadError::Damaged { position, source });
+        }
+        *last = header.sequence;
         Ok(Some(Block { position, next, events, dictionary: &self.dictionary, bytes }))
     }
 
@@ -299,6 +311,7 @@ fn read<'a>(
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt;
     use std::path::Path;
 
     use super::super::tests::{Source, numbers, open};
@@ -321,6 +334,26 @@ mod tests {
 
     fn cut(path: &Path, bytes: u64) {
         std::fs::File::options().write(true).open(path).unwrap().set_len(bytes).unwrap();
+    }
+
+    #[test]
+    fn a_block_that_stands_there_twice_is_delivered_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, mut writer) = open(dir.path());
+        let mut source = Source::new();
+        let places: Vec<_> = (0..4).map(|n| source.append(&mut writer, n, 100).unwrap()).collect();
+        let path = journal.path(places[0].generation).unwrap();
+        let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
+        let mut block = vec![0; (places[2].offset - places[1].offset) as usize];
+        file.read_exact_at(&mut block, places[1].offset).unwrap();
+        file.write_all_at(&block, places[2].offset).unwrap();
+        assert_eq!(read_all(&journal), (3, vec![places[2]]));
+        // Who goes back for a block gets it again.
+        let mut reader = journal.reader(Position::default());
+        for _ in 0..2 {
+            reader.seek(places[1]);
+            assert_eq!(reader.next().unwrap().unwrap().position, places[1]);
+        }
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub(crate) struct Plan {
     pub(crate) clock_jumps: bool,
     /// Shares its appenders with the processes of this cluster.
     pub(crate) cluster: Option<PathBuf>,
+    /// What the cluster waits before it cleans up after a dead process, in milliseconds.
+    pub(crate) adopt_after_ms: Option<u64>,
     /// Logs in this many forked children, as `NAME-0` and so on with ledgers of their own.
     pub(crate) forks: usize,
 }
@@ -128,6 +130,7 @@ impl Default for Plan {
             refuse_every: None,
             clock_jumps: false,
             cluster: None,
+            adopt_after_ms: None,
             forks: 0,
         }
     }
@@ -203,7 +206,11 @@ fn builder(plan: &Plan) -> Builder {
         builder = builder.clock(JumpingClock(Instant::now()));
     }
     if let Some(dir) = &plan.cluster {
-        builder = builder.cluster(Cluster::new(dir));
+        let mut cluster = Cluster::new(dir);
+        if let Some(after) = plan.adopt_after_ms {
+            cluster = cluster.adopt_after(Duration::from_millis(after));
+        }
+        builder = builder.cluster(cluster);
     }
     if let Some(path) = &plan.file {
         let mut file = File::new(path).layout(message_pattern());
