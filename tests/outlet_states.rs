@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use rollway::appender::{
-    AppendError, Appender, Batch, Console, File, Open, OpenError, Opened, Place, mandatory,
-    optional,
+    AppendError, Appender, Batch, Console, File, Forwarder, Open, OpenError, Opened, Place,
+    mandatory, optional,
 };
 use rollway::journal::Position;
 use rollway::{Builder, Guard, OutletState, OutletStats, OverflowPolicy, WaitStrategy};
