@@ -376,11 +376,30 @@ fn a_reader_that_leaves_early_ends_the_command_quietly() {
 
 #[test]
 fn every_command_explains_itself() {
-    for command in ["cat", "send", "master", "demo", "bench"] {
+    for command in ["cat", "tail", "stats", "verify", "recover", "send", "master", "demo", "bench"]
+    {
         let (code, out, err) = binary(&[command, "--help"]);
         assert_eq!((code, &*err), (0, ""));
         assert!(out.contains("Examples:") && out.contains("Exit codes:"), "{command}: {out}");
     }
     let (code, out, _) = binary(&["--version"]);
     assert_eq!((code, out), (0, format!("rollway {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn events_behind_a_page_of_zeroes_are_shown_and_the_page_is_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    log(dir.path(), 0..40, true);
+    let segment = &segments(dir.path())[0];
+    let mut bytes = fs::read(segment).unwrap();
+    let whole = ran(["cat", "--json", text(dir.path())]);
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    assert!(used > 12 << 10, "{used} bytes");
+    bytes[4096..8192].fill(0);
+    fs::write(segment, &bytes).unwrap();
+    let cut = ran(["cat", "--json", text(dir.path())]);
+    assert_eq!(cut.exit, Exit::Loss);
+    assert!(cut.out.lines().all(|line| whole.out.contains(line)));
+    assert!(cut.out.contains("event 39"), "{}", cut.out);
+    assert!(cut.err.contains("from byte "), "{}", cut.err);
 }

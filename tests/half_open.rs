@@ -153,3 +153,25 @@ fn who_sends_more_than_its_quota_waits_and_nobody_else_does() {
     assert_eq!(throttled.iter().map(|throttled| throttled.source).collect::<Vec<_>>(), [7]);
     assert!(throttled[0].frames > 0 && !throttled[0].waited.is_zero());
 }
+
+#[test]
+fn who_waits_for_its_quota_is_told_that_the_master_stops() {
+    let dir = tempfile::tempdir().unwrap();
+    let frame = blocks(&[block(7, 1, 1)]);
+    // This frame would have to wait for an hour.
+    let quota = Some((frame.len() as u64 / 3600).max(1));
+    let limits = Limits { bytes_per_second_per_source: quota, ..Limits::default() };
+    let journal = JournalOptions::directory(dir.path());
+    let builder = Master::builder().listen("127.0.0.1:0").journal(journal).limits(limits);
+    let master = builder.start().unwrap();
+    let (mut raw, _) = Raw::welcomed(&master, 7, 1, 0);
+    raw.send(&frame);
+    wait_until("the worker being held", || !master.stats().throttled.is_empty());
+    let (ended, wait) = std::sync::mpsc::channel();
+    let shutdown = std::thread::spawn(move || {
+        ended.send(master.shutdown(PATIENCE / 20).stats.events).unwrap();
+    });
+    assert_eq!(raw.farewell().1.reason, Reason::Stopping);
+    assert_eq!(wait.recv_timeout(PATIENCE), Ok(0));
+    shutdown.join().unwrap();
+}

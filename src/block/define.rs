@@ -182,6 +182,15 @@ impl Definitions {
         ask(&mut self.contexts, &mut self.revision, &mut heard.asked_contexts, &contexts);
     }
 
+    /// Whether every thread and context that `origins` name is known.
+    #[cfg(feature = "cli")]
+    pub(crate) fn knows(&self, origins: &[Origin]) -> bool {
+        origins.iter().all(|origin| {
+            let is_plain = origin.context == 0 || self.contexts.contains_key(&origin.context);
+            is_plain && self.threads.contains_key(&origin.thread)
+        })
+    }
+
     /// Builds the define blocks that say what changed after `revision` (0: everything), and hands
     /// each to `write`.
     ///

@@ -13,7 +13,7 @@ pub const FORMAT_VERSION: u8 = 1;
 /// rkyv 0.8, little-endian, 32-bit relative pointers, aligned primitives.
 pub const FLAVOUR: u8 = 1;
 
-const MAGIC: [u8; 4] = *b"RWB1";
+pub(crate) const MAGIC: [u8; 4] = *b"RWB1";
 const COMMITTED: [u8; 4] = *b"DONE";
 const ENCODING_RAW: u8 = 0;
 const FLAG_CHECKSUM: u8 = 1;

@@ -21,6 +21,10 @@ pub(super) struct Arguments {
 #[derive(Subcommand, Debug)]
 pub(super) enum Command {
     Cat(CatArgs),
+    Tail(TailArgs),
+    Stats(StatsArgs),
+    Verify(VerifyArgs),
+    Recover(RecoverArgs),
     Send(SendArgs),
     Master(MasterArgs),
     Demo(DemoArgs),
@@ -48,6 +52,13 @@ pub(super) struct CatArgs {
     /// Journal directories, or segment files.
     #[arg(required = true, value_name = "PATH")]
     pub(super) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) shown: ShownArgs,
+}
+
+/// Which events are shown, and how.
+#[derive(Args, Debug)]
+pub(super) struct ShownArgs {
     /// Print one JSON object a line, with all that the journal knows.
     #[arg(long, conflicts_with = "pattern")]
     pub(super) json: bool,
@@ -66,6 +77,127 @@ pub(super) struct CatArgs {
     /// Show this category and those below it, such as `shop::till` or `shop.till`. May be repeated.
     #[arg(long, value_name = "PREFIX")]
     pub(super) category: Vec<String>,
+}
+
+/// Print the last events of journals, and follow them.
+///
+/// Reads the journals of running processes and of masters. With -f it goes on with what is logged
+/// from now on, over restarts of the service, until it is interrupted.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  rollway tail /var/lib/shop/journal
+  rollway tail -f -n 0 --level warn /var/lib/*/journal
+  rollway tail -F --json --category shop::till /var/lib/shop/journal
+
+Exit codes: 0 all well, or interrupted; 1 something was damaged or missed; 66 no such journal;
+74 cannot read or write.")]
+pub(super) struct TailArgs {
+    /// Journal directories.
+    #[arg(required = true, value_name = "DIR")]
+    pub(super) paths: Vec<PathBuf>,
+    /// Go on with what is logged from now on.
+    #[arg(short, long)]
+    pub(super) follow: bool,
+    /// Like -f, and wait for a directory that is not there yet.
+    #[arg(short = 'F', long)]
+    pub(super) retry: bool,
+    /// How many of the last events to begin with, of all journals together.
+    #[arg(short = 'n', long = "events", value_name = "N", default_value = "10")]
+    pub(super) events: u64,
+    #[command(flatten)]
+    pub(super) shown: ShownArgs,
+}
+
+/// Count what journals hold, and show where their appenders are.
+///
+/// Counts by level, category and call site, rates, gaps, dropped events by reason, and for each
+/// appender how far it is behind. For a running process or master also what it says of itself.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  rollway stats /var/lib/shop/journal
+  rollway stats --top 20 --json /var/lib/shop/journal | jq .journals[0].sites
+  rollway stats --watch 2 /var/lib/rollway
+
+Exit codes: 0 all well; 1 something is damaged or missing; 65 nothing was readable;
+66 no such journal; 74 cannot read or write.")]
+pub(super) struct StatsArgs {
+    /// Journal directories.
+    #[arg(required = true, value_name = "DIR")]
+    pub(super) paths: Vec<PathBuf>,
+    /// How many categories and call sites to show.
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub(super) top: usize,
+    /// Show it anew every so many seconds, until interrupted.
+    #[arg(long, value_name = "SECONDS", value_parser = parse_watch_seconds)]
+    pub(super) watch: Option<f64>,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Read all of a journal and check every byte of it.
+///
+/// Checks headers, checksums, archives, records, values, definitions, the order of the blocks of each
+/// run, the heads of segments, and that the appenders' cursors point to where blocks begin.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  rollway verify /var/lib/shop/journal
+  rollway verify -v /var/lib/*/journal
+  rollway verify --json segment-0000000000000003.rwj
+
+Exit codes: 0 everything is right; 1 something is damaged or missing; 65 nothing was readable;
+66 no such journal; 74 cannot read.")]
+pub(super) struct VerifyArgs {
+    /// Journal directories, or segment files.
+    #[arg(required = true, value_name = "PATH")]
+    pub(super) paths: Vec<PathBuf>,
+    /// Print a line for each segment.
+    #[arg(short, long)]
+    pub(super) verbose: bool,
+    /// Print one JSON object for each path.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Say what a process left behind, and save it.
+///
+/// Without a flag it reports and changes nothing: what waits in the rings of a killed process, what of
+/// the journal is damaged or missing, and what its appenders have not delivered.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  rollway recover /var/lib/shop/journal
+  rollway recover --repair /var/lib/shop/journal
+  rollway recover --send logs.example:5000 /mnt/rescued/journal
+  rollway recover --salvage --out /tmp/saved /mnt/broken/journal
+
+Exit codes: 0 all well; 1 something is damaged, missing or unreadable; 2 wrong arguments;
+65 nothing was readable; 66 no such journal; 74 cannot read, write or send.")]
+pub(super) struct RecoverArgs {
+    /// Journal directories; with --salvage also single files.
+    #[arg(required = true, value_name = "PATH")]
+    pub(super) paths: Vec<PathBuf>,
+    /// Move what waits in rings to the journal, as the next start of the service would.
+    #[arg(long)]
+    pub(super) repair: bool,
+    /// Write everything that is readable, rings included, to a new journal directory.
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Deliver to this master what it does not have; with --out, what was written there.
+    #[arg(long, value_name = "HOST:PORT", value_parser = parse_address)]
+    pub(super) send: Option<String>,
+    /// Look for blocks at every 64 bytes of every file, whichever segment they belong to.
+    #[arg(long)]
+    pub(super) salvage: bool,
+    /// Give up when the master takes nothing for this many seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds)]
+    pub(super) timeout: f64,
+    /// Print one JSON object for each path.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// Send standard input to a master, one event a line.
@@ -271,6 +403,11 @@ fn parse_address(text: &str) -> Result<String, &'static str> {
 fn parse_seconds(text: &str) -> Result<f64, &'static str> {
     let seconds = text.parse().ok().filter(|seconds| (0.0..=1e9).contains(seconds));
     seconds.ok_or("use a number of seconds such as 30 or 0.5")
+}
+
+fn parse_watch_seconds(text: &str) -> Result<f64, &'static str> {
+    let seconds = text.parse().ok().filter(|seconds| (0.1..=86_400.0).contains(seconds));
+    seconds.ok_or("use a number of seconds from 0.1 to 86400, such as 2")
 }
 
 fn parse_bench_seconds(text: &str) -> Result<f64, &'static str> {

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::args::CatArgs;
+use super::args::{CatArgs, ShownArgs};
 use super::exit::{Exit, Failure};
 use super::index::JournalIndex;
 use super::merge::{Filter, Loss, Merge};
@@ -20,19 +20,14 @@ pub(super) fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<Exit, Failure> {
-    let journals = args.paths.iter().map(|path| index(path)).collect::<Result<Vec<_>, _>>()?;
-    let layout: Box<dyn Layout> = if args.json {
-        Box::new(Json::full())
-    } else {
-        Box::new(args.pattern.clone().unwrap_or_else(Pattern::simple))
-    };
-    let filter = Filter {
-        since_ns: args.since.map(|moment| moment.utc_ns),
-        until_ns: args.until.map(|moment| moment.utc_ns),
-        level: args.level,
-        categories: args.category.clone(),
-    };
-
+    let (layout, filter) = (args.shown.layout(), args.shown.filter());
+    let mut journals = args.paths.iter().map(|path| index(path)).collect::<Result<Vec<_>, _>>()?;
+    for (path, journal) in args.paths.iter().zip(&mut journals) {
+        let kept = journal.keep_between(filter.since_ns, filter.until_ns);
+        kept.map_err(|error| {
+            Failure::caused(Exit::Io, format!("{}: it cannot be read", path.display()), &error)
+        })?;
+    }
     let mut teller = Teller { err, told: 0 };
     let mut losses = Vec::new();
     let mut merge = Merge::new(&journals, &filter, layout, &mut losses);
@@ -53,9 +48,9 @@ pub(super) fn run(
     }
     out.flush().map_err(Failure::of_output)?;
     for waiting in args.paths.iter().filter_map(|path| waiting::beside(path)) {
-        let (bytes, rings) = (waiting.bytes, waiting.rings.display());
+        let (events, rings) = (waiting.events, waiting.rings.display());
         teller.note(&format!(
-            "{bytes} bytes of events of a killed process wait in {rings}; they are shown once its service has started again"
+            "{events} events of a killed process wait in {rings}; they are shown once its service has started again, or after `rollway recover --repair`"
         ));
     }
     match teller.end() {
@@ -65,7 +60,27 @@ pub(super) fn run(
     }
 }
 
-fn index(path: &Path) -> Result<JournalIndex, Failure> {
+impl ShownArgs {
+    pub(super) fn layout(&self) -> Box<dyn Layout> {
+        if self.json {
+            Box::new(Json::full())
+        } else {
+            Box::new(self.pattern.clone().unwrap_or_else(Pattern::simple))
+        }
+    }
+
+    pub(super) fn filter(&self) -> Filter {
+        Filter {
+            since_ns: self.since.map(|moment| moment.utc_ns),
+            until_ns: self.until.map(|moment| moment.utc_ns),
+            level: self.level,
+            categories: self.category.clone(),
+        }
+    }
+}
+
+/// What lies where in the journal at `path`.
+pub(super) fn index(path: &Path) -> Result<JournalIndex, Failure> {
     let shown = path.display();
     if !path.exists() {
         return Err(Failure::new(Exit::NoInput, format!("{shown}: no such file or directory")));
@@ -74,22 +89,27 @@ fn index(path: &Path) -> Result<JournalIndex, Failure> {
         Failure::caused(Exit::Io, format!("{shown}: it cannot be read"), &error)
     })?;
     if index.segments.is_empty() {
-        let message = format!(
-            "{shown}: it holds no journal: name a journal directory, with files such as segment-0000000000000001.rwj in it"
-        );
-        return Err(Failure::new(Exit::NoInput, message));
+        return Err(no_journal(path));
     }
     Ok(index)
 }
 
+pub(super) fn no_journal(path: &Path) -> Failure {
+    let message = format!(
+        "{}: it holds no journal: name a journal directory, with files such as segment-0000000000000001.rwj in it",
+        path.display()
+    );
+    Failure::new(Exit::NoInput, message)
+}
+
 /// Writes what was lost on standard error.
-struct Teller<'a> {
-    err: &'a mut dyn Write,
-    told: u64,
+pub(super) struct Teller<'a> {
+    pub(super) err: &'a mut dyn Write,
+    pub(super) told: u64,
 }
 
 impl Teller<'_> {
-    fn tell(&mut self, losses: &mut Vec<Loss>) {
+    pub(super) fn tell(&mut self, losses: &mut Vec<Loss>) {
         for loss in losses.drain(..) {
             self.told += 1;
             if self.told <= LOSSES_TOLD_MAX {
@@ -100,12 +120,12 @@ impl Teller<'_> {
     }
 
     /// Says what is no loss.
-    fn note(&mut self, what: &str) {
+    pub(super) fn note(&mut self, what: &str) {
         let _ = writeln!(self.err, "rollway: {what}");
     }
 
     /// How many losses there were.
-    fn end(self) -> u64 {
+    pub(super) fn end(self) -> u64 {
         if let Some(more) = self.told.checked_sub(LOSSES_TOLD_MAX).filter(|more| *more > 0) {
             let _ = writeln!(self.err, "rollway: and {more} more places like these");
         }

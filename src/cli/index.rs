@@ -10,13 +10,20 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use rkyv::util::AlignedVec;
+
+use crate::block::EventsBlock;
 use crate::block::header::{self, BlockError, BlockHeader, BlockKind, HEADER_BYTES};
-use crate::journal::{Damage, ScannedBlocks, segment_paths};
+use crate::clock::Timeline;
+use crate::journal::{Damage, Position, Sift, generation_of, segment_paths};
 
 /// Segments that are held open, so that an owner who removes them takes nothing from us.
 const OPEN_SEGMENTS_MAX: usize = 512;
 /// Bytes read at once while walking over headers.
 const WINDOW_BYTES: usize = 8 << 10;
+
+/// By so much a clock may have been set back within a run: a minute.
+const CLOCK_SLACK_NS: i64 = 60_000_000_000;
 
 /// The blocks of one journal.
 #[derive(Default)]
@@ -37,6 +44,10 @@ pub(super) struct SegmentFile {
 /// The define and events blocks of one (source, epoch), in the order of the journal.
 pub(super) struct Run {
     pub(super) blocks: Vec<BlockPlace>,
+    source: u128,
+    epoch: u64,
+    /// Of its last events block.
+    sequence: u64,
 }
 
 /// Where a block lies.
@@ -73,13 +84,72 @@ impl JournalIndex {
         Ok(index)
     }
 
+    /// Forgets blocks that have no event between two moments.
+    ///
+    /// # Errors
+    /// When a segment cannot be read.
+    pub(super) fn keep_between(
+        &mut self,
+        since_ns: Option<i64>,
+        until_ns: Option<i64>,
+    ) -> io::Result<()> {
+        if self.damage.is_empty() && (since_ns.is_some() || until_ns.is_some()) {
+            for run in &mut self.runs {
+                run.keep_between(&self.segments, since_ns, until_ns)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Indexes the newest `segments` of a directory, and of each run no more blocks than hold its
+    /// last `events`. Yields whether that is all there is.
+    pub(super) fn newest(
+        dir: &Path,
+        segments: usize,
+        events: u64,
+    ) -> io::Result<(JournalIndex, bool)> {
+        let paths = segment_paths(dir)?;
+        let skipped = paths.len().saturating_sub(segments);
+        let mut index = JournalIndex::default();
+        let mut runs = HashMap::new();
+        for (_, path) in paths.into_iter().skip(skipped) {
+            match index.add_segment(&path, &mut runs) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                result => result?,
+            }
+        }
+        let mut is_all = skipped == 0;
+        for run in &mut index.runs {
+            is_all &= !run.keep_last(&index.segments, events)?;
+        }
+        Ok((index, is_all))
+    }
+
+    /// Where the newest segment ends: what is written from now on begins there.
+    pub(super) fn end(&self) -> Position {
+        let Some(newest) = self.segments.len().checked_sub(1) else { return Position::default() };
+        let generation = generation_of(&self.segments[newest].path).unwrap_or(0);
+        let places = self.runs.iter().flat_map(|run| &run.blocks);
+        let in_newest = places.filter(|place| place.segment as usize == newest);
+        let end = |place: &BlockPlace| {
+            place.offset + u64::from(place.bytes).next_multiple_of(HEADER_BYTES as u64)
+        };
+        Position { generation, offset: in_newest.map(end).max().unwrap_or(0), index: 0 }
+    }
+
+    /// The last events block of each run, by source and epoch.
+    pub(super) fn sequences(&self) -> HashMap<(u128, u64), u64> {
+        let with_events = self.runs.iter().filter(|run| run.sequence > 0);
+        with_events.map(|run| ((run.source, run.epoch), run.sequence)).collect()
+    }
+
     fn add_segment(
         &mut self,
         path: &Path,
         runs: &mut HashMap<(u128, u64), usize>,
     ) -> io::Result<()> {
         let file = File::open(path)?;
-        let blocks = match walk(&file)? {
+        let blocks = match walk(&file, path)? {
             Some(blocks) => blocks,
             None => search(path, &mut self.damage)?,
         };
@@ -89,15 +159,128 @@ impl JournalIndex {
         for (header, offset) in blocks {
             if matches!(header.kind, BlockKind::Define | BlockKind::Events) {
                 let run = *runs.entry((header.source, header.epoch)).or_insert_with(|| {
-                    self.runs.push(Run { blocks: Vec::new() });
+                    let (source, epoch) = (header.source, header.epoch);
+                    self.runs.push(Run { blocks: Vec::new(), source, epoch, sequence: 0 });
                     self.runs.len() - 1
                 });
                 let bytes = header.bytes() as u32;
-                self.runs[run].blocks.push(BlockPlace { offset, segment, bytes });
+                let run = &mut self.runs[run];
+                run.sequence = header.sequence.max(run.sequence);
+                run.blocks.push(BlockPlace { offset, segment, bytes });
             }
         }
         Ok(())
     }
+}
+
+impl Run {
+    /// Forgets blocks in front of those that hold the last `events`, but not the definitions that
+    /// these need. Yields whether there were any.
+    fn keep_last(&mut self, segments: &[SegmentFile], events: u64) -> io::Result<bool> {
+        let mut buffer = AlignedVec::<16>::new();
+        let mut left = events;
+        let mut first = self.blocks.len();
+        while let Some(at) = first.checked_sub(1).filter(|_| left > 0) {
+            first = at;
+            let place = self.blocks[at];
+            buffer.resize(place.bytes as usize, 0);
+            let read = segments[place.segment as usize].read_at(&mut buffer, place.offset)?;
+            let block = BlockHeader::decode(&buffer[..read])
+                .ok()
+                .filter(|header| header.kind == BlockKind::Events)
+                .and_then(|header| EventsBlock::open(header, &buffer[..read]).ok());
+            left = left.saturating_sub(block.map_or(0, |block| block.count()));
+        }
+        self.keep_from(first, segments)
+    }
+
+    /// Forgets blocks that have no event between two moments, by the clocks of their process and with
+    /// [`CLOCK_SLACK_NS`] on either side. Definitions that the others need are kept.
+    fn keep_between(
+        &mut self,
+        segments: &[SegmentFile],
+        since_ns: Option<i64>,
+        until_ns: Option<i64>,
+    ) -> io::Result<()> {
+        let mut search = Search { segments, blocks: &self.blocks, buffer: AlignedVec::new() };
+        let end = until_ns.map_or(self.blocks.len(), |until| {
+            let limit = until.saturating_add(CLOCK_SLACK_NS);
+            search.first(|timeline| timeline.before.utc_ns >= limit)
+        });
+        let begin = since_ns.map_or(0, |since| {
+            let limit = since.saturating_sub(CLOCK_SLACK_NS);
+            search.first(|timeline| timeline.after.utc_ns >= limit)
+        });
+        self.blocks.truncate(end);
+        self.keep_from(begin.min(end), segments).map(|_| ())
+    }
+
+    /// Forgets the blocks in front of `first`, but not the definitions that it needs. Yields whether
+    /// there were any.
+    fn keep_from(&mut self, first: usize, segments: &[SegmentFile]) -> io::Result<bool> {
+        if first == 0 {
+            return Ok(false);
+        }
+        let segment = self.blocks.get(first).map(|place| place.segment);
+        let (mut at, mut is_shorter) = (0, false);
+        let mut error = None;
+        self.blocks.retain(|place| {
+            at += 1;
+            let is_kept = at > first
+                || Some(place.segment) == segment
+                    && is_define(segments, place).unwrap_or_else(|why| {
+                        error = Some(why);
+                        true
+                    });
+            is_shorter |= !is_kept;
+            is_kept
+        });
+        error.map_or(Ok(is_shorter), Err)
+    }
+}
+
+/// A search by time in the blocks of a run, which follow each other in time.
+struct Search<'a> {
+    segments: &'a [SegmentFile],
+    blocks: &'a [BlockPlace],
+    buffer: AlignedVec<16>,
+}
+
+impl Search<'_> {
+    /// The first block with events that `is_reached` says so of, by halving. What cannot be read
+    /// counts as reached: it is told when it is shown.
+    fn first(&mut self, is_reached: impl Fn(&Timeline) -> bool) -> usize {
+        let (mut low, mut high) = (0, self.blocks.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.timeline(middle) {
+                Some((at, timeline)) if !is_reached(&timeline) => low = at + 1,
+                _ => high = middle,
+            }
+        }
+        low
+    }
+
+    /// The times of the first events block from `from` on, and which that is.
+    fn timeline(&mut self, from: usize) -> Option<(usize, Timeline)> {
+        for (at, place) in self.blocks.iter().enumerate().skip(from) {
+            self.buffer.resize(place.bytes as usize, 0);
+            let segment = &self.segments[place.segment as usize];
+            let read = segment.read_at(&mut self.buffer, place.offset).ok()?;
+            let header = header::verify(&self.buffer[..read]).ok()?;
+            if header.kind == BlockKind::Events {
+                let block = EventsBlock::open(header, &self.buffer[..read]).ok()?;
+                return Some((at, block.timeline()));
+            }
+        }
+        None
+    }
+}
+
+fn is_define(segments: &[SegmentFile], place: &BlockPlace) -> io::Result<bool> {
+    let mut front = [0; HEADER_BYTES];
+    let read = segments[place.segment as usize].read_at(&mut front, place.offset)?;
+    Ok(BlockHeader::decode(&front[..read]).is_ok_and(|header| header.kind == BlockKind::Define))
 }
 
 impl SegmentFile {
@@ -111,7 +294,7 @@ impl SegmentFile {
 }
 
 /// The blocks by their headers alone; `None` where a header is not where it should be.
-fn walk(file: &File) -> io::Result<Option<Blocks>> {
+fn walk(file: &File, path: &Path) -> io::Result<Option<Blocks>> {
     let mut blocks = Blocks::new();
     let mut sequences = HashMap::new();
     let mut generation = None;
@@ -127,7 +310,14 @@ fn walk(file: &File) -> io::Result<Option<Blocks>> {
         let header = match BlockHeader::decode(front) {
             Ok(header) => header,
             // A length that is wrong may lead beyond the blocks that follow, to the end.
-            Err(BlockError::Empty) => return ends_well(file, blocks),
+            Err(BlockError::Empty) => match what_follows(path, offset)? {
+                Follows::Nothing => return ends_well(file, blocks),
+                Follows::Block => {
+                    window_len = 0;
+                    continue;
+                }
+                Follows::Something => return Ok(None),
+            },
             Err(BlockError::Short) if front.is_empty() => return ends_well(file, blocks),
             Err(_) => return Ok(None),
         };
@@ -158,6 +348,26 @@ fn ends_well(file: &File, blocks: Blocks) -> io::Result<Option<Blocks>> {
     }
 }
 
+/// What stands where a walk found zeroes.
+enum Follows {
+    /// Nothing up to the end of the file.
+    Nothing,
+    /// A block, which was written meanwhile.
+    Block,
+    /// Damage, and blocks behind it.
+    Something,
+}
+
+fn what_follows(path: &Path, offset: u64) -> io::Result<Follows> {
+    let mut rest = Sift::segment(path)?;
+    rest.seek(offset);
+    Ok(match rest.next() {
+        None => Follows::Nothing,
+        Some(Ok(block)) if block.offset == offset => Follows::Block,
+        Some(_) => Follows::Something,
+    })
+}
+
 fn is_whole(file: &File, header: &BlockHeader, offset: u64) -> io::Result<bool> {
     let mut block = vec![0; header.bytes()];
     let read = read_full(file, &mut block, offset)?;
@@ -167,10 +377,10 @@ fn is_whole(file: &File, header: &BlockHeader, offset: u64) -> io::Result<bool> 
 /// The blocks of a segment whose headers cannot be followed.
 fn search(path: &Path, damage: &mut Vec<Damage>) -> io::Result<Blocks> {
     let mut found = Blocks::new();
-    let mut blocks = ScannedBlocks::open(path)?;
+    let mut blocks = Sift::segment(path)?;
     while let Some(block) = blocks.next() {
         match block {
-            Ok(block) => found.push((block.header, block.position.offset)),
+            Ok(block) => found.push((block.header, block.offset)),
             Err(stretch) => damage.push(stretch),
         }
     }
@@ -188,4 +398,114 @@ fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         }
     }
     Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::build::{self, ChunkSource, EventsHead};
+    use crate::block::define::Definitions;
+    use crate::capture;
+    use crate::clock::Anchor;
+    use crate::event::{SourceInfo, ThreadInfo};
+    use crate::journal::{Journal, JournalOptions, Scan};
+    use crate::level::Level;
+    use crate::site::{Definition, Names};
+
+    const SITE: Definition<'static> = Definition {
+        level: Level::INFO,
+        line: 1,
+        column: 1,
+        target: "test",
+        module: "test",
+        file: "test.rs",
+        template: "{}",
+        names: Names::Listed(&["0"]),
+    };
+    const STEP_NS: i64 = 10_000_000_000;
+
+    /// A journal with an event, and a block, each 10 s from 1970 on, `runs` runs in turns.
+    fn journal(dir: &Path, events: i64, runs: u64) {
+        let options = JournalOptions { segment_bytes: 8 << 20, ..JournalOptions::directory(dir) };
+        let (_journal, mut writer) = Journal::in_directory(options, Scan::default()).unwrap();
+        let mut all: Vec<_> = (0..runs)
+            .map(|epoch| {
+                let info = SourceInfo { source: 7, epoch, ..SourceInfo::default() };
+                let mut definitions = Definitions::new(info);
+                definitions.set_thread(1, ThreadInfo { os_id: 1, name: "main".into() });
+                definitions
+            })
+            .collect();
+        let mut buffer = AlignedVec::new();
+        for n in 0..events {
+            let ticks = (n * STEP_NS) as u64;
+            let record =
+                capture::encode_record(&SITE, None, Level::INFO, None, ticks, 1 << 16, (n, ()));
+            let record = record.unwrap();
+            let anchor = |ticks: u64| Anchor { ticks, utc_ns: ticks as i64 };
+            let (before, after) = (anchor(ticks.saturating_sub(5)), anchor(ticks + 5));
+            let timeline = Timeline { before, after, nanos_per_tick: 1.0 };
+            let epoch = n as u64 % runs;
+            let sequence = n as u64 / runs + 1;
+            let head = EventsHead { source: 7, epoch, sequence, timeline };
+            let (to, chunk) = (record.len() as u64, [&record[..], &[]]);
+            let chunk = ChunkSource { ring: 3, thread: 1, context: 0, from: 0, to, runs: chunk };
+            build::events(&mut buffer, &head, &[chunk]);
+            writer.append_events(&mut buffer, &all[epoch as usize]).unwrap();
+            // A context more now and then, so that definitions stand between the events.
+            if n % 50 == 0 {
+                all[epoch as usize].set_context(n as u32 + 1, Default::default());
+            }
+        }
+    }
+
+    #[test]
+    fn what_lies_outside_of_the_time_is_not_read_and_nothing_inside_is_missing() {
+        for runs in [1, 3] {
+            let dir = tempfile::tempdir().unwrap();
+            journal(dir.path(), 1000, runs);
+            for (since, until) in
+                [(0, 1000), (500, 1000), (0, 300), (300, 310), (999, 1000), (2000, 3000)]
+            {
+                let at = |n: i64| Some(n * STEP_NS);
+                let mut index = JournalIndex::of(dir.path()).unwrap();
+                index.keep_between(at(since), at(until)).unwrap();
+                let kept: usize = index.runs.iter().map(|run| run.blocks.len()).sum();
+                // A minute of slack is six events on either side; the rest are definitions.
+                let wanted = (until.min(1000) - since).max(0) as usize;
+                assert!(kept <= wanted + 14 * runs as usize + 30, "{since} to {until}: {kept}");
+
+                let time = |n: i64| jiff::Timestamp::from_second(n * 10).unwrap().to_string();
+                let (mut out, mut err) = (Vec::new(), Vec::new());
+                let path = dir.path().to_str().unwrap();
+                let (since_at, until_at) = (time(since), time(until));
+                let args = [
+                    "rollway",
+                    "cat",
+                    "--pattern",
+                    "%m%n",
+                    "--since",
+                    &since_at,
+                    "--until",
+                    &until_at,
+                    path,
+                ];
+                crate::cli::run(args, &mut out, &mut err);
+                let expected: String = (since..until.min(1000)).map(|n| format!("{n}\n")).collect();
+                assert_eq!(String::from_utf8(out).unwrap(), expected);
+                assert_eq!(String::from_utf8(err).unwrap(), "");
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_events_of_a_run_keep_the_definitions_that_they_need() {
+        let dir = tempfile::tempdir().unwrap();
+        journal(dir.path(), 1000, 1);
+        let (index, is_all) = JournalIndex::newest(dir.path(), 1, 7).unwrap();
+        assert!(!is_all);
+        assert!(index.runs[0].blocks.len() <= 7 + 30, "{}", index.runs[0].blocks.len());
+        let (index, is_all) = JournalIndex::newest(dir.path(), 1, 5000).unwrap();
+        assert!(is_all && index.runs[0].blocks.len() >= 1000);
+    }
 }

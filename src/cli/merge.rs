@@ -16,8 +16,8 @@ use rkyv::util::AlignedVec;
 use super::index::{BlockPlace, JournalIndex, Run, SegmentFile};
 use crate::block::header::{self, BlockError, BlockHeader, BlockKind, HEADER_BYTES};
 use crate::block::{Dictionary, EventsBlock};
-use crate::event::{Event, ThreadInfo};
-use crate::journal::Damage;
+use crate::event::Event;
+use crate::journal::{Damage, whole};
 use crate::layout::{Layout, Page};
 use crate::level::LevelFilter;
 
@@ -42,7 +42,7 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    fn takes(&self, event: &Event<'_>) -> bool {
+    pub(super) fn takes(&self, event: &Event<'_>) -> bool {
         self.since_ns.is_none_or(|since| event.time_ns >= since)
             && self.until_ns.is_none_or(|until| event.time_ns < until)
             && self.level.is_none_or(|level| level.allows(event.level))
@@ -99,6 +99,8 @@ impl std::fmt::Display for Loss {
 pub(super) struct Totals {
     /// Events that could be read, shown or not.
     pub(super) readable: u64,
+    /// Events that were given out, or left out because of [`Merge::skip`].
+    pub(super) shown: u64,
 }
 
 /// The merge of some journals.
@@ -113,6 +115,8 @@ pub(super) struct Merge<'a> {
     /// What comes next of each open block, and when each run begins.
     waiting: BinaryHeap<Reverse<(i64, usize, u64)>>,
     pub(super) totals: Totals,
+    /// So many of the events to show are left out first.
+    pub(super) skip: u64,
 }
 
 /// A run on its way through the merge.
@@ -174,6 +178,7 @@ impl<'a> Merge<'a> {
             spare: Default::default(),
             waiting,
             totals: Totals::default(),
+            skip: 0,
         }
     }
 
@@ -196,7 +201,7 @@ impl<'a> Merge<'a> {
         }
         let limit = self.waiting.peek().map(|Reverse(limit)| *limit);
         let block = &mut self.runs[run].open[at];
-        block.give(run, limit, out);
+        self.totals.shown += block.give(run, limit, &mut self.skip, out);
         if block.at == block.lines.len() {
             let (place, resume) = (block.place, block.resume);
             self.spare = (std::mem::take(&mut block.text), std::mem::take(&mut block.lines));
@@ -329,20 +334,6 @@ impl<'a> Merge<'a> {
 /// Text, the lines in it, and where the next piece begins.
 type Piece = (Page, Vec<(i64, u32)>, Option<usize>);
 
-/// The event, unless a part of it is missing: then its line would be wrong.
-fn whole(event: Event<'_>, after_damage: bool) -> Result<Event<'_>, &'static str> {
-    let mut values = event.values;
-    let count = values.by_ref().count();
-    let slots = event.site.template.slots();
-    if values.is_damaged() || (slots != usize::MAX && count < slots) {
-        return Err("its values are not readable");
-    }
-    if after_damage && (*event.thread == ThreadInfo::default() || event.source.pid == 0) {
-        return Err("its thread or process is not defined");
-    }
-    Ok(event)
-}
-
 impl<'a> OpenRun<'a> {
     fn new(segments: &'a [SegmentFile], run: &'a Run, is_damaged: bool) -> OpenRun<'a> {
         OpenRun {
@@ -435,9 +426,15 @@ impl OpenBlock {
         self.lines.get(self.at).map_or(i64::MAX, |(time, _)| *time)
     }
 
-    /// Gives out the lines up to `limit`, what comes next elsewhere.
-    fn give(&mut self, run: usize, limit: Option<(i64, usize, u64)>, out: &mut Page) {
-        let begin = self.at.checked_sub(1).map_or(0, |last| self.lines[last].1);
+    /// Gives out the lines up to `limit`, what comes next elsewhere, but for the first `skip` ones.
+    /// Yields how many there were.
+    fn give(
+        &mut self,
+        run: usize,
+        limit: Option<(i64, usize, u64)>,
+        skip: &mut u64,
+        out: &mut Page,
+    ) -> u64 {
         let rest = &self.lines[self.at..];
         let is_before =
             |(time, _): &(i64, u32)| limit.is_none_or(|limit| (*time, run, self.number) <= limit);
@@ -445,6 +442,10 @@ impl OpenBlock {
             Some(last) if is_before(last) => rest.len(),
             _ => rest.partition_point(is_before),
         };
+        let skipped = (*skip).min(count as u64);
+        *skip -= skipped;
+        let begin = (self.at + skipped as usize).checked_sub(1);
+        let begin = begin.map_or(0, |last| self.lines[last].1);
         self.at += count;
         let end = self.at.checked_sub(1).map_or(0, |last| self.lines[last].1);
         if out.is_empty() && begin == 0 && self.at == self.lines.len() {
@@ -452,6 +453,7 @@ impl OpenBlock {
         } else {
             out.push_bytes(&self.text.as_bytes()[begin as usize..end as usize]);
         }
+        count as u64
     }
 }
 

@@ -15,10 +15,16 @@ mod lines;
 mod master;
 mod merge;
 mod progress;
+mod recover;
 mod send;
 mod signals;
+mod stats;
+mod tail;
+mod tally;
 mod temporary;
+mod verify;
 mod waiting;
+mod watch;
 mod when;
 
 use std::ffi::OsString;
@@ -67,6 +73,10 @@ where
     };
     let result = match &arguments.command {
         Command::Cat(args) => cat::run(args, out, err),
+        Command::Tail(args) => tail::run(args, out, err),
+        Command::Stats(args) => stats::run(args, out, err),
+        Command::Verify(args) => verify::run(args, out, err),
+        Command::Recover(args) => recover::run(args, out, err),
         Command::Send(args) => send::run(args, out, err),
         Command::Master(args) => master::run(args, out, err),
         Command::Demo(args) => demo::run(args, out, err),

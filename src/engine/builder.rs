@@ -440,8 +440,9 @@ impl Builder {
             past.writer.set_output(outputs.open());
         }
         let resource = |what| move |source| InitError::Resources { what, source };
-        // That of a seat, where there is one.
-        let journal_dir = past.writer.journal().dir().map(Path::to_owned).unwrap_or_default();
+        // That of a seat, where there is one. Read by whoever starts somewhere else.
+        let journal_dir = past.writer.journal().dir().map(std::path::absolute);
+        let journal_dir = journal_dir.transpose().unwrap_or_default().unwrap_or_default();
         let facts = || ProcessFacts {
             anchor: Anchor::by(&*self.clock),
             nanos_per_tick: 1.0,
@@ -506,6 +507,7 @@ impl Builder {
             progressed: Condvar::new(),
             syncing: OnceLock::new(),
             outlets: Mutex::new(Vec::new()),
+            status: Mutex::new(None),
             clock: self.clock,
             member: member.clone(),
             heir,
@@ -569,6 +571,7 @@ impl Builder {
             past.dropped_before,
         );
         let running = Running::start(&shared, writer).map_err(resource("the writer thread"))?;
+        shared.keep_status();
         // Not within a log call: it may take a second, and those who start see to it.
         if past.sweeps && !self.is_heir {
             for line in recover::sweep(&past.base, rings_dir.as_deref(), past.source, past.boot_id)

@@ -117,6 +117,16 @@ impl Dropped {
         dropped
     }
 
+    /// All that a dead process counted in these words.
+    #[cfg(feature = "cli")]
+    pub(crate) fn counted(words: &[u64]) -> Dropped {
+        let mut dropped = Dropped::default();
+        for (count, word) in dropped.counts.iter_mut().zip(words.iter().take(words.len() / 2)) {
+            *count = *word;
+        }
+        dropped
+    }
+
     /// All dropped events. Cut ones are not among them.
     pub fn total(&self) -> u64 {
         self.reasons().map(|(_, count)| count).sum()

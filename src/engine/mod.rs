@@ -13,6 +13,7 @@ mod panics;
 mod rings;
 pub(crate) mod selflog;
 mod shutdown;
+pub(crate) mod status;
 pub(crate) mod syncing;
 mod writer;
 
@@ -37,6 +38,9 @@ pub(crate) use shutdown::events_behind;
 pub use shutdown::{AppenderReport, ShutdownReport};
 pub use syncing::SyncPolicy;
 
+#[cfg(feature = "cli")]
+pub(crate) use writer::tells_of_drops;
+
 use crate::capture::Values;
 use crate::clock::UtcClock;
 use crate::journal::{Journal, Losses, Position, SyncWait};
@@ -50,6 +54,7 @@ use fork::Heir;
 use group::Member;
 use home::Home;
 use outlet::Outlet;
+use status::StatusFile;
 use syncing::Syncing;
 
 /// What a log call does when its thread's ring is full.
@@ -383,6 +388,8 @@ pub(crate) struct Shared {
     /// Syncs the journal, if that is in a directory.
     syncing: OnceLock<Syncing>,
     outlets: Mutex<Vec<Arc<Outlet>>>,
+    /// Tells whoever looks at the journal's directory.
+    status: Mutex<Option<StatusFile>>,
     /// Its place among the processes that share their appenders.
     member: Option<Arc<dyn Member>>,
     /// The engine of a forked child.
@@ -609,6 +616,21 @@ impl Shared {
 
     fn outlets(&self) -> MutexGuard<'_, Vec<Arc<Outlet>>> {
         self.outlets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins to keep the status file, if the journal has a directory.
+    fn keep_status(self: &Arc<Shared>) {
+        let shared = Arc::downgrade(self);
+        let status = StatusFile::keep(&self.journal, move || {
+            let shared = shared.upgrade()?;
+            Some(status::of_engine(&shared.service, &shared.stats()))
+        });
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
+    }
+
+    fn end_status(&self) {
+        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner).take();
+        status.into_iter().for_each(StatusFile::end);
     }
 
     /// Waits until everything in the rings is in the journal. `poll` does the writer's work where

@@ -139,6 +139,7 @@ impl Running {
         // Behind the outlets: while they waited, this process may have delivered for all.
         appenders.extend(shared.member.iter().flat_map(|member| member.leave(until)));
         shared.syncing.get().inspect(|syncing| syncing.join(until));
+        shared.end_status();
         let left_in_rings_bytes = match writer {
             Some(mut writer) => {
                 let left_bytes = writer.left_bytes();

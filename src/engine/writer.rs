@@ -23,6 +23,8 @@ use crate::block::define::Definitions;
 use crate::block::header::MAX_BLOCK_BYTES;
 use crate::capture::{self, Values};
 use crate::clock::{Anchor, Rate, Timeline};
+#[cfg(feature = "cli")]
+use crate::event::SiteInfo;
 use crate::event::{ContextInfo, ThreadInfo};
 use crate::journal::{JournalError, JournalWriter};
 use crate::level::Level;
@@ -88,6 +90,15 @@ const DROPPED_BY: Definition<'static> = Definition {
     template: "{} events were dropped: {}",
     names: Names::Listed(&["dropped", "reasons"]),
 };
+
+/// Whether a call site is one of those by which an engine tells of dropped events.
+#[cfg(feature = "cli")]
+pub(crate) fn tells_of_drops(site: &SiteInfo) -> bool {
+    [&DROPPED, &DROPPED_BEFORE].into_iter().any(|own| {
+        (&*site.category, &*site.module, site.template.text())
+            == (own.target, own.module, own.template)
+    })
+}
 
 pub(super) struct Writer {
     shared: Arc<Shared>,

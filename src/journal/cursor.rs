@@ -135,6 +135,51 @@ impl CursorFile {
     }
 }
 
+/// What the cursor file of one appender says, for whoever only looks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredCursor {
+    /// The appender's name.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// The slot `written`, if it is valid.
+    pub written: Option<CursorSlot>,
+    /// The slot `synced`, if it is valid.
+    pub synced: Option<CursorSlot>,
+}
+
+impl StoredCursor {
+    /// The slot that a start on this machine would go on from.
+    pub fn resume(&self) -> Option<CursorSlot> {
+        let boot_id = sys::file::boot_id();
+        self.written.filter(|slot| slot.boot_id == boot_id).or(self.synced)
+    }
+}
+
+/// The cursors below a journal directory, by name. Makes and changes nothing.
+///
+/// # Errors
+/// When they cannot be read; a directory without cursors is no error.
+pub fn stored_cursors(journal_dir: &Path) -> io::Result<Vec<StoredCursor>> {
+    let entries = match std::fs::read_dir(journal_dir.join("cursors")) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut cursors = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let file_name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let Some(name) = file_name.strip_suffix(".cursor") else { continue };
+        let bytes = std::fs::read(&path)?;
+        let slot = |at: usize| CursorSlot::decode(bytes.get(at..at + SLOT_BYTES)?);
+        let (written, synced, name) = (slot(0), slot(SLOT_BYTES), name_of(name));
+        cursors.push(StoredCursor { name, path, written, synced });
+    }
+    cursors.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(cursors)
+}
+
 impl CursorSlot {
     fn encode(&self) -> [u8; SLOT_BYTES] {
         let mut out = [0; SLOT_BYTES];
@@ -194,6 +239,21 @@ pub(crate) fn file_name(name: &str) -> String {
     out
 }
 
+/// The name behind a file name.
+fn name_of(file_name: &str) -> String {
+    let mut out = Vec::new();
+    let mut rest = file_name.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let digits = tail.get(..2).filter(|_| *first == b'%');
+        let byte = digits
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        out.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &tail[2..] } else { tail };
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,5 +289,12 @@ mod tests {
         drop(cursor);
         let found = CursorFile::open(dir.path(), "file: a/b").unwrap().resume().unwrap();
         assert_eq!((found.position, found.file), (position, file));
+
+        let all = stored_cursors(dir.path()).unwrap();
+        assert_eq!(all.len(), 1);
+        assert_eq!(
+            (&*all[0].name, all[0].resume(), all[0].synced),
+            ("file: a/b", Some(found), None)
+        );
     }
 }

@@ -213,6 +213,8 @@ mod tests {
         kinds(&mut follower);
         let path = dir.path().join(segment_name(end.generation));
         let file = File::options().write(true).open(path).unwrap();
+        // Its owner was killed: the segment still has the room that was reserved.
+        file.set_len(end.offset + 4096).unwrap();
         file.write_all_at(b"RWB1 and nothing else", end.offset).unwrap();
         // The first look only begins to doubt.
         let found = follower.look().unwrap();

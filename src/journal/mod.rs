@@ -23,7 +23,10 @@ mod reader;
 mod room;
 mod scan;
 mod segment;
+mod sift;
+mod survey;
 mod syncs;
+mod tail;
 mod writer;
 
 use std::collections::VecDeque;
@@ -35,10 +38,17 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 pub(crate) use cursor::file_name;
-pub use cursor::{CursorFile, CursorSlot, TextFileMark};
+pub use cursor::{CursorFile, CursorSlot, StoredCursor, TextFileMark, stored_cursors};
 pub(crate) use follow::{Follower, Found};
 pub use reader::{Block, RawBlock, ReadError, Reader};
+#[cfg(feature = "cli")]
+pub(crate) use scan::generation_of;
 pub use scan::{Damage, RingEnds, Scan, ScannedBlock, ScannedBlocks, segment_paths};
+pub use sift::{Sift, SiftedBlock};
+#[cfg(feature = "cli")]
+pub(crate) use survey::whole;
+pub use survey::{Finding, Reads, SegmentSummary, Survey, SurveyedBlock};
+pub use tail::{JournalTail, Tailed};
 pub use writer::{JournalWriter, Marks};
 
 use segment::Segment;
@@ -171,6 +181,8 @@ pub struct Journal {
 
 struct Shared {
     options: JournalOptions,
+    /// Where the segments are that were there before a journal in memory.
+    shown: Option<PathBuf>,
     state: Mutex<State>,
     changed: Condvar,
     /// Something is to be synced, or was.
@@ -283,8 +295,32 @@ impl Journal {
         Self::start(options, scan)
     }
 
+    /// Shows a directory that was scanned before, and leaves it as it is: what is appended goes behind
+    /// its segments, to memory. For whoever reads the journal of another process.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`] when the first segment in memory cannot be mapped.
+    #[cfg(feature = "cli")]
+    pub(crate) fn over_directory(
+        dir: &Path,
+        scan: Scan,
+    ) -> Result<(Journal, JournalWriter), JournalError> {
+        // Its owner's segments are closed by its owner.
+        let mut scan = scan;
+        scan.ends.clear();
+        Self::start_over(JournalOptions::memory(), Some(dir.to_owned()), scan)
+    }
+
     fn start(
         options: JournalOptions,
+        scan: Scan,
+    ) -> Result<(Journal, JournalWriter), JournalError> {
+        Self::start_over(options, None, scan)
+    }
+
+    fn start_over(
+        options: JournalOptions,
+        shown: Option<PathBuf>,
         scan: Scan,
     ) -> Result<(Journal, JournalWriter), JournalError> {
         let newest = scan.generations.last().copied().unwrap_or(0);
@@ -295,6 +331,7 @@ impl Journal {
         };
         let shared = Shared {
             options,
+            shown,
             state: Mutex::new(state),
             changed: Condvar::new(),
             sync_changed: Condvar::new(),
@@ -370,7 +407,8 @@ impl Journal {
             }
             entry.bytes.filter(|_| entry.is_closed)
         };
-        let Some(path) = self.path(generation) else { return Ok(None) };
+        let shown = self.shared.shown.as_ref().map(|dir| dir.join(segment_name(generation)));
+        let Some(path) = shown.or_else(|| self.path(generation)) else { return Ok(None) };
         let opened = Segment::open(&path, generation, end).map(Arc::new);
         let mut state = self.state();
         // It may have been recycled meanwhile, and is not there for that reason.

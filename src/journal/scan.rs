@@ -121,6 +121,12 @@ impl Scan {
         self.marks.get(&(source, epoch)).copied().unwrap_or(0)
     }
 
+    /// What is stored of each run, without the segments that say so: for a copy of the journal.
+    #[cfg(feature = "cli")]
+    pub(crate) fn marks_alone(self) -> Scan {
+        Scan { marks: self.marks, ..Scan::default() }
+    }
+
     /// Takes in one segment. `true` if it has a head, with the marks of all before it.
     fn blocks(&mut self, path: &Path, generation: u64) -> io::Result<bool> {
         let mut blocks = ScannedBlocks::open(path)?;
@@ -211,7 +217,7 @@ fn generations(dir: &Path) -> io::Result<Vec<u64>> {
 }
 
 /// The generation in the name of a file; `None` where [`segment_name`] gives no such name.
-fn generation_of(path: &Path) -> Option<u64> {
+pub(crate) fn generation_of(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_str()?;
     let digits = name.strip_prefix("segment-")?.strip_suffix(".rwj")?;
     let generation = u64::from_str_radix(digits, 16).ok()?;

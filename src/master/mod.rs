@@ -30,6 +30,7 @@ pub use stats::{MasterStats, Throttled};
 
 use crate::appender::{Open, OpenError, Opened, Place};
 use crate::engine::outlet::Outlet;
+use crate::engine::status::{Status, StatusFile};
 use crate::engine::{AppenderReport, OutletStats, events_behind, selflog};
 use crate::event::Receipt;
 use crate::journal::{Journal, JournalError, JournalOptions, JournalWriter, Scan};
@@ -190,7 +191,7 @@ impl MasterBuilder {
         if journal.dir().is_some() {
             writer.set_output(outputs.open());
         }
-        let outlets = open_outlets(&journal, self.appenders, self.router, &outputs)?;
+        let outlets = Arc::new(open_outlets(&journal, self.appenders, self.router, &outputs)?);
 
         let inbox = Arc::new(Inbox::default());
         let buffers = Arc::new(Buffers::default());
@@ -237,13 +238,23 @@ impl MasterBuilder {
         })
         .map_err(net)
         .inspect_err(|_| inbox.close())?;
+        let status = keep_status(&journal, level, &counters, &outlets);
         Ok(Master {
             address,
             level,
             journal,
             counters,
             edge,
-            running: Some(Running { inbox, deadline, stop, net, ingest, outlets, _lock: lock }),
+            running: Some(Running {
+                inbox,
+                deadline,
+                stop,
+                net,
+                ingest,
+                outlets,
+                status,
+                _lock: lock,
+            }),
         })
     }
 
@@ -274,7 +285,8 @@ struct Running {
     stop: watch::Sender<Option<tokio::time::Instant>>,
     net: Worker,
     ingest: Worker,
-    outlets: Vec<Outlet>,
+    outlets: Arc<Vec<Outlet>>,
+    status: Option<StatusFile>,
     /// Released when everything else has ended.
     _lock: Option<FileLock>,
 }
@@ -324,7 +336,7 @@ impl Master {
 
     /// What it has done so far.
     pub fn stats(&self) -> MasterStats {
-        let outlets = self.running.iter().flat_map(|running| &running.outlets);
+        let outlets = self.running.iter().flat_map(|running| running.outlets.iter());
         self.snapshot(outlets.map(Outlet::stats).collect())
     }
 
@@ -361,7 +373,7 @@ impl Master {
         running.outlets.iter().for_each(|outlet| outlet.stop(deadline));
         let mut report = MasterReport::default();
         let mut outlets = Vec::new();
-        for outlet in &running.outlets {
+        for outlet in running.outlets.iter() {
             let stats = outlet.join(deadline);
             let backlog = events_behind(&self.journal, stats.settled);
             report.appenders.push(AppenderReport {
@@ -373,6 +385,7 @@ impl Master {
             });
             outlets.push(stats);
         }
+        running.status.into_iter().for_each(StatusFile::end);
         report.stats = self.snapshot(outlets);
         report
     }
@@ -419,6 +432,24 @@ impl Worker {
             let _ = self.thread.join();
         }
     }
+}
+
+/// Begins to keep the status file, if the journal has a directory.
+fn keep_status(
+    journal: &Journal,
+    level: AckLevel,
+    counters: &Arc<Counters>,
+    outlets: &Arc<Vec<Outlet>>,
+) -> Option<StatusFile> {
+    let (of_thread, counters, outlets) =
+        (journal.clone(), Arc::clone(counters), Arc::downgrade(outlets));
+    StatusFile::keep(journal, move || {
+        let outlets = outlets.upgrade()?;
+        let stats = counters.snapshot(level, outlets.iter().map(Outlet::stats).collect());
+        let end = of_thread.end();
+        // Connections come and go without a block.
+        Some(Status { fields: stats.status_fields(end), end, is_quiet: false })
+    })
 }
 
 fn bind(listen: &str) -> Result<TcpListener, MasterError> {

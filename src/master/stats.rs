@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::engine::OutletStats;
+use crate::engine::status::Fields;
+use crate::journal::Position;
 use crate::net::{AckLevel, Reason};
 
 /// What a master has done so far.
@@ -49,6 +51,37 @@ pub struct MasterStats {
     pub throttled: Vec<Throttled>,
     /// One for each appender.
     pub appenders: Vec<OutletStats>,
+}
+
+impl MasterStats {
+    /// What the status file says of it.
+    pub(super) fn status_fields(&self, end: Position) -> String {
+        let mut fields = Fields::default();
+        fields.text("role", "master");
+        fields.text("acknowledges", &format!("{:?}", self.level));
+        fields.text("end", &end.to_string());
+        for (name, count) in [
+            ("connections", self.connections),
+            ("accepted", self.accepted),
+            ("dropped_connections", self.dropped_connections),
+            ("accept_errors", self.accept_errors),
+            ("events", self.events),
+            ("blocks", self.blocks),
+            ("bytes", self.bytes),
+            ("duplicates", self.duplicates),
+            ("missing_blocks", self.missing_blocks),
+            ("journal_full", self.journal_full),
+            ("journal_errors", self.journal_errors),
+            ("sync_errors", self.sync_errors),
+        ] {
+            fields.plain(name, count);
+        }
+        let names: Vec<(String, u64)> =
+            self.refused.iter().map(|(reason, count)| (format!("{reason:?}"), *count)).collect();
+        fields.counts("refused", names.iter().map(|(name, count)| (&**name, *count)));
+        fields.appenders(&self.appenders);
+        fields.into_text()
+    }
 }
 
 /// A source that sent more than it may.

@@ -8,12 +8,28 @@
 //! [orphans](orphans).
 
 mod contexts;
+mod left;
 mod manifest;
 mod orphans;
+#[cfg(feature = "cli")]
+mod repair;
 mod rings;
+#[cfg(feature = "cli")]
+mod salvage;
+#[cfg(feature = "cli")]
+mod view;
 
 pub(crate) use contexts::ContextFiles;
+pub use left::{LeftRing, Leftovers, Owner};
 pub use manifest::{Manifest, ProcessFacts, ProcessFile};
 pub use orphans::sweep;
+#[cfg(feature = "cli")]
+pub(crate) use repair::{RepairError, repair};
+#[cfg(feature = "cli")]
+pub(crate) use rings::copy;
 pub(crate) use rings::remove_rings;
 pub use rings::{RecoverError, Recovered, drain};
+#[cfg(feature = "cli")]
+pub(crate) use salvage::{Copied, CopyError, copy_journal};
+#[cfg(feature = "cli")]
+pub(crate) use view::{View, scan_of};

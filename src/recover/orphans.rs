@@ -67,7 +67,11 @@ fn sweep_dir(dir: &Path, own: u128, boot_id: u128) -> io::Result<Option<String>>
     if let Ok(facts) = &facts
         && facts.source != own
     {
-        match std::fs::symlink_metadata(facts.journal_dir.join("manifest")) {
+        if !facts.journal_dir.is_absolute() {
+            let what = format!("`{}` is no journal directory", facts.journal_dir.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        match std::fs::metadata(&facts.journal_dir) {
             Ok(_) => journal_lock = FileLock::try_acquire(&facts.journal_dir.join("lock"))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => is_journal_gone = true,
             Err(error) => return Err(error),
@@ -191,7 +195,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let journal = dir.path().join("journal");
         std::fs::create_dir(&journal).unwrap();
-        std::fs::write(journal.join("manifest"), "").unwrap();
         let rings = leave(dir.path(), 7, BOOT - 1, journal);
         let told = sweep(dir.path(), None, 1, BOOT);
         assert!(matches!(&*told, [line] if line.contains("24 bytes") && line.contains("shop")));
@@ -204,7 +207,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let journal = dir.path().join("journal");
         std::fs::create_dir(&journal).unwrap();
-        std::fs::write(journal.join("manifest"), "").unwrap();
         let _journal_lock = FileLock::try_acquire(&journal.join("lock")).unwrap().unwrap();
         let of_used_journal = leave(dir.path(), 7, BOOT, journal);
         let owned = leave(dir.path(), 8, BOOT, dir.path().join("gone"));
@@ -212,6 +214,17 @@ mod tests {
         let kept = leave(dir.path(), 9, BOOT, dir.path().join("gone"));
         assert_eq!(sweep(dir.path(), Some(&kept), 1, BOOT), [""; 0]);
         assert!(of_used_journal.exists() && owned.exists() && kept.exists());
+    }
+
+    #[test]
+    fn rings_that_do_not_say_where_their_journal_is_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        for (source, journal_dir) in [(7, ""), (8, "journal")] {
+            let rings = leave(dir.path(), source, BOOT, journal_dir.into());
+            let told = sweep(dir.path(), None, 1, BOOT);
+            assert!(told.iter().any(|line| line.contains("no journal directory")), "{told:?}");
+            assert!(rings.join("ring-1").exists());
+        }
     }
 
     #[test]

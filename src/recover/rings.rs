@@ -26,7 +26,7 @@ use crate::sys::{table, words};
 /// Bytes of records in one recovered block.
 const BLOCK_BYTES: usize = 2 << 20;
 /// Numbers of recovered contexts begin behind those that a process gives in its life.
-const FIRST_CONTEXT: u32 = 1 << 31;
+pub(super) const FIRST_CONTEXT: u32 = 1 << 31;
 
 /// What was drained.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -128,13 +128,81 @@ pub(super) fn drain_locked(
         let path = path.to_owned();
         move |source| RecoverError::Io { path, source }
     };
+    let recovered = append_rings(writer, manifest, rings_dir, ring_end, Heads::Move)?;
+    if recovered.unreadable.is_empty() {
+        crash::reached(CrashPoint::RecoverDone);
+        if let Some(dir) = writer.journal().dir() {
+            Manifest { rings: None, ..manifest.clone() }.write(dir).map_err(io(dir))?;
+        }
+        crash::reached(CrashPoint::RecoverManifest);
+        remove_rings(rings_dir).map_err(io(rings_dir))?;
+    }
+    Ok(recovered)
+}
+
+/// The same, but the rings' directory stays, with nothing in the rings that the journal lacks: what
+/// lies beside them is for the process's next start to tell and to remove.
+///
+/// # Errors
+/// [`RecoverError`].
+#[cfg(feature = "cli")]
+pub(super) fn drain_and_keep(
+    writer: &mut JournalWriter,
+    manifest: &Manifest,
+    rings_dir: &Path,
+    ring_end: impl Fn(u32) -> u64,
+) -> Result<Recovered, RecoverError> {
+    let lock = FileLock::try_acquire(&rings_dir.join("lock"))
+        .map_err(|source| RecoverError::Io { path: rings_dir.to_owned(), source })?;
+    let Some(_lock) = lock else {
+        return Err(RecoverError::Alive { rings: rings_dir.to_owned() });
+    };
+    append_rings(writer, manifest, rings_dir, ring_end, Heads::Move)
+}
+
+/// The same blocks for a journal that is not the process's own; its rings stay as they are. A drain
+/// at the next start makes the same blocks once more, with the same numbers.
+///
+/// The caller knows that the process is dead, of this boot, and that its rings are there.
+///
+/// # Errors
+/// [`RecoverError`].
+#[cfg(feature = "cli")]
+pub(crate) fn copy(
+    writer: &mut JournalWriter,
+    manifest: &Manifest,
+    ring_end: impl Fn(u32) -> u64,
+) -> Result<Recovered, RecoverError> {
+    let Some(rings_dir) = &manifest.rings else { return Ok(Recovered::default()) };
+    append_rings(writer, manifest, rings_dir, ring_end, Heads::Stay)
+}
+
+/// What becomes of a ring's head when the journal has what lies before it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heads {
+    Move,
+    #[cfg(feature = "cli")]
+    Stay,
+}
+
+fn append_rings(
+    writer: &mut JournalWriter,
+    manifest: &Manifest,
+    rings_dir: &Path,
+    ring_end: impl Fn(u32) -> u64,
+    heads: Heads,
+) -> Result<Recovered, RecoverError> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| RecoverError::Io { path, source }
+    };
     let mut recovered = Recovered::default();
     let rings = read_rings(rings_dir, &mut recovered.unreadable).map_err(io(rings_dir))?;
     recovered.drops = words::read_dead(&rings_dir.join("drops")).unwrap_or_default();
     let has_records = |ring: &&DeadRing| ring_end(ring.id).max(ring.head) < ring.tail;
     let unread: Vec<_> = rings.values().filter(has_records).collect();
     if !unread.is_empty() {
-        match Blocks::begin(writer, manifest, rings_dir) {
+        match Blocks::begin(writer, manifest, rings_dir, heads) {
             Ok(mut blocks) => {
                 recovered.record_bytes =
                     blocks.append(&unread, &ring_end, &mut recovered.unreadable)?;
@@ -145,20 +213,12 @@ pub(super) fn drain_locked(
     }
     // What the journal had before its owner died is behind no head yet: from here on only the heads
     // say what was drained.
-    for ring in rings.values() {
+    for ring in rings.values().filter(|_| heads == Heads::Move) {
         let end = ring_end(ring.id).min(ring.tail);
         if end > ring.head && !unread.iter().any(|unread| unread.id == ring.id) {
             let path = rings_dir.join(format!("ring-{}", ring.id));
             ring::move_head(&path, end).map_err(io(&path))?;
         }
-    }
-    if recovered.unreadable.is_empty() {
-        crash::reached(CrashPoint::RecoverDone);
-        if let Some(dir) = writer.journal().dir() {
-            Manifest { rings: None, ..manifest.clone() }.write(dir).map_err(io(dir))?;
-        }
-        crash::reached(CrashPoint::RecoverManifest);
-        remove_rings(rings_dir).map_err(io(rings_dir))?;
     }
     Ok(recovered)
 }
@@ -172,6 +232,7 @@ struct Blocks<'a> {
     writer: &'a mut JournalWriter,
     buffer: AlignedVec,
     contexts: u32,
+    heads: Heads,
 }
 
 impl<'a> Blocks<'a> {
@@ -180,6 +241,7 @@ impl<'a> Blocks<'a> {
         writer: &'a mut JournalWriter,
         manifest: &Manifest,
         rings_dir: &'a Path,
+        heads: Heads,
     ) -> io::Result<Blocks<'a>> {
         let (source, epoch) = (manifest.source, manifest.epoch);
         let facts = ProcessFile::read_dead(rings_dir)?;
@@ -194,7 +256,7 @@ impl<'a> Blocks<'a> {
         let head =
             EventsHead { source, epoch, sequence: writer.marks().get(source, epoch), timeline };
         let (buffer, contexts) = (AlignedVec::new(), FIRST_CONTEXT);
-        Ok(Blocks { rings_dir, head, definitions, writer, buffer, contexts })
+        Ok(Blocks { rings_dir, head, definitions, writer, buffer, contexts, heads })
     }
 
     /// Appends what the rings hold beyond the journal, as few blocks as may be, so that readers
@@ -275,6 +337,9 @@ impl<'a> Blocks<'a> {
     }
 
     fn move_heads(&self, ends: &[(u32, u64)]) -> Result<(), RecoverError> {
+        if self.heads != Heads::Move {
+            return Ok(());
+        }
         ends.iter().try_for_each(|(ring, to)| {
             let path = self.rings_dir.join(format!("ring-{ring}"));
             ring::move_head(&path, *to).map_err(|source| RecoverError::Io { path, source })

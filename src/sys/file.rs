@@ -179,6 +179,19 @@ pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Replaces a file's content so that readers see the old or the new one, whole. Nothing is synced:
+/// after a power failure neither may be there.
+///
+/// # Errors
+/// When the new file cannot be written or renamed.
+pub(crate) fn exchange(path: &Path, content: &[u8]) -> io::Result<()> {
+    let fresh = path.with_extension("new");
+    let mut file = open_private(&fresh)?;
+    file.set_len(0)?;
+    file.write_all(content)?;
+    std::fs::rename(&fresh, path)
+}
+
 /// The identity of this boot of the machine; zeroes where the system does not tell.
 pub(crate) fn boot_id() -> [u8; 16] {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();

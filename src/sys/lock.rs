@@ -14,8 +14,9 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::FlockOperation;
+use rustix::process::{Flock, FlockType};
 
-use super::file::open_private;
+use super::file::{open_private, open_read};
 use super::per_process::PerProcess;
 
 /// An exclusive lock on a file, held until it is dropped or the process ends.
@@ -73,6 +74,23 @@ impl FileLock {
     }
 }
 
+/// Whether a process, this one included, holds the lock on the file at `path`. Takes nothing, changes
+/// nothing and does not wait.
+///
+/// # Errors
+/// When the file cannot be opened or the file system has no locks.
+pub(crate) fn is_held(path: &Path) -> io::Result<bool> {
+    // Held throughout: closing a second descriptor of a file that is locked here would release it.
+    let held = HELD.get().lock().unwrap_or_else(PoisonError::into_inner);
+    let found = std::fs::metadata(path)?;
+    if held.contains(&(found.dev(), found.ino())) {
+        return Ok(true);
+    }
+    let file = open_read(path)?;
+    let wanted = Flock::from(FlockType::WriteLock);
+    Ok(rustix::process::fcntl_getlk(&file, &wanted)?.is_some())
+}
+
 impl Drop for FileLock {
     fn drop(&mut self) {
         let mut held = HELD.get().lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,7 +113,11 @@ mod tests {
         let first = FileLock::try_acquire(&path).unwrap();
         assert!(first.is_some());
         assert!(FileLock::try_acquire(&path).unwrap().is_none());
+        assert!(is_held(&path).unwrap());
+        // To look at it does not release it.
+        assert!(FileLock::try_acquire(&path).unwrap().is_none());
         drop(first);
+        assert!(!is_held(&path).unwrap());
         assert!(FileLock::try_acquire(&path).unwrap().is_some());
     }
 }

@@ -2,6 +2,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test takes its part of it")]
 
 pub mod child;
+#[cfg(feature = "cli")]
+pub mod command;
 pub mod destination;
 pub mod journal;
 pub mod ledger;

@@ -265,13 +265,13 @@ impl Run {
 
     /// Counts the failure, pauses, and goes back to the settled position.
     fn failed(&mut self, error: &dyn Error) {
-        self.side.failed(&selflog::chain(error));
-        let pause = self.backoff.next();
         // A batch that was delivered in part is settled so far; nothing is taken back.
         self.taken = self.hand.appender.settled();
         if self.taken > self.side.shared.state().settled {
             self.settle(self.taken, 0);
         }
+        self.side.failed(&selflog::chain(error));
+        let pause = self.backoff.next();
         self.side.pause(pause);
         self.reader.seek(self.taken);
     }

@@ -1,0 +1,162 @@
+//! Reading a journal that another process writes, as it grows.
+//!
+//! A tail outlives segments that are recycled and processes that are started again in the same
+//! directory. What went before it was read shows in the numbers of the blocks.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::scan::segment_paths;
+use super::sift::Sift;
+use super::{Damage, Position};
+use crate::block::header::{BlockHeader, BlockKind, HEADER_BYTES};
+use crate::block::{Dictionary, EventsBlock};
+
+/// Follows the journal in a directory.
+pub struct JournalTail {
+    dir: PathBuf,
+    segment: Option<(u64, Sift)>,
+    /// Blocks in front of it are read for their definitions alone.
+    from: Position,
+    dictionary: Dictionary,
+    /// The last block of each run.
+    sequences: HashMap<(u128, u64), u64>,
+    /// Definitions may be missing.
+    is_damaged: bool,
+}
+
+/// What a tail comes to.
+pub enum Tailed<'a> {
+    /// A block of events and what they refer to, and whether some of that may be missing.
+    Block(EventsBlock<'a>, &'a Dictionary, bool),
+    /// Bytes that are no block.
+    Damage(Damage),
+    /// So many blocks of a run went before they were read.
+    Missed(u64),
+}
+
+impl JournalTail {
+    /// Follows the journal in `dir` from `from` on. The directory need not be there yet. `sequences`
+    /// are those of the last events blocks in front of it, by source and epoch, as far as they are
+    /// known: what goes before it is read is counted from there.
+    pub fn new(dir: &Path, from: Position, sequences: HashMap<(u128, u64), u64>) -> JournalTail {
+        JournalTail {
+            dir: dir.to_owned(),
+            segment: None,
+            from,
+            dictionary: Dictionary::new(),
+            sequences,
+            is_damaged: false,
+        }
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Hands to `each` what has come since the last time. Does not wait. A block that is being
+    /// written comes when it is whole.
+    ///
+    /// # Errors
+    /// When the directory or a segment cannot be read; `NotFound` while there is no directory.
+    pub fn poll(&mut self, each: &mut dyn FnMut(Tailed<'_>)) -> io::Result<()> {
+        if self.segment.is_none() && !self.go_on()? {
+            return Ok(());
+        }
+        loop {
+            self.read(each, false);
+            if !self.has_next()? {
+                return Ok(());
+            }
+            // Whoever has begun the next segment had written the last block of this one.
+            self.read(each, true);
+            if !self.go_on()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads what stands at the offset; with `whole` everything up to the end of the segment.
+    fn read(&mut self, each: &mut dyn FnMut(Tailed<'_>), whole: bool) {
+        while let Some((generation, sift)) = &mut self.segment
+            && (whole || sift.is_written())
+        {
+            let generation = *generation;
+            let is_new =
+                |offset: u64| (generation, offset) >= (self.from.generation, self.from.offset);
+            let (offset, header, bytes) = match sift.next() {
+                None => return,
+                Some(Err(damage)) => {
+                    self.is_damaged = true;
+                    if is_new(damage.offset) {
+                        each(Tailed::Damage(damage));
+                    }
+                    continue;
+                }
+                Some(Ok(block)) => (block.offset, block.header, block.bytes),
+            };
+            match header.kind {
+                BlockKind::Define => {
+                    let body = bytes.get(HEADER_BYTES..).unwrap_or(&[]);
+                    self.is_damaged |= self.dictionary.define(&header, body).is_err();
+                }
+                BlockKind::Events => {
+                    let missed = missed(&mut self.sequences, &header);
+                    if missed > 0 && is_new(offset) {
+                        each(Tailed::Missed(missed));
+                    }
+                    if is_new(offset)
+                        && let Ok(events) = EventsBlock::open(header, bytes)
+                    {
+                        each(Tailed::Block(events, &self.dictionary, self.is_damaged));
+                    }
+                }
+                BlockKind::Segment | BlockKind::Other(_) => {}
+            }
+        }
+    }
+
+    fn has_next(&self) -> io::Result<bool> {
+        Ok(self.next_segment()?.is_some())
+    }
+
+    /// Opens the next segment. `false` where there is none.
+    fn go_on(&mut self) -> io::Result<bool> {
+        while let Some((generation, path)) = self.next_segment()? {
+            match Sift::segment(&path) {
+                Ok(sift) => {
+                    self.segment = Some((generation, sift));
+                    self.dictionary.begin_segment();
+                    return Ok(true);
+                }
+                // Recycled before it was opened.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    fn next_segment(&self) -> io::Result<Option<(u64, PathBuf)>> {
+        let paths = segment_paths(&self.dir)?;
+        let Some((generation, sift)) = &self.segment else {
+            let is_at_or_behind = |(generation, _): &(u64, _)| *generation >= self.from.generation;
+            return Ok(paths.into_iter().find(is_at_or_behind));
+        };
+        if sift.is_removed() && paths.iter().all(|(other, _)| other <= generation) {
+            // Not recycled: somebody has begun the journal anew.
+            return Ok(paths.into_iter().next());
+        }
+        Ok(paths.into_iter().find(|(other, _)| other > generation))
+    }
+}
+
+/// Notes the number of a block. Yields how many are missing in front of it.
+fn missed(sequences: &mut HashMap<(u128, u64), u64>, header: &BlockHeader) -> u64 {
+    let last = sequences.entry((header.source, header.epoch)).or_insert(header.sequence);
+    let missed = header.sequence.saturating_sub(*last + 1);
+    *last = header.sequence.max(*last);
+    missed
+}
