@@ -341,7 +341,8 @@ fn a_process_that_stands_alone_runs_its_own_appenders() {
     let start = |name: &str| {
         let cluster = Cluster::new(dir.path().join("cluster")).standalone(true);
         let file = message_file(&dir.path().join(name));
-        rollway::builder().cluster(cluster).appender("file", file).start().unwrap()
+        let rings = dir.path().join("rings");
+        rollway::builder().cluster(cluster).rings_dir(rings).appender("file", file).start().unwrap()
     };
     let (first, second) = (start("first.log"), start("second.log"));
     rollway::info!(logger: first.logger(), "one");

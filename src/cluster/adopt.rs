@@ -158,13 +158,13 @@ impl Adopted {
             std::fs::remove_file(path)?;
             crash::reached(CrashPoint::AdoptRemoving);
         }
-        let cursors = self.dir.join("cursors");
-        if cursors.exists() {
-            std::fs::remove_dir_all(cursors)?;
-        }
-        let manifest = self.dir.join("manifest");
-        if manifest.exists() {
-            std::fs::remove_file(manifest)?;
+        for entry in std::fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                std::fs::remove_dir_all(path)?;
+            } else if path.file_name().is_some_and(|name| name != "lock") {
+                std::fs::remove_file(path)?;
+            }
         }
         crash::reached(CrashPoint::AdoptRemoved);
         std::fs::remove_file(self.dir.join("lock"))?;
