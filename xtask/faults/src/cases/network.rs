@@ -237,7 +237,7 @@ fn half_open(bench: &mut Bench) -> Result<Outcome, Failure> {
 
 fn master_away(bench: &mut Bench) -> Result<Outcome, Failure> {
     let (rate, away) =
-        bench.either((10_000, Duration::from_secs(4)), (50_000, Duration::from_secs(600)));
+        bench.either((5_000, Duration::from_secs(4)), (50_000, Duration::from_secs(600)));
     // It goes on for a third of the time when the master is there.
     let events = rate * away.as_secs() * 4 / 3;
     let scene = bench.scene()?;
