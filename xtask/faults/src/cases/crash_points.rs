@@ -367,8 +367,8 @@ fn failing_over(stage: &mut Stage) -> Result<Verdict, Failure> {
 
 /// A process of a cluster is elected, delivers what another one left, and cleans up after it.
 fn elected(stage: &mut Stage) -> Result<Verdict, Failure> {
-    /// Runs that the cleaning up may take.
-    const RUNS_MAX: u64 = 10;
+    /// Runs beside which another process dies.
+    const RUNS: u64 = 3;
     let text = stage.scene.disk("app.log");
     let plan = worker::Plan {
         journal: None,
@@ -390,15 +390,13 @@ fn elected(stage: &mut Stage) -> Result<Verdict, Failure> {
     let (ledger, dead_ledger) = (Ledger::open(&plan.ledger)?, Ledger::open(&dead.ledger)?);
     let ledgers = [(&*plan.name, &ledger), (&*dead.name, &dead_ledger)];
     stage.run_and_kill(&worker::Plan { end: End::Wait, ..plan.clone() })?;
-    let members = stage.scene.disk("cluster").join("members");
-    for runs in 1..=RUNS_MAX {
-        let mut program = stage.start(
-            "worker",
-            &worker::Plan { events: 200 + 200 * runs, pace_ns: 3_000_000, ..plan.clone() },
-        )?;
-        // It dies while the other lives: a start would take its place without cleaning up.
-        let mut dying =
-            stage.bench.start("worker", &worker::Plan { events: 50 * runs, ..dead.clone() })?;
+    for runs in 1..=RUNS {
+        let events = 200 + 50 * runs;
+        let own = worker::Plan { events, pace_ns: 4_000_000, ..plan.clone() };
+        let mut program = stage.start("worker", &own)?;
+        // It dies while the other lives.
+        let more = worker::Plan { events: 50 * runs, ..dead.clone() };
+        let mut dying = stage.bench.start("worker", &more)?;
         dying.wait_until("all events", || Ok(dead_ledger.total()? == 100 * runs))?;
         dying.kill()?;
         while program.is_running()? {
@@ -406,17 +404,17 @@ fn elected(stage: &mut Stage) -> Result<Verdict, Failure> {
         }
         let ended = program.wait()?;
         if stage.has_crashed(&ended)? {
-            continue;
-        }
-        let mut account = Account::default();
-        account.deliver_files(&files_of(&text)?)?;
-        let verdict = account.settle(&ledgers)?;
-        // A run that ended before it could clean up left that to the next one.
-        if runs == RUNS_MAX || verdict.holds(0) && std::fs::read_dir(&members)?.count() <= 1 {
-            return Ok(verdict);
+            stage.run("worker", &own)?;
         }
     }
-    Err("the program crashed to the end".into())
+    // Whoever was not cleaned up after comes back, and two may have to.
+    for _ in 0..2 {
+        stage.bench.start("worker", &dead.recovering())?.wait()?.report()?;
+        stage.run("worker", &plan.recovering())?;
+    }
+    let mut account = Account::default();
+    account.deliver_files(&files_of(&text)?)?;
+    Ok(account.settle(&ledgers)?)
 }
 
 /// The worker fills some segments of a journal that has room for few.
