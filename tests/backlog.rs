@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use rollway::block::header::{self, HEADER_BYTES};
+use rollway::block::header::{self, BlockKind};
 use rollway::journal::{Journal, JournalOptions, Position, Scan, ScannedBlocks, segment_paths};
 use support::watchdog;
 
@@ -19,18 +19,30 @@ fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// Copies the only segment of `dir` until there are `segments`.
+/// Where flags and sequence stand in a header, see `docs/format.md`.
+const FLAGS: usize = 6;
+const SEQUENCE: std::ops::Range<usize> = 32..40;
+
+/// Copies the only segment of `dir` until there are `segments`, each with the next events block.
 fn multiply(dir: &Path, segments: u64) {
     let (_, first) = segment_paths(dir).unwrap().pop().unwrap();
     let mut bytes = fs::read(&first).unwrap();
     let mut blocks = ScannedBlocks::open(&first).unwrap();
     let mut offsets = Vec::new();
     while let Some(block) = blocks.next() {
-        offsets.push(block.unwrap().position.offset as usize);
+        let block = block.unwrap();
+        let at = block.position.offset as usize;
+        offsets.push((at..at + block.bytes.len(), block.header.kind));
     }
     for generation in 2..=segments {
-        for offset in &offsets {
-            header::set_generation(&mut bytes[*offset..][..HEADER_BYTES], generation);
+        for (place, kind) in &offsets {
+            let block = &mut bytes[place.clone()];
+            header::set_generation(block, generation);
+            if *kind == BlockKind::Events {
+                block[SEQUENCE].copy_from_slice(&generation.to_le_bytes());
+                block[FLAGS] = 0;
+                header::seal(block);
+            }
         }
         fs::write(dir.join(format!("segment-{generation:016x}.rwj")), &bytes).unwrap();
     }
