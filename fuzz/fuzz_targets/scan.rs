@@ -7,7 +7,7 @@
 
 mod support;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -15,7 +15,11 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use rollway::block::header::{self, BlockHeader, BlockKind, HEADER_BYTES};
 use rollway::block::{Dictionary, EventsBlock};
-use rollway::journal::{Journal, JournalOptions, Scan, ScannedBlocks, segment_paths};
+use rollway::event::Event;
+use rollway::journal::{
+    Finding, Journal, JournalOptions, JournalTail, Position, Reads, Scan, ScannedBlocks, Survey,
+    segment_paths,
+};
 use rollway::layout::{Json, Layout};
 
 /// Two segments with their names, and every event in them as a line.
@@ -78,6 +82,15 @@ fuzz_target!(|data: &[u8]| {
     for (_, path) in segment_paths(&SCRATCH).expect("the scratch directory") {
         read(&path, |line| assert!(reseals || JOURNALED.lines.contains(&line), "{line}"));
     }
+    let mut known = Known { reseals };
+    let mut survey = Survey::new();
+    for (_, path) in segment_paths(&SCRATCH).expect("the scratch directory") {
+        survey.segment(&path, &mut known).expect("a file that is there");
+    }
+    let mut tail = JournalTail::new(&SCRATCH, Position::default(), HashMap::new());
+    for _ in 0..2 {
+        let _ = tail.poll(&mut |_| {});
+    }
     let scan = Scan::of_directory(&SCRATCH).expect("a scan");
     let options = JournalOptions::directory(&*SCRATCH).max_bytes(64 << 20);
     let (journal, writer) = Journal::in_directory(options, scan).expect("a journal");
@@ -92,6 +105,23 @@ fuzz_target!(|data: &[u8]| {
         fs::remove_file(path).expect("it was listed");
     }
 });
+
+/// Knows which events there are.
+struct Known {
+    reseals: bool,
+}
+
+impl Reads for Known {
+    fn event(&mut self, event: &Event<'_>) {
+        let mut line = String::new();
+        Json::full().write(event, &mut line);
+        assert!(self.reseals || JOURNALED.lines.contains(&line), "{line}");
+    }
+
+    fn finding(&mut self, finding: Finding) {
+        assert!(!finding.to_string().is_empty());
+    }
+}
 
 /// Gives each block whose header still makes sense the checksum of its present bytes.
 fn reseal(bytes: &mut [u8]) {
