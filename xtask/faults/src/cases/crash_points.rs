@@ -107,6 +107,7 @@ fn every_point(bench: &mut Bench) -> Result<Outcome, Failure> {
                 Ok((_, 0)) => "it was not reached".into(),
                 Ok((_, crashed)) => {
                     twice += u64::from(crashed == 2);
+                    // The start after the first crash had nothing to do there any more.
                     if crashed < crashes {
                         once.push(*point);
                     }
@@ -410,7 +411,7 @@ fn failing_over(stage: &mut Stage) -> Result<Verdict, Failure> {
     Ok(account.settle(&[(&plan.name, &ledger)])?)
 }
 
-/// A process of a cluster is elected, delivers what another one left, and cleans up after it.
+/// A process of a cluster is elected and delivers what others log, who die beside it and come back.
 fn elected(stage: &mut Stage) -> Result<Verdict, Failure> {
     // Runs beside which another process dies.
     let all_runs = stage.bench.either(1, 3);
@@ -418,7 +419,6 @@ fn elected(stage: &mut Stage) -> Result<Verdict, Failure> {
     let plan = worker::Plan {
         journal: None,
         cluster: Some(stage.scene.disk("cluster")),
-        adopt_after_ms: Some(100),
         file: Some(text.clone()),
         rotate_bytes: Some(32 << 10),
         padding: 40,
@@ -452,7 +452,7 @@ fn elected(stage: &mut Stage) -> Result<Verdict, Failure> {
             stage.run("worker", &own)?;
         }
     }
-    // Whoever was not cleaned up after comes back, and two may have to.
+    // Whoever died comes back, and two may have to.
     for _ in 0..2 {
         stage.bench.start("worker", &dead.recovering())?.wait()?.report()?;
         stage.run("worker", &plan.recovering())?;
