@@ -296,7 +296,8 @@ fn a_configuration_file_does_what_flags_do() {
     let dir = tempfile::tempdir().unwrap();
     let (config, out) = (dir.path().join("master.toml"), dir.path().join("out.log"));
     let text = format!(
-        "[master]\nlisten = 'localhost:0'\nappender = 'all'\n[appenders.all]\ntype = 'file'\npath = '{}'\nlayout = {{ type = 'pattern', pattern = '%p %m%n' }}\n",
+        "[master]\nlisten = 'localhost:0'\nappender = 'all'\njournal = '{}'\nacknowledge = 'L2'\njournal_max_bytes = 33_554_432\njournal_keep_free = 0\nsource_bytes_per_second = 1_000_000\ndrain_seconds = 60\n[appenders.all]\ntype = 'file'\npath = '{}'\nlayout = {{ type = 'pattern', pattern = '%p %m%n' }}\n",
+        dir.path().join("journal").display(),
         out.display()
     );
     fs::write(&config, text).unwrap();
@@ -321,6 +322,29 @@ fn a_configuration_file_does_what_flags_do() {
     assert_eq!(Running(sender).wait().code(), Some(0));
     master.stop();
     assert_eq!(fs::read_to_string(out).unwrap(), "ERROR hello\n");
+}
+
+#[test]
+fn a_master_does_not_start_with_a_promise_that_needs_a_journal_directory() {
+    let said = |arguments: &[&str]| {
+        let mut command = rollway();
+        let output = command.args(["master", "--listen", "localhost:0"]).args(arguments).output();
+        let output = output.unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, error) = said(&["--ack", "L2"]);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("need a journal directory"), "{error}");
+    let (code, error) = said(&["--ack", "L3"]);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("use L1 or L2"), "{error}");
+
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("master.toml");
+    fs::write(&config, "[master]\njournal_keep_free = 5_000_000_000\n").unwrap();
+    let (code, error) = said(&["--config", config.to_str().unwrap()]);
+    assert_eq!(code, Some(78));
+    assert!(error.contains("`journal_keep_free` is about a directory"), "{error}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::when::{Moment, parse_moment};
 use crate::config::Destination;
 use crate::layout::Pattern;
 use crate::level::{Level, LevelFilter};
-use crate::net::host_and_port;
+use crate::net::{AckLevel, host_and_port};
 
 /// Keeps, ships and reads the logs of services that use the rollway library.
 #[derive(Parser, Debug)]
@@ -263,12 +263,16 @@ pub(super) struct MasterArgs {
     /// Keep received events here until they are delivered, whatever happens to this process.
     #[arg(long, value_name = "DIR")]
     pub(super) journal: Option<PathBuf>,
+    /// Acknowledge what is in the journal (L1), or what is synced as well (L2) [default: L1 with a
+    /// journal directory].
+    #[arg(long, value_name = "LEVEL", value_parser = parse_ack)]
+    pub(super) ack: Option<AckLevel>,
     /// Read a configuration file; flags go before it.
     #[arg(long, value_name = "FILE.toml")]
     pub(super) config: Option<PathBuf>,
-    /// How many seconds the end may take.
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
-    pub(super) drain: f64,
+    /// How many seconds the end may take [default: 10].
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pub(super) drain: Option<f64>,
     /// Print `{\"listening\": …}` on standard output once the port is open, and the report at the end.
     #[arg(long)]
     pub(super) json: bool,
@@ -398,6 +402,14 @@ fn parse_appender(text: &str) -> Result<Destination, &'static str> {
 
 fn parse_address(text: &str) -> Result<String, &'static str> {
     host_and_port(text).map(|_| text.to_owned())
+}
+
+fn parse_ack(text: &str) -> Result<AckLevel, &'static str> {
+    match text {
+        "L1" => Ok(AckLevel::Committed),
+        "L2" => Ok(AckLevel::Synced),
+        _ => Err("use L1 or L2"),
+    }
 }
 
 fn parse_seconds(text: &str) -> Result<f64, &'static str> {

@@ -12,10 +12,12 @@ use super::signals::Signals;
 use crate::appender::{Open, OpenError, Opened, Place};
 use crate::config::{AppenderPlan, Config, Destination, LayoutPlan};
 use crate::journal::JournalOptions;
-use crate::master::{Master, MasterError, MasterReport};
+use crate::master::{Limits, Master, MasterError, MasterReport};
 
 /// The name of an appender that the command line gives.
 const APPENDER: &str = "appender";
+/// How long the end may take.
+const DRAIN: Duration = Duration::from_secs(10);
 
 pub(super) fn run(
     args: &MasterArgs,
@@ -31,9 +33,28 @@ pub(super) fn run(
         builder = builder.listen(listen);
     }
     let journal = args.journal.as_ref().or(config.journal.as_ref());
-    if let Some(dir) = journal {
-        builder = builder.journal(JournalOptions::directory(dir));
+    let mut options = journal.map_or_else(JournalOptions::memory, JournalOptions::directory);
+    if let Some(bytes) = config.journal_max_bytes {
+        options = options.max_bytes(bytes);
     }
+    if let Some(bytes) = config.journal_keep_free {
+        if journal.is_none() {
+            let what = "`journal_keep_free` is about a directory: name one as `journal`";
+            return Err(Failure::new(Exit::Config, what));
+        }
+        options = options.keep_free_bytes(bytes);
+    }
+    builder = builder.journal(options);
+    if let Some(level) = args.ack.or(config.acknowledge) {
+        builder = builder.ack_level(level);
+    }
+    let bytes_per_second_per_source = config.source_bytes_per_second;
+    builder = builder.limits(Limits { bytes_per_second_per_source, ..Limits::default() });
+    let drain = match (args.drain, config.drain_seconds) {
+        (Some(seconds), _) => Duration::from_secs_f64(seconds),
+        (None, Some(seconds)) => Duration::from_secs(seconds),
+        (None, None) => DRAIN,
+    };
     if let Some(method) = config.io_method {
         builder = builder.io_method(method);
     }
@@ -61,7 +82,7 @@ pub(super) fn run(
     let _ = writeln!(err, "rollway: listening on {address}");
 
     signals.wait();
-    let report = master.shutdown(Duration::from_secs_f64(args.drain));
+    let report = master.shutdown(drain);
     tell(args, journal.is_some(), &report, out, err)
 }
 

@@ -86,6 +86,10 @@ impl Adopted {
         let (mut is_kept, mut run) = (false, (0, 0));
         if let Some(manifest) = manifest {
             run = (manifest.source, manifest.epoch);
+            if crash::is_swapped(CrashPoint::AdoptDrained) {
+                Manifest { rings: None, ..manifest.clone() }.write(dir)?;
+                crash::reached(CrashPoint::AdoptDrained);
+            }
             let boot_id = u128::from_be_bytes(boot_id());
             let end = |ring| ends.get(&ring).copied().unwrap_or(0);
             match recover::drain(&mut writer, &manifest, boot_id, end) {

@@ -27,8 +27,11 @@ const LOOK_MAX: Duration = Duration::from_millis(250);
 const LOOK_PENDING_MAX: Duration = Duration::from_millis(8);
 /// After the cluster's journal or a member's refused.
 const RETRY: Duration = Duration::from_millis(20);
-/// How often it looks for dead members and at the lock of its election. New members are seen at once.
-const LOOK_AROUND: Duration = Duration::from_secs(1);
+/// How often it looks for dead members and at the lock of its election: as often as they are to be
+/// adopted, within these bounds. New members are seen at once.
+const LOOK_AROUND_MIN: Duration = Duration::from_millis(100);
+const LOOK_AROUND_MAX: Duration = Duration::from_secs(1);
+
 /// A term of office.
 pub(super) struct Elected<'a> {
     process: &'a Shared,
@@ -95,10 +98,11 @@ impl<'a> Elected<'a> {
     pub(super) fn run(&mut self) {
         let (mut pause, mut looked_around) = (LOOK_MIN, None::<Instant>);
         let mut changed = None;
+        let look_around = self.process.cluster.adopt_after.clamp(LOOK_AROUND_MIN, LOOK_AROUND_MAX);
         while self.process.deadline().is_none() {
             // Before the look: what comes meanwhile is seen by the next one.
             let now_changed = self.process.directory.members_changed();
-            if now_changed != changed || looked_around.is_none_or(|at| at.elapsed() >= LOOK_AROUND)
+            if now_changed != changed || looked_around.is_none_or(|at| at.elapsed() >= look_around)
             {
                 (looked_around, changed) = (Some(Instant::now()), now_changed);
                 if !self.process.directory.is_elected_by(&self.lock) {

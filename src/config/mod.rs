@@ -9,9 +9,16 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::appender::{Console, File, Open};
+use crate::journal::JournalOptions;
 use crate::layout::{Json, Layout, Pattern};
+use crate::net::AckLevel;
 use crate::sys::output::IoMethod;
 use reading::{Source, Table};
+
+/// What the journal of a master has room for at least: two segments of the least size.
+const JOURNAL_BYTES_MIN: u64 = 2 * JournalOptions::MIN_SEGMENT_BYTES;
+/// The most that the end of a master may take, which is some thirty years.
+const DRAIN_SECONDS_MAX: u64 = 1_000_000_000;
 
 /// What a configuration file asks for.
 #[derive(Debug, Default)]
@@ -27,6 +34,16 @@ pub struct MasterPlan {
     pub listen: Option<String>,
     /// The directory of its journal.
     pub journal: Option<PathBuf>,
+    /// What an acknowledgement promises.
+    pub acknowledge: Option<AckLevel>,
+    /// Bytes of its journal, at the most.
+    pub journal_max_bytes: Option<u64>,
+    /// Bytes of the journal's file system that it leaves to others.
+    pub journal_keep_free: Option<u64>,
+    /// How many bytes each source may send in a second, on the average.
+    pub source_bytes_per_second: Option<u64>,
+    /// How long its end may take.
+    pub drain_seconds: Option<u64>,
     /// Where events go.
     pub appender: Option<AppenderPlan>,
     /// How files are written.
@@ -130,7 +147,17 @@ impl Config {
             }
         }
         let Some(section) = root.table("master")? else { return Ok(Config::default()) };
-        section.allow(&["listen", "appender", "journal", "io_method"])?;
+        section.allow(&[
+            "listen",
+            "appender",
+            "journal",
+            "acknowledge",
+            "journal_max_bytes",
+            "journal_keep_free",
+            "source_bytes_per_second",
+            "drain_seconds",
+            "io_method",
+        ])?;
         let named = section.text("appender")?.map(|(name, place)| {
             let found = appenders.iter().find(|appender: &&AppenderPlan| appender.name == name);
             found.cloned().ok_or_else(|| {
@@ -142,13 +169,38 @@ impl Config {
                 source.error(place, what)
             })
         });
+        let number =
+            |key, least| section.number(key, least).map(|found| found.map(|(number, _)| number));
         let master = MasterPlan {
             listen: section.text("listen")?.map(|(listen, _)| listen.to_owned()),
             journal: section.text("journal")?.map(|(dir, _)| PathBuf::from(dir)),
+            acknowledge: acknowledge(&section)?,
+            journal_max_bytes: number("journal_max_bytes", JOURNAL_BYTES_MIN)?,
+            journal_keep_free: number("journal_keep_free", 0)?,
+            source_bytes_per_second: number("source_bytes_per_second", 1)?,
+            drain_seconds: drain_seconds(&section)?,
             appender: named.transpose()?,
             io_method: io_method(&section)?,
         };
         Ok(Config { master })
+    }
+}
+
+fn acknowledge(section: &Table<'_>) -> Result<Option<AckLevel>, ConfigError> {
+    let level = section.optional_choice("acknowledge", &["L1", "L2"])?;
+    Ok(level.map(|level| match level {
+        "L2" => AckLevel::Synced,
+        _ => AckLevel::Committed,
+    }))
+}
+
+fn drain_seconds(section: &Table<'_>) -> Result<Option<u64>, ConfigError> {
+    match section.number("drain_seconds", 0)? {
+        Some((seconds, place)) if seconds > DRAIN_SECONDS_MAX => {
+            let what = format!("`drain_seconds` is at most {DRAIN_SECONDS_MAX}");
+            Err(section.error(place, what))
+        }
+        found => Ok(found.map(|(seconds, _)| seconds)),
     }
 }
 
@@ -273,6 +325,11 @@ mod tests {
             [master]
             listen = "localhost:0"
             journal = "/var/lib/rollway"
+            acknowledge = "L2"
+            journal_max_bytes = 4_294_967_296
+            journal_keep_free = 0
+            source_bytes_per_second = 5_000_000
+            drain_seconds = 30
             appender = "all"
             io_method = "io_uring"
 
@@ -293,6 +350,12 @@ mod tests {
         let master = config.unwrap().master;
         assert_eq!(master.listen.as_deref(), Some("localhost:0"));
         assert_eq!(master.journal, Some(PathBuf::from("/var/lib/rollway")));
+        assert_eq!(master.acknowledge, Some(AckLevel::Synced));
+        assert_eq!((master.journal_max_bytes, master.journal_keep_free), (Some(4 << 30), Some(0)));
+        assert_eq!(
+            (master.source_bytes_per_second, master.drain_seconds),
+            (Some(5_000_000), Some(30))
+        );
         assert_eq!(master.io_method, Some(IoMethod::IoUring));
         let appender = master.appender.unwrap();
         assert_eq!(
@@ -342,6 +405,40 @@ mod tests {
     }
 
     #[test]
+    fn a_master_is_not_given_what_it_cannot_keep_to() {
+        let found = |line: &str| error(&format!("[master]\n{line}"));
+        assert_eq!(
+            found("acknowledge = 'fsync'"),
+            "line 2, column 15: unknown acknowledge `fsync`; known are `L1`, `L2`"
+        );
+        assert_eq!(
+            found("acknowledge = 2"),
+            "line 2, column 15: `acknowledge` is a string, such as \"…\""
+        );
+        assert_eq!(
+            found("journal_max_bytes = 16_777_215"),
+            "line 2, column 21: `journal_max_bytes` is a whole number of at least 16777216, such as 100_000_000"
+        );
+        assert!(
+            found("journal_keep_free = -1").starts_with(
+                "line 2, column 21: `journal_keep_free` is a whole number of at least 0"
+            )
+        );
+        assert!(
+            found("source_bytes_per_second = 0")
+                .starts_with("line 2, column 27: `source_bytes_per_second` is a whole number")
+        );
+        assert!(
+            found("drain_seconds = 0.5")
+                .starts_with("line 2, column 17: `drain_seconds` is a whole number")
+        );
+        assert_eq!(
+            found("drain_seconds = 1_000_000_001"),
+            "line 2, column 17: `drain_seconds` is at most 1000000000"
+        );
+    }
+
+    #[test]
     fn an_empty_file_asks_for_nothing() {
         let master = Config::parse("# nothing\n").unwrap().master;
         assert!(master.listen.is_none() && master.journal.is_none() && master.appender.is_none());
@@ -351,7 +448,7 @@ mod tests {
     fn an_unknown_key_is_named_with_its_place_and_the_nearest_known_one() {
         assert_eq!(
             error("[master]\nlisten = ':1'\n  journall = 'x'"),
-            "line 3, column 3: unknown key `journall` (did you mean `journal`?); known are `listen`, `appender`, `journal`, `io_method`"
+            "line 3, column 3: unknown key `journall` (did you mean `journal`?); known are `listen`, `appender`, `journal`, `acknowledge`, `journal_max_bytes`, `journal_keep_free`, `source_bytes_per_second`, `drain_seconds`, `io_method`"
         );
         assert!(
             error("[mastre]")

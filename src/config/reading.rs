@@ -83,7 +83,8 @@ impl<'a> Table<'a> {
             DeValue::Integer(digits) => u64::from_str_radix(digits.as_str(), digits.radix()).ok(),
             _ => None,
         };
-        let what = || format!("`{key}` is a whole number of at least {least}, such as 10_000_000");
+        let example = if least > 10_000_000 { "100_000_000" } else { "10_000_000" };
+        let what = || format!("`{key}` is a whole number of at least {least}, such as {example}");
         let number = number.filter(|number| *number >= least);
         let number = number.ok_or_else(|| self.source.error(value.span(), what()))?;
         Ok(Some((number, value.span())))

@@ -15,6 +15,8 @@ use crate::ledger::{Ledger, THREADS_MAX};
 
 /// Examples kept of each kind of fault.
 const EXAMPLES_MAX: usize = 3;
+/// The name of a thread that panics with the message of an event.
+pub(crate) const PANICKING: &str = "panicking";
 /// Set for an event that is in a journal or in quarantine; the bits below count its deliveries.
 const KEPT: u8 = 0x80;
 
@@ -255,7 +257,10 @@ pub(crate) fn number_of(message: &str) -> Option<u64> {
 }
 
 fn event_of(line: &str) -> Option<(Producer, u64)> {
-    let id = line.split(' ').next()?;
+    // An event that a thread panicked with is logged with these words in front.
+    let panicked = line.strip_prefix("thread `").and_then(|rest| rest.strip_prefix(PANICKING));
+    let panicked = panicked.and_then(|rest| rest.strip_prefix("` panicked: "));
+    let id = panicked.unwrap_or(line).split(' ').next()?;
     let mut parts = id.split('/');
     let name = parts.next()?.to_owned();
     let mut number = || parts.next()?.parse::<u64>().ok();
@@ -296,6 +301,13 @@ mod tests {
         assert!(verdict(&all, &all).holds(0));
         // The call that was under way.
         assert!(verdict(&["a/0/0/0", "a/0/0/1", "a/0/0/2", "a/0/0/3"], &[]).holds(0));
+    }
+
+    #[test]
+    fn an_event_that_a_thread_panicked_with_counts_as_one() {
+        let with = |last| verdict(&["a/0/0/0", "a/0/0/1", last], &[]);
+        assert!(with("thread `panicking` panicked: a/0/0/2").holds(0));
+        assert!(!with("thread `other` panicked: a/0/0/2").holds(0));
     }
 
     #[test]

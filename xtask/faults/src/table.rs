@@ -40,8 +40,11 @@ pub(crate) fn text(rows: &[Row]) -> String {
 /// The table for a page.
 pub(crate) fn markdown(rows: &[Row]) -> String {
     let line = |cells: [&str; 5]| {
-        // A bar would end the cell.
-        let cells = cells.map(|cell| cell.replace('|', "\\|").replace('\n', " "));
+        // A bar or the end of a line would end the cell, and an angle bracket begin a tag.
+        let cells = cells.map(|cell| {
+            let words: Vec<_> = cell.split_whitespace().collect();
+            words.join(" ").replace('|', "\\|").replace('<', "&lt;")
+        });
         format!("| {} |\n", cells.join(" | "))
     };
     let mut out = line(HEAD);
@@ -91,8 +94,9 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_does_not_end_a_cell_of_a_page() {
-        let page = markdown(&[row(Outcome::Passed("fine".into()))]);
-        assert!(page.ends_with("| R99 | a bar \\| falls | 0 hurt | fine | passed |\n"), "{page}");
+    fn a_cell_of_a_page_is_not_ended_by_what_it_says() {
+        let page = markdown(&[row(Outcome::Passed("fine,\n  <1 ms".into()))]);
+        let last = "| R99 | a bar \\| falls | 0 hurt | fine, &lt;1 ms | passed |\n";
+        assert!(page.ends_with(last), "{page}");
     }
 }

@@ -6,7 +6,10 @@
 //! neighbouring steps in the wrong order, too: then the comparison must fail.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::io;
 use std::os::unix::process::ExitStatusExt;
+use std::time::{Duration, Instant};
 
 use crate::account::{Account, Verdict, number_of};
 use crate::case::{Bench, Case, Failure, Outcome, Scene};
@@ -32,12 +35,27 @@ pub(crate) const CASES: &[Case] = &[
     },
 ];
 
-/// Points whose steps are seen failing in the wrong order.
-const SWAPS: &[&str] = &["journal.body", "writer.head", "recover.append", "file.text"];
+/// Points whose steps are seen failing in the wrong order. Some orders can be no other, and some are not
+/// relied on, so that nothing would be seen:
+/// - A full file has its number before the slot is stored: a start finds the file of the slot by its
+///   inode under its new name, and compares what stands behind the slot.
+/// - The slot of a new file before that file: it has the inode of the file.
+/// - The journal of a cluster is open before the term is stored: the lock of the election, not the
+///   term, keeps out a second process. A term only tells a master which connection is the newer one.
+const SWAPS: &[&str] = &[
+    "journal.body",
+    "writer.head",
+    "recover.append",
+    "file.text",
+    "master.ack_sent",
+    "adopt.drained",
+];
 /// How often a swapped point is tried at different passings before it counts as not seen.
 const SWAP_TRIES: u64 = 20;
 
 const KILL: i32 = 9;
+/// Between two looks at what a program has reached.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// What programs do, with one of them under the fault.
 struct Scenario {
@@ -50,10 +68,12 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "a service with a text file", play: service },
     Scenario { name: "a worker that sends to a master", play: sender },
     Scenario { name: "a master", play: receiver },
+    Scenario { name: "a master whose only worker says little and ends", play: last_receiver },
     Scenario { name: "a service whose text file rotates", play: rotating },
     Scenario { name: "a service whose text file refuses events", play: refusing },
     Scenario { name: "a worker whose first master is gone", play: failing_over },
     Scenario { name: "a process of a cluster", play: elected },
+    Scenario { name: "a process of a cluster that outlives another", play: adopting },
     Scenario { name: "a service whose journal goes round", play: long_service },
 ];
 
@@ -63,7 +83,7 @@ type Passings = BTreeMap<String, Vec<(usize, u64)>>;
 fn every_point(bench: &mut Bench) -> Result<Outcome, Failure> {
     let passings = passings(bench);
     let (mut plays, mut twice, mut failed) = (0, 0, 0);
-    let mut unreached = Vec::new();
+    let (mut unreached, mut once) = (Vec::new(), Vec::new());
     for (at, point) in rollway::CRASH_POINTS.iter().enumerate() {
         let Some(scenarios) = passings.get(*point) else {
             unreached.push(*point);
@@ -87,6 +107,10 @@ fn every_point(bench: &mut Bench) -> Result<Outcome, Failure> {
                 Ok((_, 0)) => "it was not reached".into(),
                 Ok((_, crashed)) => {
                     twice += u64::from(crashed == 2);
+                    // The start after the first crash had nothing to do there any more.
+                    if crashed < crashes {
+                        once.push(*point);
+                    }
                     continue;
                 }
                 Err(failure) => failure,
@@ -102,8 +126,10 @@ fn every_point(bench: &mut Bench) -> Result<Outcome, Failure> {
         "{reached} of {} points reached, {twice} of them twice in a row; {failed} of {plays} plays failed",
         rollway::CRASH_POINTS.len()
     );
-    if !unreached.is_empty() {
-        figure.push_str(&format!("; never reached: {}", unreached.join(", ")));
+    for (what, points) in [("not twice", &once), ("never reached", &unreached)] {
+        if !points.is_empty() {
+            figure.push_str(&format!("; {what}: {}", points.join(", ")));
+        }
     }
     let is_good = failed == 0 && unreached.is_empty();
     Ok(if is_good { Outcome::Passed(figure) } else { Outcome::Missed(figure) })
@@ -169,7 +195,7 @@ fn play(
     let crashed = stage.crashed;
     verdict.check()?;
     let mut trace = BTreeMap::new();
-    let text = std::fs::read_to_string(scene.memory(TRACE)).unwrap_or_default();
+    let text = fs::read_to_string(scene.memory(TRACE)).unwrap_or_default();
     for point in text.lines() {
         *trace.entry(point.to_owned()).or_insert(0) += 1;
     }
@@ -233,6 +259,26 @@ impl Stage<'_> {
                 return Ok(());
             }
         }
+    }
+
+    /// Starts a worker again after each crash, until `reached`.
+    fn keep_running(
+        &mut self,
+        mut program: Program,
+        plan: &worker::Plan,
+        mut reached: impl FnMut() -> io::Result<bool>,
+    ) -> Result<Program, Failure> {
+        while !reached()? {
+            if !program.is_running()? {
+                let ended = program.wait()?;
+                if !self.has_crashed(&ended)? {
+                    return Err(format!("a worker ended early: {}", ended.stderr).into());
+                }
+                program = self.start("worker", plan)?;
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(program)
     }
 
     /// Runs a worker until it has logged everything, again after each crash, and kills it.
@@ -351,29 +397,28 @@ fn failing_over(stage: &mut Stage) -> Result<Verdict, Failure> {
     receiver.kill()?;
     let receiver = stage.bench.start("master", &of_second)?;
     stage.run("worker", &worker::Plan { events: 1000, ..plan.clone() })?;
-    std::fs::write(stop, "")?;
+    fs::write(stop, "")?;
     receiver.wait()?.report()?;
     // Exactly once at each; what was not acknowledged at the first may be at both.
     let ledger = Ledger::open(&plan.ledger)?;
     let mut at_first = Contents::whole(&stage.scene.disk("master"))?;
     let mut account = Account::default();
     account.deliver_file(&stage.scene.disk("second.log"))?;
-    let second = std::fs::read_to_string(stage.scene.disk("second.log"))?;
+    let second = fs::read_to_string(stage.scene.disk("second.log"))?;
     let at_second: HashSet<_> = second.lines().collect();
     at_first.retain(|message| !at_second.contains(&**message));
     account.deliver("the first master", at_first);
     Ok(account.settle(&[(&plan.name, &ledger)])?)
 }
 
-/// A process of a cluster is elected, delivers what another one left, and cleans up after it.
+/// A process of a cluster is elected and delivers what others log, who die beside it and come back.
 fn elected(stage: &mut Stage) -> Result<Verdict, Failure> {
-    /// Runs beside which another process dies.
-    const RUNS: u64 = 3;
+    // Runs beside which another process dies.
+    let all_runs = stage.bench.either(1, 3);
     let text = stage.scene.disk("app.log");
     let plan = worker::Plan {
         journal: None,
         cluster: Some(stage.scene.disk("cluster")),
-        adopt_after_ms: Some(100),
         file: Some(text.clone()),
         rotate_bytes: Some(32 << 10),
         padding: 40,
@@ -390,7 +435,7 @@ fn elected(stage: &mut Stage) -> Result<Verdict, Failure> {
     let (ledger, dead_ledger) = (Ledger::open(&plan.ledger)?, Ledger::open(&dead.ledger)?);
     let ledgers = [(&*plan.name, &ledger), (&*dead.name, &dead_ledger)];
     stage.run_and_kill(&worker::Plan { end: End::Wait, ..plan.clone() })?;
-    for runs in 1..=RUNS {
+    for runs in 1..=all_runs {
         let events = 200 + 50 * runs;
         let own = worker::Plan { events, pace_ns: 4_000_000, ..plan.clone() };
         let mut program = stage.start("worker", &own)?;
@@ -407,7 +452,7 @@ fn elected(stage: &mut Stage) -> Result<Verdict, Failure> {
             stage.run("worker", &own)?;
         }
     }
-    // Whoever was not cleaned up after comes back, and two may have to.
+    // Whoever died comes back, and two may have to.
     for _ in 0..2 {
         stage.bench.start("worker", &dead.recovering())?.wait()?.report()?;
         stage.run("worker", &plan.recovering())?;
@@ -415,6 +460,62 @@ fn elected(stage: &mut Stage) -> Result<Verdict, Failure> {
     let mut account = Account::default();
     account.deliver_files(&files_of(&text)?)?;
     Ok(account.settle(&ledgers)?)
+}
+
+/// A process of a cluster lives until it has cleaned up after one that died beside it.
+fn adopting(stage: &mut Stage) -> Result<Verdict, Failure> {
+    /// From the death of a process to the end of its directory, crashes included.
+    const CLEANED_WITHIN: Duration = Duration::from_secs(30);
+    let (text, stop) = (stage.scene.disk("app.log"), stage.scene.disk("stop"));
+    let members = stage.scene.disk("cluster/members");
+    let plan = worker::Plan {
+        journal: None,
+        cluster: Some(stage.scene.disk("cluster")),
+        adopt_after_ms: Some(100),
+        file: Some(text.clone()),
+        threads: 1,
+        events: u64::MAX,
+        pace_ns: 2_000_000,
+        until: Some(stop.clone()),
+        ..stage.worker()
+    };
+    let dead = worker::Plan {
+        name: "dead".to_owned(),
+        ledger: stage.scene.memory("ledger-dead"),
+        // Less than a block, which stays in the rings.
+        linger_ms: Some(10_000),
+        events: 500,
+        pace_ns: 20_000,
+        end: End::Wait,
+        ..plan.clone()
+    };
+    let (ledger, dead_ledger) = (Ledger::open(&plan.ledger)?, Ledger::open(&dead.ledger)?);
+    let program = stage.start("worker", &plan)?;
+    // It has the first directory before the other one takes its own.
+    let program = stage.keep_running(program, &plan, || Ok(ledger.total()? > 0))?;
+    let mut dying = stage.bench.start("worker", &dead)?;
+    dying.wait_until("all events", || Ok(dead_ledger.total()? == 500))?;
+    dying.kill()?;
+    let deadline = Instant::now() + CLEANED_WITHIN;
+    let program = stage.keep_running(program, &plan, || {
+        let is_cleaned = fs::read_dir(&members)?.count() == 1;
+        Ok(is_cleaned || Instant::now() > deadline)
+    })?;
+    fs::write(&stop, "")?;
+    let ended = program.wait()?;
+    if stage.has_crashed(&ended)? {
+        stage.run("worker", &plan)?;
+    }
+    for (what, dir, stays) in [("members", &members, 1), ("rings", &stage.scene.memory("rings"), 0)]
+    {
+        let found = fs::read_dir(dir)?.count();
+        if found > stays {
+            return Err(format!("{found} directories of {what} are left, not {stays}").into());
+        }
+    }
+    let mut account = Account::default();
+    account.deliver_file(&text)?;
+    Ok(account.settle(&[(&*plan.name, &ledger), (&*dead.name, &dead_ledger)])?)
 }
 
 /// The worker fills some segments of a journal that has room for few.
@@ -445,17 +546,25 @@ fn sender(stage: &mut Stage) -> Result<Verdict, Failure> {
     // Long enough for the forwarder to store where it is.
     stage.run("worker", &worker::Plan { events: 1300, pace_ns: 2_000_000, ..plan.clone() })?;
     stage.run("worker", &plan.recovering())?;
-    std::fs::write(stop, "")?;
+    fs::write(stop, "")?;
     receiver.wait()?.report()?;
     of_master(stage, &master, &plan)
 }
 
 /// A master is under the fault while a worker sends.
 fn receiver(stage: &mut Stage) -> Result<Verdict, Failure> {
+    receive(stage, worker::Plan { events: 3000, pace_ns: 40_000, ..stage.worker() })
+}
+
+/// The worker sends one block and ends with its acknowledgement: nobody would send it again.
+fn last_receiver(stage: &mut Stage) -> Result<Verdict, Failure> {
+    receive(stage, worker::Plan { events: 10, linger_ms: Some(10_000), ..stage.worker() })
+}
+
+fn receive(stage: &mut Stage, worker: worker::Plan) -> Result<Verdict, Failure> {
     let (address, stop) = (free_address()?, stage.scene.disk("stop"));
     let master = receiver_of(stage, &address);
-    let plan =
-        worker::Plan { forward: Some(address), events: 3000, pace_ns: 40_000, ..stage.worker() };
+    let plan = worker::Plan { forward: Some(address), ..worker };
     let mut sender = stage.bench.start("worker", &plan)?;
     let mut receiver = stage.start("master", &master)?;
     while sender.is_running()? {
@@ -467,7 +576,7 @@ fn receiver(stage: &mut Stage) -> Result<Verdict, Failure> {
         std::thread::yield_now();
     }
     sender.wait()?.report()?;
-    std::fs::write(stop, "")?;
+    fs::write(stop, "")?;
     let ended = receiver.wait()?;
     if stage.has_crashed(&ended)? {
         stage.run("master", &master)?;

@@ -69,8 +69,8 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case {
         id: "R10",
-        what: "the machine of a worker is gone; its journal is sent from another place",
-        target: "0 lost, 0 doubled",
+        what: "a worker is killed, its machine or its journal's directory gone; `rollway recover --send` sends a copy, twice",
+        target: "0 lost, 0 doubled; with the rings where they are still there",
         run: |bench| moved_journal(bench).into(),
     },
 ];
@@ -430,19 +430,25 @@ impl Usage {
 }
 
 fn moved_journal(bench: &mut Bench) -> Result<Outcome, Failure> {
-    let loops = bench.either(2, 50);
-    let mut emitted = 0;
+    let loops = bench.either(4, 50);
+    let (mut emitted, mut sent) = (0, 0);
     let failed = bench.repeat(loops, |bench, seed| {
-        emitted += move_journal(bench, seed)?.emitted;
+        let (verdict, delivered) = move_journal(bench, seed)?;
+        (emitted, sent) = (emitted + verdict.emitted, sent + delivered);
         Ok(())
     });
-    Ok(outcome(failed, format!("{failed} of {loops} loops failed; {emitted} events")))
+    let figure = format!(
+        "{failed} of {loops} loops failed; {emitted} events, {sent} of them sent from the copy"
+    );
+    Ok(outcome(failed, figure))
 }
 
-/// A worker has sent some of its events when its machine is lost; a copy of its journal is sent by
-/// another process.
-fn move_journal(bench: &Bench, seed: u64) -> Result<Verdict, Failure> {
+/// A worker has sent some of its events when it is killed; `rollway recover --send` delivers the rest
+/// from a copy of its journal, twice. In every other loop the machine is gone, and the rings with it;
+/// in the others they hold what the journal does not have. Yields how many events the copy was asked for, too.
+fn move_journal(bench: &Bench, seed: u64) -> Result<(Verdict, u64), Failure> {
     let scene = bench.scene()?;
+    let has_rings = seed.is_multiple_of(2);
     let receiver = master::Plan {
         listen: free_address()?,
         journal: Some(scene.disk("master")),
@@ -457,6 +463,7 @@ fn move_journal(bench: &Bench, seed: u64) -> Result<Verdict, Failure> {
         threads: 2,
         events: 2000,
         pace_ns: 50_000,
+        linger_ms: has_rings.then_some(30),
         ..worker(&scene)
     };
     let mut sender = bench.start("worker", &plan)?;
@@ -464,25 +471,40 @@ fn move_journal(bench: &Bench, seed: u64) -> Result<Verdict, Failure> {
     let sent = bench.random(seed).below(4000);
     sender.wait_until("some events", || Ok(ledger.total()? >= sent))?;
     first.kill()?;
-    sender.wait_until("all events", || Ok(ledger.total()? == 4000))?;
-    // What is in the rings only goes with the machine: let it get into the journal.
-    std::thread::sleep(Duration::from_millis(200));
+    if has_rings {
+        let some_more = (sent + 500).min(4000);
+        sender.wait_until("some more events", || Ok(ledger.total()? >= some_more))?;
+    } else {
+        sender.wait_until("all events", || Ok(ledger.total()? == 4000))?;
+        // What is in the rings only goes with the machine: let it get into the journal.
+        std::thread::sleep(Duration::from_millis(200));
+    }
     sender.kill()?;
 
     let moved = scene.disk("moved");
     copy_dir(&scene.disk("journal"), &moved)?;
     fs::remove_dir_all(scene.disk("journal"))?;
-    fs::remove_dir_all(scene.memory("rings"))?;
+    if !has_rings {
+        fs::remove_dir_all(scene.memory("rings"))?;
+    }
     let second = bench.start("master", &receiver)?;
-    let elsewhere = Plan { journal: Some(moved), ..plan };
-    bench.start("worker", &elsewhere.recovering())?.wait()?.report()?;
+    let mut delivered = Vec::new();
+    for _ in 0..2 {
+        let mut command = Program::command("rollway", "recover")?;
+        command.arg(&moved).args(["--send", &receiver.listen, "--json"]);
+        let report = Program::spawn(&mut command)?.wait()?.report()?;
+        delivered.push(report["delivered"].as_u64().ok_or("nothing is said to be delivered")?);
+    }
     fs::write(&receiver.stop, "")?;
     second.wait()?.report()?;
     let mut account = Account::default();
     account.deliver_file(&scene.disk("all.log"))?;
-    let verdict = account.settle(&[(&elsewhere.name, &ledger)])?;
+    let verdict = account.settle(&[(&plan.name, &ledger)])?;
     verdict.check()?;
-    Ok(verdict)
+    if delivered[1] > 0 {
+        return Err(format!("{} events were sent once more", delivered[1]).into());
+    }
+    Ok((verdict, delivered[0]))
 }
 
 fn copy_dir(from: &Path, to: &Path) -> io::Result<()> {

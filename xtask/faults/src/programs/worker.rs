@@ -90,7 +90,7 @@ pub(crate) enum End {
     /// SIGTERM without a handler. As after `_exit`, nothing of the process runs any more.
     Terminate,
     Abort,
-    /// A thread panics, and a panic hook logs it as the next event of the first thread.
+    /// A thread panics, and the logger's hook logs it, which counts as the next event of the first one.
     Panic,
     /// The same where a panic aborts.
     PanicAbort,
@@ -157,7 +157,12 @@ pub(crate) fn run(plan: Plan) -> Result<(), Box<dyn Error>> {
     }
     let ledger = Arc::new(Ledger::open(&plan.ledger)?);
     let run = ledger.begin_run()?;
-    let guard = builder(&plan).init()?;
+    let mut builder = builder(&plan);
+    if matches!(plan.end, End::Panic | End::PanicAbort) {
+        note_panics(&plan, &ledger, run);
+        builder = builder.log_panics(true);
+    }
+    let guard = builder.init()?;
     let calls_ns = log(&plan, &ledger, run)?;
     end(&plan, guard, &ledger, run, calls_ns)
 }
@@ -254,6 +259,7 @@ fn log(plan: &Plan, ledger: &Ledger, run: usize) -> Result<Vec<u64>, Box<dyn Err
     let padding = "x".repeat(plan.padding);
     let pace = Duration::from_nanos(plan.pace_ns);
     std::thread::scope(|scope| -> io::Result<()> {
+        let mut threads = Vec::new();
         for thread in 0..plan.threads {
             let (padding, all_calls_ns) = (&padding, &all_calls_ns);
             let work = move || {
@@ -285,11 +291,13 @@ fn log(plan: &Plan, ledger: &Ledger, run: usize) -> Result<Vec<u64>, Box<dyn Err
                 all_calls_ns.lock().unwrap_or_else(PoisonError::into_inner).append(&mut calls_ns);
                 Ok::<(), io::Error>(())
             };
-            std::thread::Builder::new()
-                .name(format!("worker-{thread}"))
-                .spawn_scoped(scope, work)?;
+            let named = std::thread::Builder::new().name(format!("worker-{thread}"));
+            threads.push(named.spawn_scoped(scope, work)?);
         }
-        Ok(())
+        threads.into_iter().try_for_each(|thread| {
+            // What the ledger does not have cannot be told from what was lost.
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
     })?;
     Ok(all_calls_ns.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
@@ -330,20 +338,25 @@ fn end(
     }
 }
 
-/// Panics in a thread of its own, behind a hook that logs the panic as an event of thread 0.
-fn panic_logged(plan: &Plan, ledger: &Arc<Ledger>, run: usize) -> Result<(), Box<dyn Error>> {
-    let number = ledger.returned(run, 0)?;
-    let message = account::message(&plan.name, run, 0, number, "panicked");
+/// Counts a panic as an event of thread 0, or aborts then. The logger's hook comes before this one.
+fn note_panics(plan: &Plan, ledger: &Arc<Ledger>, run: usize) {
     let (ledger, aborts) = (Arc::clone(ledger), plan.end == End::PanicAbort);
     std::panic::set_hook(Box::new(move |_| {
-        rollway::error!("{}", message.as_str());
-        // The oracle misses an event that no ledger has.
-        let _ = ledger.set_returned(run, 0, number + 1);
+        let number = ledger.returned(run, 0);
+        if let Err(error) = number.and_then(|number| ledger.set_returned(run, 0, number + 1)) {
+            eprintln!("the ledger: {error}");
+        }
         if aborts {
             std::process::abort();
         }
     }));
-    let panicked = std::thread::spawn(|| panic!("as planned")).join();
+}
+
+/// Panics in a thread of its own, with what would be the next message of thread 0.
+fn panic_logged(plan: &Plan, ledger: &Ledger, run: usize) -> Result<(), Box<dyn Error>> {
+    let message = account::message(&plan.name, run, 0, ledger.returned(run, 0)?, "");
+    let thread = std::thread::Builder::new().name(account::PANICKING.to_owned());
+    let panicked = thread.spawn(move || panic!("{message}"))?.join();
     assert!(panicked.is_err(), "the thread did not panic");
     Ok(())
 }
