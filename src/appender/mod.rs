@@ -75,8 +75,8 @@ pub trait Appender: Send {
         Duration::from_secs(1)
     }
 
-    /// What went wrong since the last call and holds nothing up. The outlet asks after each batch,
-    /// counts it among the errors and writes it on the self-log.
+    /// What went wrong since the last call and holds nothing up. The outlet asks at the start
+    /// and after each batch, counts it among the errors and writes it on the self-log.
     fn take_notice(&mut self) -> Option<io::Error> {
         None
     }

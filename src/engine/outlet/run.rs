@@ -70,6 +70,7 @@ impl Run {
 
     pub(super) fn run(&mut self) {
         self.tell_of_a_gap();
+        self.tell_of_a_notice();
         let mut is_at_end = false;
         while !is_at_end && !self.past_deadline() {
             match self.step() {
@@ -112,6 +113,15 @@ impl Run {
                  oldest one: events are missing or come twice"
             ));
             self.side.shared.state().overtaken_segments = gone;
+        }
+    }
+
+    /// Says and counts what went wrong in the appender and holds nothing up.
+    fn tell_of_a_notice(&mut self) {
+        if let Some(notice) = self.hand.appender.take_notice() {
+            let name = &self.side.shared.name;
+            selflog::warn(&format!("appender `{name}`: {notice}"));
+            self.side.shared.state().errors += 1;
         }
     }
 
@@ -163,11 +173,7 @@ impl Run {
         if !self.is_sync_failing {
             self.side.recovered();
         }
-        if let Some(notice) = self.hand.appender.take_notice() {
-            let name = &self.side.shared.name;
-            selflog::warn(&format!("appender `{name}`: {notice}"));
-            self.side.shared.state().errors += 1;
-        }
+        self.tell_of_a_notice();
         self.settle(self.hand.appender.settled(), 0);
     }
 
