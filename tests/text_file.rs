@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rollway::appender::File;
 use rollway::event::Event;
-use rollway::journal::{CursorFile, TextFileMark};
+use rollway::journal::{CursorFile, TextFileMark, segment_paths};
 use rollway::layout::{Layout, Pattern};
 use rollway::{Builder, Guard, InitError, WaitStrategy};
 use support::{PATIENCE, child, lines, message_file, wait_until, watchdog};
@@ -347,6 +347,32 @@ fn a_file_whose_place_the_journal_has_lost_is_kept_and_the_gap_is_counted() {
     assert_eq!(guard.stats().appenders[0].overtaken_segments, 0);
     drop(guard);
     assert_eq!(numbers(&scene.text()), found);
+}
+
+#[test]
+fn a_start_finds_its_place_when_segments_without_events_are_gone() {
+    let _watchdog = watchdog();
+    let scene = Scene::new();
+    scene.goes_on(message_file(&scene.text()), &["first"]);
+    // This run begins a segment and logs nothing: its outlet stands behind the events before.
+    let guard = scene.start(message_file(&scene.text()));
+    guard.flush().unwrap();
+    let slots = fs::read(scene.slots()).unwrap();
+    let settled = guard.stats().appenders[0].settled;
+    guard.shutdown(PATIENCE);
+    // It is killed, and the journal has let go of what everybody has settled.
+    fs::write(scene.slots(), slots).unwrap();
+    for (generation, path) in segment_paths(&scene.dir.path().join("journal")).unwrap() {
+        if generation < settled.generation {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let guard = scene.start(message_file(&scene.text()));
+    log(&guard, &["last"]);
+    guard.flush().unwrap();
+    assert_eq!(guard.stats().appenders[0].overtaken_segments, 0);
+    assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+    assert_eq!(lines(&scene.text()), ["first", "last"]);
 }
 
 #[test]
