@@ -4,6 +4,7 @@ mod support;
 
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use rollway::OverflowPolicy;
 use rollway::cli::Exit;
@@ -202,6 +203,8 @@ fn a_running_process_says_what_it_is_doing_until_it_ends() {
         (&slow["name"], &slow["delivered"], &slow["failing"]),
         (&"slow".into(), &0.into(), &Value::Null)
     );
+    assert_eq!((&slow["state"], &slow["dead_letters"]), (&"running".into(), &0.into()));
+    assert_eq!((&status["sync_errors"], &status["cluster"]), (&0.into(), &Value::Null));
     gate.open();
     status_when(dir.path(), |status| status["appenders"][0]["delivered"] == 1);
     let shown = ran(["stats", text(dir.path())]);
@@ -209,6 +212,27 @@ fn a_running_process_says_what_it_is_doing_until_it_ends() {
     guard.shutdown(PATIENCE);
     assert_eq!(stats(dir.path())["status"], Value::Null);
     assert!(!dir.path().join("status").exists());
+}
+
+#[test]
+fn an_appender_that_is_tried_again_says_how_often_and_when() {
+    let dir = tempfile::tempdir().unwrap();
+    // Nobody listens there any more.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let guard = rollway::builder()
+        .journal_dir(dir.path())
+        .appender("master", rollway::appender::Forwarder::new(nobody.to_string()))
+        .start()
+        .unwrap();
+    rollway::info!(logger: guard.logger(), "one");
+    let status =
+        status_when(dir.path(), |status| status["appenders"][0]["attempts"].as_u64() >= Some(2));
+    let master = &status["appenders"][0];
+    assert_eq!(master["state"], "retrying");
+    assert!(master["since_ns"].as_u64() <= master["next_ns"].as_u64(), "{master}");
+    let shown = ran(["stats", text(dir.path())]).out;
+    assert!(shown.contains(", retrying after ") && shown.contains(" tries, next at "), "{shown}");
+    guard.shutdown(Duration::ZERO);
 }
 
 #[test]

@@ -16,10 +16,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rollway::appender::File;
 use rollway::event::Event;
-use rollway::journal::{CursorFile, TextFileMark};
+use rollway::journal::{CursorFile, TextFileMark, segment_paths};
 use rollway::layout::{Layout, Pattern};
 use rollway::{Builder, Guard, InitError, WaitStrategy};
 use support::{PATIENCE, child, lines, message_file, wait_until, watchdog};
+
+/// Bytes of a slot in a cursor file.
+const SLOT_BYTES: usize = 128;
 
 /// A directory with a journal and a text file, over several runs of a program.
 struct Scene {
@@ -57,8 +60,18 @@ impl Scene {
 
     /// Puts slots back as they are after a reboot: `written` is of another boot.
     fn reboot_with(&self, mut slots: Vec<u8>) {
-        slots[..128].fill(0);
+        slots[..SLOT_BYTES].fill(0);
         fs::write(self.slots(), slots).unwrap();
+    }
+
+    /// Lets the slots be of another boot, as after a power failure: only `synced` counts then.
+    fn fail_the_power(&self) {
+        let mut slots = fs::read(self.slots()).unwrap();
+        let (_, synced) = slots.split_at_mut(SLOT_BYTES);
+        synced[64..80].fill(7);
+        let checksum = crc32c::crc32c(&synced[8..]);
+        synced[4..8].copy_from_slice(&checksum.to_le_bytes());
+        self.reboot_with(slots);
     }
 
     /// Logs `first` and waits until it is in the file, keeps the slots, logs `second`, and ends.
@@ -261,6 +274,55 @@ fn a_reboot_cuts_and_doubles_nothing_however_old_the_journal_is() {
     }
 }
 
+/// What stands behind the synced part, and what may be kept of it.
+const AFTER_A_POWER_FAILURE: [(&[u8], &[&str]); 6] = [
+    (b"\0\0\0\0", &[]),
+    (b"whole\nto\0\0rn\n", &["whole"]),
+    (b"whole\ntorn", &["whole"]),
+    (b"torn", &[]),
+    (b"one\ntwo\n\0\0\0\0three\n", &["one", "two"]),
+    (b"one\ntwo\n", &["one", "two"]),
+];
+
+#[test]
+fn a_power_failure_leaves_whole_lines_and_what_is_cut_is_counted() {
+    let _watchdog = watchdog();
+    for (behind, kept) in AFTER_A_POWER_FAILURE {
+        let scene = Scene::new();
+        scene.goes_on(message_file(&scene.text()), &["first"]);
+        let mut text = fs::File::options().append(true).open(scene.text()).unwrap();
+        text.write_all(behind).unwrap();
+        scene.fail_the_power();
+        let guard = scene.start(message_file(&scene.text()));
+        let is_cut = kept.concat().len() + kept.len() < behind.len();
+        wait_until("the cut is counted", || guard.stats().appenders[0].errors == u64::from(is_cut));
+        log(&guard, &["last"]);
+        assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+        let expected = [&["first"], kept, &["last"]].concat();
+        assert_eq!(lines(&scene.text()), expected, "{:?}", behind.escape_ascii());
+    }
+}
+
+#[test]
+fn zeros_in_the_file_are_left_alone_unless_the_power_failed_and_the_file_is_ours() {
+    let _watchdog = watchdog();
+    let theirs = b"theirs\n\0\0torn";
+    for is_ours in [true, false] {
+        let scene = Scene::new();
+        scene.goes_on(message_file(&scene.text()), &["first"]);
+        let mut text = fs::read(scene.text()).unwrap();
+        text.extend_from_slice(theirs);
+        if !is_ours {
+            text[0] ^= 1;
+            scene.fail_the_power();
+        }
+        fs::write(scene.text(), &text).unwrap();
+        scene.goes_on(message_file(&scene.text()), &["last"]);
+        let found = fs::read(scene.text()).unwrap();
+        assert_eq!(found, [&text[..], b"last\n"].concat(), "ours: {is_ours}");
+    }
+}
+
 #[test]
 fn a_file_whose_place_the_journal_has_lost_is_kept_and_the_gap_is_counted() {
     let _watchdog = watchdog();
@@ -285,6 +347,32 @@ fn a_file_whose_place_the_journal_has_lost_is_kept_and_the_gap_is_counted() {
     assert_eq!(guard.stats().appenders[0].overtaken_segments, 0);
     drop(guard);
     assert_eq!(numbers(&scene.text()), found);
+}
+
+#[test]
+fn a_start_finds_its_place_when_segments_without_events_are_gone() {
+    let _watchdog = watchdog();
+    let scene = Scene::new();
+    scene.goes_on(message_file(&scene.text()), &["first"]);
+    // This run begins a segment and logs nothing: its outlet stands behind the events before.
+    let guard = scene.start(message_file(&scene.text()));
+    guard.flush().unwrap();
+    let slots = fs::read(scene.slots()).unwrap();
+    let settled = guard.stats().appenders[0].settled;
+    guard.shutdown(PATIENCE);
+    // It is killed, and the journal has let go of what everybody has settled.
+    fs::write(scene.slots(), slots).unwrap();
+    for (generation, path) in segment_paths(&scene.dir.path().join("journal")).unwrap() {
+        if generation < settled.generation {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let guard = scene.start(message_file(&scene.text()));
+    log(&guard, &["last"]);
+    guard.flush().unwrap();
+    assert_eq!(guard.stats().appenders[0].overtaken_segments, 0);
+    assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+    assert_eq!(lines(&scene.text()), ["first", "last"]);
 }
 
 #[test]

@@ -154,6 +154,10 @@ impl Appender for ConsoleWriter {
         self.settled
     }
 
+    fn pass(&mut self, position: Position) -> Result<(), AppendError> {
+        self.settle(position).map_err(|source| AppendError::Unavailable { source })
+    }
+
     fn flush(&mut self, _deadline: Instant) -> Result<(), AppendError> {
         Ok(())
     }

@@ -53,6 +53,18 @@ pub trait Appender: Send {
     /// [`AppendError::Unavailable`] when the destination did not take everything.
     fn flush(&mut self, deadline: Instant) -> Result<(), AppendError>;
 
+    /// Learns that everything taken is settled and no event lies between it and `position`. Called
+    /// before the journal may let go of the segment of [`Appender::settled`], so an appender that
+    /// stores its position moves there and stores it: the next start finds it in the journal. One that
+    /// does not know what it has written stays where it is. By default nothing is done, which befits an
+    /// appender that stores nothing.
+    ///
+    /// # Errors
+    /// [`AppendError::Unavailable`] when the position cannot be stored. It is told again.
+    fn pass(&mut self, _position: Position) -> Result<(), AppendError> {
+        Ok(())
+    }
+
     /// The position from which on the journal must keep its blocks: [`Appender::settled`], or an
     /// earlier one where a power failure may take from the destination what has settled.
     fn keeps_from(&self) -> Position {
@@ -75,8 +87,8 @@ pub trait Appender: Send {
         Duration::from_secs(1)
     }
 
-    /// What went wrong since the last call and holds nothing up. The outlet asks after each batch,
-    /// counts it among the errors and writes it on the self-log.
+    /// What went wrong since the last call and holds nothing up. The outlet asks at the start
+    /// and after each batch, counts it among the errors and writes it on the self-log.
     fn take_notice(&mut self) -> Option<io::Error> {
         None
     }

@@ -278,36 +278,81 @@ impl Journal<'_> {
 
 /// What a running process says of itself, for people.
 fn status_text(status: &Value) -> Vec<String> {
-    let word = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
     let mut lines = Vec::new();
     let Some(fields) = status.as_object() else { return lines };
     let (role, pid) = (word(&status["role"]), word(&status["pid"]));
     let written = status["written_ns"].as_i64().map_or_else(String::new, time);
     lines.push(format!("{role} of pid {pid}, as it was at {written}"));
     for (name, value) in fields {
-        match value {
-            Value::Array(entries) if name == "appenders" => {
-                for entry in entries {
-                    let failing = match &entry["failing"] {
-                        Value::String(why) => format!(", failing: {why}"),
-                        _ => String::new(),
-                    };
-                    lines.push(format!(
-                        "live appender `{}`: {} delivered, {} errors, settled {}{failing}",
-                        word(&entry["name"]),
-                        entry["delivered"],
-                        entry["errors"],
-                        word(&entry["settled"])
-                    ));
-                }
-            }
-            Value::Null => {}
-            _ if matches!(&**name, "role" | "pid" | "written_ns" | "version") => {}
-            other => lines.push(format!("live {}: {}", name.replace('_', " "), word(other))),
+        if !matches!(&**name, "role" | "pid" | "written_ns" | "version") {
+            field_text(&name.replace('_', " "), value, &mut lines);
         }
     }
     lines
+}
+
+/// One field, and the fields of an object each on its own line.
+fn field_text(name: &str, value: &Value, lines: &mut Vec<String>) {
+    match value {
+        Value::Null => {}
+        Value::Array(appenders) if name.ends_with("appenders") => {
+            lines.extend(appenders.iter().map(appender_text));
+        }
+        Value::Array(sources) if name == "throttled" => {
+            lines.extend(sources.iter().map(|source| {
+                format!(
+                    "live throttled source {}: {} frames waited {} ms",
+                    word(&source["source"]),
+                    source["frames"],
+                    source["waited_ms"]
+                )
+            }));
+        }
+        Value::Object(inner) => {
+            for (key, value) in inner {
+                field_text(&format!("{name} {}", key.replace('_', " ")), value, lines);
+            }
+        }
+        other => lines.push(format!("live {name}: {}", word(other))),
+    }
+}
+
+fn appender_text(appender: &Value) -> String {
+    let mut text = format!(
+        "live appender `{}`: {} delivered, {} errors, settled {}",
+        word(&appender["name"]),
+        appender["delivered"],
+        appender["errors"],
+        word(&appender["settled"])
+    );
+    for (key, what) in [
+        ("damaged", "damaged"),
+        ("dead_letters", "dead letters"),
+        ("overtaken_segments", "segments gone before it reached them"),
+        ("overtaken_blocks", "blocks gone with them"),
+    ] {
+        if let Some(count) = appender[key].as_u64().filter(|count| *count > 0) {
+            text.push_str(&format!(", {count} {what}"));
+        }
+    }
+    if appender["state"] != "running"
+        && let Value::String(state) = &appender["state"]
+    {
+        text.push_str(&format!(", {state}"));
+    }
+    if let Some(attempts) = appender["attempts"].as_u64() {
+        let next = appender["next_ns"].as_i64().map_or_else(String::new, time);
+        text.push_str(&format!(" after {attempts} tries, next at {next}"));
+    }
+    if let Value::String(why) = &appender["failing"] {
+        text.push_str(&format!(", failing: {why}"));
+    }
+    text
+}
+
+fn word(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }

@@ -623,7 +623,8 @@ impl Shared {
         let shared = Arc::downgrade(self);
         let status = StatusFile::keep(&self.journal, move || {
             let shared = shared.upgrade()?;
-            Some(status::of_engine(&shared.service, &shared.stats()))
+            let held_by = shared.journal.held_by();
+            Some(status::of_engine(&shared.service, &shared.stats(), held_by.as_deref()))
         });
         *self.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }

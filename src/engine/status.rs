@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{OutletStats, Stats, selflog};
+use super::{ClusterRole, ClusterStats, OutletState, OutletStats, Stats, selflog};
 use crate::journal::{Journal, Position};
 use crate::sys::file;
 
@@ -107,9 +107,13 @@ fn keep(path: &Path, journal: &Journal, stop: &AtomicBool, look: impl Fn() -> Op
 }
 
 fn object(fields: &str) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
+    let now = nanos(SystemTime::now());
     let pid = std::process::id();
     format!("{{\"version\":1,\"pid\":{pid},\"written_ns\":{now}{fields}}}\n")
+}
+
+fn nanos(at: SystemTime) -> u128 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos())
 }
 
 /// The fields of a JSON object, each with a comma in front.
@@ -143,26 +147,30 @@ impl Fields {
     pub(crate) fn counts<'a>(&mut self, name: &str, counts: impl Iterator<Item = (&'a str, u64)>) {
         let mut inner = Fields::default();
         counts.for_each(|(name, count)| inner.plain(name, count));
-        self.plain(name, format_args!("{{{}}}", inner.text.trim_start_matches(',')));
+        self.object(name, inner);
+    }
+
+    /// The moment, in nanoseconds since 1970-01-01 UTC.
+    fn moment(&mut self, name: &str, at: SystemTime) {
+        self.plain(name, nanos(at));
+    }
+
+    fn object(&mut self, name: &str, fields: Fields) {
+        self.plain(name, fields.into_object());
+    }
+
+    /// An array of objects.
+    pub(crate) fn objects(&mut self, name: &str, objects: impl Iterator<Item = Fields>) {
+        let objects: Vec<String> = objects.map(Fields::into_object).collect();
+        self.plain(name, format_args!("[{}]", objects.join(",")));
     }
 
     pub(crate) fn appenders(&mut self, appenders: &[OutletStats]) {
-        let entries: Vec<String> = appenders
-            .iter()
-            .map(|appender| {
-                let mut entry = Fields::default();
-                entry.text("name", &appender.name);
-                entry.text("settled", &appender.settled.to_string());
-                entry.plain("delivered", appender.delivered);
-                entry.plain("damaged", appender.damaged);
-                entry.plain("oversized", appender.oversized);
-                entry.plain("overtaken_segments", appender.overtaken_segments);
-                entry.plain("errors", appender.errors);
-                entry.maybe("failing", appender.failing.as_deref());
-                format!("{{{}}}", entry.text.trim_start_matches(','))
-            })
-            .collect();
-        self.plain("appenders", format_args!("[{}]", entries.join(",")));
+        self.objects("appenders", appenders.iter().map(of_appender));
+    }
+
+    fn into_object(self) -> String {
+        format!("{{{}}}", self.text.trim_start_matches(','))
     }
 
     pub(crate) fn into_text(self) -> String {
@@ -176,25 +184,83 @@ impl Fields {
     }
 }
 
-/// What an engine says.
-pub(super) fn of_engine(service: &str, stats: &Stats) -> Status {
+/// What an engine says. `held_by` is the appender that keeps its journal from making room.
+pub(super) fn of_engine(service: &str, stats: &Stats, held_by: Option<&str>) -> Status {
     let mut fields = Fields::default();
     fields.text("role", "worker");
     fields.text("service", service);
     fields.text("durability", &format!("{:?}", stats.durability));
     fields.plain("rings", stats.rings);
+    fields.plain("heap_rings", stats.heap_rings);
+    fields.plain("lost_rings", stats.lost_rings);
+    fields.plain("lost_ring_bytes", stats.lost_ring_bytes);
     fields.plain("blocks", stats.blocks);
     fields.plain("record_bytes", stats.record_bytes);
     fields.text("end", &stats.end.to_string());
+    fields.text("synced", &stats.synced.to_string());
+    fields.plain("sync_errors", stats.sync_errors);
+    let losses = [("segments", stats.losses.segments), ("blocks", stats.losses.blocks)];
+    fields.counts("losses", losses.into_iter());
     fields.counts("dropped", stats.dropped.reasons());
     fields.plain("cut", stats.dropped.cut());
     fields.maybe("journal_error", stats.journal_error.as_deref());
+    fields.maybe("held_by", held_by);
+    match &stats.cluster {
+        Some(cluster) => fields.object("cluster", of_cluster(cluster)),
+        None => fields.maybe("cluster", None),
+    }
     fields.appenders(&stats.appenders);
+    // A sync that failed is tried again without a block; a term begins without one.
+    let is_syncing = stats.sync_errors > 0 && stats.synced < stats.end;
+    let is_waiting = stats.journal_error.is_some() || is_syncing || stats.cluster.is_some();
     Status {
         fields: fields.into_text(),
         end: stats.end,
-        is_quiet: stats.journal_error.is_none() && are_quiet(&stats.appenders, stats.end),
+        is_quiet: !is_waiting && are_quiet(&stats.appenders, stats.end),
     }
+}
+
+fn of_cluster(cluster: &ClusterStats) -> Fields {
+    let mut fields = Fields::default();
+    let role = match cluster.role {
+        ClusterRole::Elected => "elected",
+        ClusterRole::Member => "member",
+    };
+    fields.text("role", role);
+    fields.plain("term", cluster.term);
+    fields.plain("members", cluster.members);
+    fields.maybe("failing", cluster.failing.as_deref());
+    fields.appenders(&cluster.appenders);
+    fields
+}
+
+fn of_appender(appender: &OutletStats) -> Fields {
+    let mut fields = Fields::default();
+    fields.text("name", &appender.name);
+    fields.text("settled", &appender.settled.to_string());
+    match appender.state {
+        OutletState::Running => fields.text("state", "running"),
+        OutletState::Retrying { attempts, since, next } => {
+            fields.text("state", "retrying");
+            fields.plain("attempts", attempts);
+            fields.moment("since_ns", since);
+            fields.moment("next_ns", next);
+        }
+        OutletState::Ended => fields.text("state", "ended"),
+    }
+    fields.maybe("failing", appender.failing.as_deref());
+    for (name, count) in [
+        ("delivered", appender.delivered),
+        ("damaged", appender.damaged),
+        ("errors", appender.errors),
+        ("dead_letters", appender.dead_letters),
+        ("oversized", appender.oversized),
+        ("overtaken_segments", appender.overtaken_segments),
+        ("overtaken_blocks", appender.overtaken_blocks),
+    ] {
+        fields.plain(name, count);
+    }
+    fields
 }
 
 /// Whether nothing is under way in any appender.

@@ -238,7 +238,7 @@ impl MasterBuilder {
         })
         .map_err(net)
         .inspect_err(|_| inbox.close())?;
-        let status = keep_status(&journal, level, &counters, &outlets);
+        let status = keep_status(&journal, level, &edge, &outlets);
         Ok(Master {
             address,
             level,
@@ -438,14 +438,18 @@ impl Worker {
 fn keep_status(
     journal: &Journal,
     level: AckLevel,
-    counters: &Arc<Counters>,
+    edge: &Arc<Edge>,
     outlets: &Arc<Vec<Outlet>>,
 ) -> Option<StatusFile> {
-    let (of_thread, counters, outlets) =
-        (journal.clone(), Arc::clone(counters), Arc::downgrade(outlets));
+    let (of_thread, edge, outlets) = (journal.clone(), Arc::clone(edge), Arc::downgrade(outlets));
     StatusFile::keep(journal, move || {
         let outlets = outlets.upgrade()?;
-        let stats = counters.snapshot(level, outlets.iter().map(Outlet::stats).collect());
+        let appenders = outlets.iter().map(Outlet::stats).collect();
+        let stats = MasterStats {
+            held_by: of_thread.held_by(),
+            throttled: edge.quota.throttled(),
+            ..edge.counters.snapshot(level, appenders)
+        };
         let end = of_thread.end();
         // Connections come and go without a block.
         Some(Status { fields: stats.status_fields(end), end, is_quiet: false })

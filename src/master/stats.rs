@@ -70,6 +70,8 @@ impl MasterStats {
             ("bytes", self.bytes),
             ("duplicates", self.duplicates),
             ("missing_blocks", self.missing_blocks),
+            ("forgotten_runs", self.forgotten_runs),
+            ("superseded_frames", self.superseded_frames),
             ("journal_full", self.journal_full),
             ("journal_errors", self.journal_errors),
             ("sync_errors", self.sync_errors),
@@ -79,6 +81,8 @@ impl MasterStats {
         let names: Vec<(String, u64)> =
             self.refused.iter().map(|(reason, count)| (format!("{reason:?}"), *count)).collect();
         fields.counts("refused", names.iter().map(|(name, count)| (&**name, *count)));
+        fields.maybe("held_by", self.held_by.as_deref());
+        fields.objects("throttled", self.throttled.iter().map(Throttled::status));
         fields.appenders(&self.appenders);
         fields.into_text()
     }
@@ -94,6 +98,16 @@ pub struct Throttled {
     pub frames: u64,
     /// How long they waited together.
     pub waited: Duration,
+}
+
+impl Throttled {
+    fn status(&self) -> Fields {
+        let mut fields = Fields::default();
+        fields.text("source", &format!("{:032x}", self.source));
+        fields.plain("frames", self.frames);
+        fields.plain("waited_ms", self.waited.as_millis());
+        fields
+    }
 }
 
 /// The counters behind it. Each is only ever added to; they are read one by one.

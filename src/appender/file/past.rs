@@ -27,7 +27,7 @@ impl Past {
     /// The hash before the mark tells it where there is one; an empty mark leaves the bytes
     /// behind it.
     pub(super) fn is_foreign(&self, own: &fs::File, text: &[u8]) -> io::Result<bool> {
-        if self.is_certain || self.from > 0 {
+        if self.is_proved() {
             return Ok(false);
         }
         let file = self.renamed.as_ref().unwrap_or(own);
@@ -54,6 +54,41 @@ impl Past {
         self.from += rest.len() as u64;
         self.to = self.from;
         Ok(())
+    }
+
+    /// After a power failure: cuts what the disk never got, from the first NUL on, which no layout
+    /// writes, and the torn line before it. Returns how many bytes went; none of a file that is not
+    /// proved to be ours.
+    pub(super) fn cut_unwritten(&mut self, own: &fs::File) -> io::Result<u64> {
+        if !self.is_proved() {
+            return Ok(0);
+        }
+        let file = self.renamed.as_ref().unwrap_or(own);
+        let mut buffer = [0; COMPARE_BYTES];
+        let (mut at, mut whole) = (self.from, self.from);
+        while at < self.to {
+            let len = COMPARE_BYTES.min((self.to - at) as usize);
+            let read = file.read_at(&mut buffer[..len], at)?;
+            let text = buffer[..read].split(|byte| *byte == 0).next().unwrap_or_default();
+            if let Some(last) = text.iter().rposition(|byte| *byte == b'\n') {
+                whole = at + last as u64 + 1;
+            }
+            if text.len() < read || read == 0 {
+                break;
+            }
+            at += read as u64;
+        }
+        let cut = self.to - whole;
+        if cut > 0 {
+            file.set_len(whole)?;
+            self.to = whole;
+        }
+        Ok(cut)
+    }
+
+    /// Whether the bytes before it tell that the file is ours, or it is the one that we had open.
+    fn is_proved(&self) -> bool {
+        self.is_certain || self.from > 0
     }
 
     /// Whether bytes are left to compare.

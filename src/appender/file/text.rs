@@ -15,7 +15,7 @@ use crate::event::Event;
 use crate::journal::{CursorFile, Position, TextFileMark};
 use crate::layout::{Layout, Page};
 use crate::sys::crash::{self, CrashPoint};
-use crate::sys::file::{parent, reserve_ahead, sync_dir};
+use crate::sys::file::{boot_id, parent, reserve_ahead, sync_dir};
 use crate::sys::lock::FileLock;
 use crate::sys::output::Output;
 
@@ -132,6 +132,15 @@ impl TextFile {
         }
         let slot = self.cursor.as_ref().and_then(CursorFile::resume);
         let (Some(slot), Some(kept)) = (slot, kept) else { return self.begin(self.settled) };
+        (self.settled, self.mark) = (slot.position, slot.file);
+        if let Some(rotation) = &mut self.rotation {
+            rotation.remember(slot.file.rotated);
+        }
+        let mut past = self.find_past(*kept.end())?;
+        if slot.boot_id != boot_id() {
+            // Before a slot of this boot is stored: a kill in between cuts it at the next start.
+            self.cut_unwritten(&mut past)?;
+        }
         if slot.position.generation < *kept.start() {
             // Which of its bytes the journal can still tell is unknown: all of them stay.
             self.begin(Position { generation: *kept.start(), ..Position::default() })?;
@@ -140,11 +149,7 @@ impl TextFile {
             return Ok(());
         }
         self.synced = self.cursor.as_ref().and_then(CursorFile::synced).map(|slot| slot.position);
-        (self.settled, self.mark) = (slot.position, slot.file);
-        if let Some(rotation) = &mut self.rotation {
-            rotation.remember(slot.file.rotated);
-        }
-        self.past = self.find_past(*kept.end())?;
+        self.past = past;
         self.settle(self.settled)?;
         self.retain();
         Ok(())
@@ -187,6 +192,21 @@ impl TextFile {
         let past = Past { renamed, from: mark.length, to, until, is_certain };
         let is_ours = past.is_open() && tail(self.file_of(&past), mark.length)? == mark.tail;
         Ok(is_ours.then_some(past))
+    }
+
+    /// After a reboot: cuts what is neither a whole line nor anybody's text, and tells of it.
+    fn cut_unwritten(&mut self, past: &mut Option<Past>) -> io::Result<()> {
+        let Some(found) = past else { return Ok(()) };
+        let cut = found.cut_unwritten(self.target.file())?;
+        if cut > 0 {
+            let (path, to) = (self.path.display(), found.to);
+            self.notice = Some(io::Error::other(format!(
+                "the machine went down before {path} was on its disk: {cut} bytes that were no whole \
+                 lines are cut from it, at byte {to}"
+            )));
+        }
+        past.take_if(|past| !past.is_open());
+        Ok(())
     }
 
     /// The file of the slot under the name that it has now, with its length and, if it is a full
@@ -405,7 +425,7 @@ impl TextFile {
     fn retain(&mut self) {
         let retained = self.rotation.as_mut().map_or(Ok(()), Rotation::retain);
         if let Err(error) = retained {
-            self.notice = Some(error);
+            self.notice.get_or_insert(error);
         }
     }
 
@@ -492,6 +512,14 @@ impl Appender for TextFile {
 
     fn settled(&self) -> Position {
         self.settled
+    }
+
+    fn pass(&mut self, position: Position) -> Result<(), AppendError> {
+        // What was written of a batch that failed is not known, and no slot can say it.
+        if self.is_torn {
+            return Ok(());
+        }
+        self.settle(position).map_err(|source| AppendError::Unavailable { source })
     }
 
     fn flush(&mut self, _deadline: Instant) -> Result<(), AppendError> {

@@ -70,6 +70,7 @@ impl Run {
 
     pub(super) fn run(&mut self) {
         self.tell_of_a_gap();
+        self.tell_of_a_notice();
         let mut is_at_end = false;
         while !is_at_end && !self.past_deadline() {
             match self.step() {
@@ -81,7 +82,11 @@ impl Run {
                 }
                 Ok(Progress::Damaged) => self.side.shared.state().damaged += 1,
                 Ok(Progress::AtEnd) if self.side.is_stopping() => is_at_end = true,
-                Ok(Progress::AtEnd) => self.idle(),
+                Ok(Progress::AtEnd) => {
+                    if let Err(error) = self.idle() {
+                        self.failed(&error);
+                    }
+                }
                 Err(error) => self.failed(&*error),
             }
             if self.is_sync_due()
@@ -112,6 +117,15 @@ impl Run {
                  oldest one: events are missing or come twice"
             ));
             self.side.shared.state().overtaken_segments = gone;
+        }
+    }
+
+    /// Says and counts what went wrong in the appender and holds nothing up.
+    fn tell_of_a_notice(&mut self) {
+        if let Some(notice) = self.hand.appender.take_notice() {
+            let name = &self.side.shared.name;
+            selflog::warn(&format!("appender `{name}`: {notice}"));
+            self.side.shared.state().errors += 1;
         }
     }
 
@@ -163,11 +177,7 @@ impl Run {
         if !self.is_sync_failing {
             self.side.recovered();
         }
-        if let Some(notice) = self.hand.appender.take_notice() {
-            let name = &self.side.shared.name;
-            selflog::warn(&format!("appender `{name}`: {notice}"));
-            self.side.shared.state().errors += 1;
-        }
+        self.tell_of_a_notice();
         self.settle(self.hand.appender.settled(), 0);
     }
 
@@ -203,8 +213,8 @@ impl Run {
     }
 
     /// At the end of the journal: waits for a block, the end, or somebody who wants a sync.
-    fn idle(&mut self) {
-        let settled = self.settle_passed();
+    fn idle(&mut self) -> Result<(), AppendError> {
+        let settled = self.settle_passed()?;
         let pause = match (settled < self.taken, self.is_unsynced()) {
             (true, _) => LOOK,
             (false, true) => SYNC_EVERY,
@@ -214,6 +224,7 @@ impl Run {
         self.side.journal.wait_until(pause, |end, _| {
             end > position || shared.is_stopping() || shared.state().is_sync_wanted(settled)
         });
+        Ok(())
     }
 
     /// Whether somebody waits for a sync, or enough has settled since the last one. A segment is
@@ -250,17 +261,26 @@ impl Run {
     }
 
     /// At the end of the journal: what lies behind the last batch holds no events. Once that batch
-    /// is settled, so is everything, and a flush need not wait for events that never come.
-    fn settle_passed(&mut self) -> Position {
+    /// is settled, so is everything, and a flush need not wait for events that never come. The appender
+    /// stores it before the segment of its stored position may go.
+    fn settle_passed(&mut self) -> Result<Position, AppendError> {
         let settled = self.hand.appender.settled();
         let end = self.reader.position();
         if settled < self.taken || end <= settled {
-            return settled;
+            return Ok(settled);
         }
         if self.side.shared.state().settled < end {
+            if end.generation > settled.generation {
+                self.hand.appender.pass(end)?;
+                self.taken = self.taken.max(self.hand.appender.settled());
+                if !self.is_sync_failing {
+                    self.backoff.reset();
+                    self.side.recovered();
+                }
+            }
             self.settle(end, 0);
         }
-        end
+        Ok(end)
     }
 
     /// Counts the failure, pauses, and goes back to the settled position.
