@@ -756,6 +756,41 @@ fn a_flush_to_the_disk_waits_for_a_master_if_the_master_syncs() {
 }
 
 #[test]
+fn what_a_master_acknowledges_at_level_1_is_synced_soon_after() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = master(dir.path()).start().unwrap();
+    let (mut raw, _) = Raw::welcomed(&master, 7, 1, 0);
+    raw.send(&blocks(&[block(7, 1, 1)]));
+    assert_eq!(raw.ack().1, [(1, 1)]);
+    let end = master.journal().end();
+    wait_until("the block is synced", || master.journal().synced() >= end);
+    assert_eq!((master.stats().sync_errors, master.journal().unproved()), (0, vec![]));
+}
+
+#[test]
+fn a_segment_that_is_cut_under_a_master_is_counted_and_left_for_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = master(dir.path()).start().unwrap();
+    let (mut raw, _) = Raw::welcomed(&master, 7, 1, 0);
+    let mut sequence = 0;
+    let mut send = || {
+        sequence += 1;
+        raw.send(&blocks(&[block(7, 1, sequence)]));
+        assert_eq!(raw.ack().1, [(1, sequence)]);
+    };
+    send();
+    let dir = master.journal().dir().unwrap().to_owned();
+    let (_, path) = rollway::journal::segment_paths(&dir).unwrap().pop().unwrap();
+    std::fs::File::options().write(true).open(path).unwrap().set_len(0).unwrap();
+    let sent = std::cell::RefCell::new(send);
+    wait_until("another segment is begun", || {
+        sent.borrow_mut()();
+        master.stats().losses.segments == 1
+    });
+    assert!(master.stats().losses.blocks >= 1);
+}
+
+#[test]
 fn the_newest_handshake_owns_a_source() {
     let dir = tempfile::tempdir().unwrap();
     let master = master(dir.path()).start().unwrap();

@@ -131,6 +131,13 @@ impl Definitions {
         self.contexts.remove(&id);
     }
 
+    /// Knows a context that a define block further on describes. It is written when
+    /// [`Definitions::ask`] wants it.
+    #[cfg(feature = "cli")]
+    pub(crate) fn hear_context(&mut self, id: u32, context: ContextInfo) {
+        hear(&mut self.contexts, &mut self.revision, id, context);
+    }
+
     /// Takes over everything a checked define block says. Threads and contexts are written when
     /// [`Definitions::ask`] wants them.
     ///

@@ -9,6 +9,10 @@ use super::schema;
 use crate::event::{ContextInfo, SiteInfo, SourceInfo, ThreadInfo};
 use crate::site::Definition;
 
+/// A process gives its contexts numbers up to this one, each once in as many; recovery gives the
+/// rings that it drains greater ones, and may give a number more than once.
+pub(crate) const CONTEXTS_MAX: u32 = (1 << 31) - 1;
+
 /// Everything a reader knows of the sources it met.
 #[derive(Debug, Default)]
 pub struct Dictionary {
@@ -58,6 +62,37 @@ impl Dictionary {
         }
         for context in body.contexts.iter() {
             known.contexts.insert(context.id.to_native(), context.into());
+        }
+        Ok(())
+    }
+
+    /// Takes in a define block that stands further on in the segment, for events whose definitions are
+    /// damaged: what is not known yet, and nothing else. Sites and threads never change within a
+    /// run, and no segment is long enough for a process to give the number of a context twice. Those
+    /// of recovered events are left out: a second recovery gives their numbers again.
+    ///
+    /// # Errors
+    /// As [`Dictionary::define`].
+    pub fn define_ahead(&mut self, header: &BlockHeader, body: &[u8]) -> Result<(), BlockError> {
+        let mut ahead = Dictionary::new();
+        ahead.define(header, body)?;
+        for (run, ahead) in ahead.sources {
+            let known = self.sources.entry(run).or_default();
+            if known.info.pid == 0 {
+                known.info = ahead.info;
+            }
+            known.is_current = true;
+            for (id, site) in ahead.sites {
+                known.sites.entry(id).or_insert(site);
+            }
+            for (id, thread) in ahead.threads {
+                known.threads.entry(id).or_insert(thread);
+            }
+            for (id, context) in ahead.contexts {
+                if id <= CONTEXTS_MAX {
+                    known.contexts.entry(id).or_insert(context);
+                }
+            }
         }
         Ok(())
     }
@@ -115,6 +150,32 @@ mod tests {
     use super::*;
     use crate::block::define::Definitions;
     use crate::block::header::HEADER_BYTES;
+
+    #[test]
+    fn what_is_said_further_on_serves_for_what_is_lost_and_changes_nothing_that_is_known() {
+        let thread = |name: &str| ThreadInfo { os_id: 1, name: name.into() };
+        let context = |value: &str| ContextInfo { pairs: [("k".into(), value.into())].into() };
+        let mut definitions = Definitions::new(SourceInfo { pid: 9, ..SourceInfo::default() });
+        for id in [1, 2] {
+            definitions.set_thread(id, thread("later"));
+            definitions.set_context(id, context("later"));
+        }
+        definitions.set_context(CONTEXTS_MAX + 2, context("recovered"));
+        let mut dictionary = Dictionary::new();
+        let known = dictionary.sources.entry((0, 0)).or_default();
+        known.threads.insert(1, thread("known"));
+        known.contexts.insert(1, context("known"));
+        let written = definitions.write_since(0, &mut AlignedVec::new(), |block| {
+            let header = BlockHeader::decode(block)?;
+            dictionary.define_ahead(&header, &block[HEADER_BYTES..])
+        });
+        assert_eq!(written, Ok(()));
+        let known = dictionary.source(0, 0).unwrap();
+        assert_eq!((&known.threads[&1], &known.threads[&2]), (&thread("known"), &thread("later")));
+        assert_eq!(known.contexts.len(), 2, "a recovered one may be another");
+        assert_eq!(known.contexts[&1], context("known"));
+        assert_eq!((&known.contexts[&2], known.info.pid), (&context("later"), 9));
+    }
 
     #[test]
     fn a_run_that_ended_is_forgotten() {

@@ -129,6 +129,8 @@ struct OpenRun<'a> {
     dictionary: Dictionary,
     /// A part of the run was damaged: definitions may be missing.
     is_damaged: bool,
+    /// The segment in the rest of which they were looked for.
+    looked_ahead: Option<u32>,
     open: Vec<OpenBlock>,
     /// Blocks opened so far; the newest one has this number. 0 stands for the run that waits to
     /// begin.
@@ -255,6 +257,9 @@ impl<'a> Merge<'a> {
     ) -> Option<Piece> {
         let run = &mut self.runs[run];
         let buffer = &mut self.buffer;
+        if run.is_damaged && run.looked_ahead != Some(place.segment) {
+            run.look_ahead(place.segment, buffer);
+        }
         let header = run.read(place, buffer, losses)?;
         if header.kind == BlockKind::Define {
             let body = buffer.get(HEADER_BYTES..).unwrap_or(&[]);
@@ -343,6 +348,7 @@ impl<'a> OpenRun<'a> {
             sequence: None,
             dictionary: Dictionary::new(),
             is_damaged,
+            looked_ahead: None,
             open: Vec::new(),
             opened: 0,
         }
@@ -368,6 +374,21 @@ impl<'a> OpenRun<'a> {
             }
         }
         (!self.blocks.is_empty()).then_some(i64::MIN)
+    }
+
+    /// Takes the definitions in the rest of a segment for those that damage may have cost.
+    fn look_ahead(&mut self, segment: u32, buffer: &mut AlignedVec<16>) {
+        self.looked_ahead = Some(segment);
+        let rest = self.blocks.get(self.next..).unwrap_or(&[]);
+        for place in rest.iter().take_while(|place| place.segment == segment) {
+            // What is wrong with a block is told when its turn comes.
+            if let Ok(Ok(header)) = self.load(*place, buffer)
+                && header.kind == BlockKind::Define
+            {
+                let body = buffer.get(HEADER_BYTES..).unwrap_or(&[]);
+                let _ = self.dictionary.define_ahead(&header, body);
+            }
+        }
     }
 
     /// Reads and checks a block into `buffer`.

@@ -112,6 +112,9 @@ impl<'a> Elected<'a> {
                 self.look_around();
             }
             let found = self.turns();
+            if let Some(lost) = self.writer.take_losses() {
+                selflog::warn(&format!("journal of the cluster: {lost}"));
+            }
             let is_pending = self.deliver();
             match found {
                 Ok(0) => {

@@ -4,14 +4,13 @@
 use std::sync::Arc;
 
 use crate::block::build::ChunkSource;
+use crate::block::dictionary::CONTEXTS_MAX;
 use crate::context;
 use crate::event::ContextInfo;
 use crate::record::{self, Records};
 use crate::recover::ContextFiles;
 use crate::ring::{self, Consumer};
 
-/// Numbers of contexts beyond it are recovery's.
-const CONTEXTS_MAX: u32 = (1 << 31) - 1;
 /// The thread of records that are in no thread's ring.
 pub(super) const OWN_THREAD: u32 = 0;
 

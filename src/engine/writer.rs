@@ -496,6 +496,8 @@ impl Writer {
         if appended.is_err() {
             for (number, _) in taken.iter().flat_map(|taken| &taken.contexts) {
                 self.definitions.remove_context(*number);
+                // The segment may have it: nothing else gets this number.
+                self.contexts = *number;
             }
         }
         appended?;
@@ -503,11 +505,7 @@ impl Writer {
             self.journal.journal().request_sync();
         }
         if let Some(lost) = self.journal.take_losses() {
-            selflog::warn(&format!(
-                "journal: somebody cut or removed the segment that was written: {} blocks are lost, \
-                 and another segment was begun",
-                lost.blocks
-            ));
+            selflog::warn(&format!("journal: {lost}"));
         }
         crash::reached(CrashPoint::WriterHead);
         self.sequence += 1;

@@ -217,6 +217,17 @@ pub struct Losses {
     pub blocks: u64,
 }
 
+impl fmt::Display for Losses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "somebody cut or removed the segment that was written: {} blocks are lost, and another \
+             segment was begun",
+            self.blocks
+        )
+    }
+}
+
 /// A segment that there is. Its file is opened when somebody reads it.
 struct Entry {
     generation: u64,

@@ -24,6 +24,10 @@ pub struct Reader {
     buffer: AlignedVec,
     dictionary: Dictionary,
     overtaken_segments: u64,
+    /// Some of the segment is damaged, so that definitions may be missing.
+    is_damaged: bool,
+    /// They were looked for in the rest of it.
+    has_looked_ahead: bool,
     /// The last block of each run since the reader was moved, by source and epoch: a page that stands
     /// there twice must not deliver its blocks twice.
     last: HashMap<(u128, u64), u64>,
@@ -101,6 +105,8 @@ impl Reader {
             buffer: AlignedVec::new(),
             dictionary: Dictionary::new(),
             overtaken_segments: 0,
+            is_damaged: false,
+            has_looked_ahead: false,
             last: HashMap::new(),
         };
         reader.seek(position);
@@ -133,7 +139,7 @@ impl Reader {
         let generation = found.unwrap_or(position.generation);
         self.position = Position { generation, ..Position::default() };
         self.from = if is_there { Position { index: 0, ..position } } else { self.position };
-        self.dictionary.begin_segment();
+        self.begin_segment();
         self.last.clear();
     }
 
@@ -144,6 +150,9 @@ impl Reader {
     #[allow(clippy::should_implement_trait, reason = "a block borrows from the reader")]
     pub fn next(&mut self) -> Result<Option<Block<'_>>, ReadError> {
         let header = loop {
+            if self.is_damaged && !self.has_looked_ahead {
+                self.look_ahead();
+            }
             let is_before = self.position < self.from;
             let passed = match self.step() {
                 Ok(Step::Block(header)) if header.kind == BlockKind::Events && !is_before => {
@@ -154,6 +163,7 @@ impl Reader {
                 Ok(Step::End) => return Ok(None),
                 Err(error) => Err(error),
             };
+            self.is_damaged |= matches!(passed, Err(ReadError::Damaged { .. }));
             match passed {
                 // It was told to whoever came by here.
                 Err(ReadError::Damaged { .. }) if is_before => {}
@@ -162,11 +172,14 @@ impl Reader {
         };
         let (position, next) = (self.position, self.behind(&header));
         let Some(segment) = &self.segment else { return Ok(None) };
-        let bytes = read(segment, &mut self.position, &header, &mut self.buffer)?;
+        // What has become of a define block may call itself one of events.
+        let bytes = read(segment, &mut self.position, &header, &mut self.buffer)
+            .inspect_err(|_| self.is_damaged = true)?;
         let events = EventsBlock::open(header, bytes)
             .map_err(|source| ReadError::Damaged { position, source })?;
         let last = self.last.entry((header.source, header.epoch)).or_default();
         if header.sequence <= *last {
+            self.is_damaged = true;
             let source = BlockError::Malformed { what: "it stands here for the second time" };
             return Err(ReadError::Damaged { position, source });
         }
@@ -272,6 +285,44 @@ impl Reader {
         defined.map_err(|source| ReadError::Damaged { position, source })
     }
 
+    fn begin_segment(&mut self) {
+        self.dictionary.begin_segment();
+        (self.is_damaged, self.has_looked_ahead) = (false, false);
+    }
+
+    /// Takes the definitions in the rest of the segment for those that the damage may have cost. What
+    /// is wrong there is told when the reader comes to it.
+    fn look_ahead(&mut self) {
+        self.has_looked_ahead = true;
+        let Ok(Some(segment)) = self.open() else { return };
+        let end = self.journal.end();
+        let is_newest = self.position.generation >= end.generation;
+        let known_end = if is_newest { Some(end.offset) } else { segment.end() };
+        let (mut position, buffer) = (self.position, &mut self.buffer);
+        while known_end.is_none_or(|end| position.offset < end) {
+            let Ok(front) = segment.read(position.offset, HEADER_BYTES, buffer) else { return };
+            match BlockHeader::decode(front) {
+                Ok(header) if header.generation != segment.generation() => {}
+                Ok(header) if header.kind == BlockKind::Define => {
+                    if let Ok(bytes) = read(&segment, &mut position, &header, buffer) {
+                        let body = bytes.get(HEADER_BYTES..).unwrap_or(&[]);
+                        let _ = self.dictionary.define_ahead(&header, body);
+                        continue;
+                    }
+                }
+                Ok(header) => {
+                    position.offset += header.padded_bytes() as u64;
+                    continue;
+                }
+                Err(BlockError::Empty | BlockError::Short) if known_end.is_none() => return,
+                Err(_) => {}
+            }
+            let next = position.offset + HEADER_BYTES as u64;
+            let Ok(next) = segment.next_header(next, known_end, buffer) else { return };
+            position.offset = next;
+        }
+    }
+
     /// The position behind the block at the position.
     fn behind(&self, header: &BlockHeader) -> Position {
         Position { offset: self.position.offset + header.padded_bytes() as u64, ..self.position }
@@ -285,7 +336,7 @@ impl Reader {
         self.position = Position { generation, ..Position::default() };
         self.from = self.position;
         self.segment = None;
-        self.dictionary.begin_segment();
+        self.begin_segment();
         Step::Passed
     }
 }

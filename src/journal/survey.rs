@@ -141,6 +141,8 @@ pub struct Survey {
     generation: Option<u64>,
     /// Some of it was damaged: definitions may be missing.
     is_damaged: bool,
+    /// They were looked for in the rest of the segment.
+    has_looked_ahead: bool,
 }
 
 impl Survey {
@@ -168,12 +170,14 @@ impl Survey {
             ..SegmentSummary::default()
         };
         self.dictionary.begin_segment();
+        self.has_looked_ahead = false;
         let mut is_first = true;
         let mut seen = 0;
         while let Some(found) = sift.next() {
             match found {
                 Err(damage) => {
                     self.is_damaged = true;
+                    self.look_ahead(path, damage.offset + damage.bytes)?;
                     summary.damaged_bytes += damage.bytes;
                     is_first = false;
                     summary.tell(reads, Finding::Damage(damage));
@@ -266,6 +270,25 @@ impl Survey {
             self.is_damaged = true;
             summary.damaged(reads, offset, bytes, error);
         }
+    }
+
+    /// Takes the definitions behind damage for those that it may have cost, once in each segment.
+    fn look_ahead(&mut self, path: &Path, offset: u64) -> io::Result<()> {
+        if std::mem::replace(&mut self.has_looked_ahead, true) {
+            return Ok(());
+        }
+        let mut sift = Sift::segment(path)?;
+        sift.seek(offset.next_multiple_of(HEADER_BYTES as u64));
+        while let Some(found) = sift.next() {
+            if let Ok(block) = found
+                && block.header.kind == BlockKind::Define
+            {
+                let body = block.bytes.get(HEADER_BYTES..).unwrap_or(&[]);
+                // What is wrong with it is found when the survey comes there.
+                let _ = self.dictionary.define_ahead(&block.header, body);
+            }
+        }
+        Ok(())
     }
 
     fn events(

@@ -1,5 +1,6 @@
 //! Journals in memory and in directories, written and read by hand.
 
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rkyv::util::AlignedVec;
@@ -35,7 +36,7 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn new() -> Source {
-        let info = SourceInfo { source: 7, epoch: 1, ..SourceInfo::default() };
+        let info = SourceInfo { source: 7, epoch: 1, pid: 9, ..SourceInfo::default() };
         let mut definitions = Definitions::new(info);
         definitions.set_site(SITE_ID, &SITE.to_bytes());
         definitions.set_thread(1, ThreadInfo { os_id: 1, name: "main".into() });
@@ -409,4 +410,79 @@ fn the_definitions_of_many_sources_stay_a_small_part() {
     }
     let once: usize = definitions.iter().map(Definitions::bytes).sum();
     assert!((once..2 * once).contains(&defined), "{defined} bytes, once is {once}");
+}
+
+#[test]
+fn definitions_are_said_again_early_and_then_ever_more_rarely() {
+    let options =
+        JournalOptions { segment_bytes: 32 << 20, max_bytes: 64 << 20, ..JournalOptions::memory() };
+    let (journal, mut writer) = Journal::in_memory(options).unwrap();
+    let mut source = Source::new();
+    let mut block_bytes = 0;
+    while journal.end().offset + 100_000 < 32 << 20 {
+        let begin = source.append(&mut writer, source.sequence, 30_000).unwrap();
+        block_bytes = block_bytes.max(journal.end().offset - begin.offset);
+    }
+    let mut reader = journal.reader(journal.start_position());
+    let mut places = Vec::new();
+    while let Some(block) = reader.next_raw(|_, header| header.kind == BlockKind::Define).unwrap() {
+        places.push(block.position.offset);
+    }
+    let mut distance = 64 << 10;
+    for pair in places.windows(2) {
+        assert!((distance..=distance + block_bytes).contains(&(pair[1] - pair[0])), "{places:?}");
+        distance = (2 * distance).min(4 << 20);
+    }
+    assert!(distance == 4 << 20 && places.len() > 10, "{places:?}");
+}
+
+#[test]
+fn events_whose_definitions_are_damaged_are_read_by_those_said_again() {
+    struct Counted(u64, Vec<Finding>);
+    impl Reads for Counted {
+        fn event(&mut self, event: &crate::event::Event<'_>) {
+            assert_eq!(&*event.thread.name, "main");
+            self.0 += 1;
+        }
+        fn finding(&mut self, finding: Finding) {
+            self.1.push(finding);
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, mut writer) = open(dir.path());
+    let mut source = Source::new();
+    let first = source.append(&mut writer, 0, 10_000).unwrap();
+    (1..20).for_each(|number| drop(source.append(&mut writer, number, 10_000).unwrap()));
+    drop(writer);
+    // Within the define block, which stands in front of the first events.
+    let path = journal.path(first.generation).unwrap();
+    let file = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, first.offset - 64).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], first.offset - 64).unwrap();
+
+    let mut reader = journal.reader(Position::default());
+    let (mut numbers, mut damaged) = (Vec::new(), 0);
+    loop {
+        match reader.next() {
+            Ok(Some(block)) => {
+                let mut events = block.events.events(block.dictionary);
+                while let Some(event) = events.next() {
+                    let event = event.unwrap();
+                    assert_eq!(&*event.thread.name, "main");
+                    let mut text = String::new();
+                    event.message(&mut text);
+                    numbers.push(text.strip_prefix("event ").unwrap().parse::<u64>().unwrap());
+                }
+            }
+            Ok(None) => break,
+            Err(ReadError::Damaged { .. }) => damaged += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!((numbers, damaged), ((0..20).collect(), 1));
+    let mut counted = Counted(0, Vec::new());
+    Survey::new().segment(&path, &mut counted).unwrap();
+    assert!(matches!(&*counted.1, [Finding::Damage(_)]), "{:?}", counted.1);
+    assert_eq!(counted.0, 20);
 }

@@ -18,9 +18,11 @@ use crate::sys::append::{AppendBuffer, AppendWriter};
 use crate::sys::crash::{self, CrashPoint};
 use crate::sys::output::Output;
 
-/// Definitions are said anew after this many bytes, so that damage to one block of them costs
-/// little.
-const RESTATE_BYTES: u64 = 4 << 20;
+/// Definitions are said anew after this many bytes of a segment, and then after twice as many as
+/// before: damage to one block of them is made good by the next.
+const RESTATE_BYTES_MIN: u64 = 64 << 10;
+/// After this many bytes at the latest.
+const RESTATE_BYTES_MAX: u64 = 4 << 20;
 /// But not before this many times their own size: with many sources they would fill the journal.
 const RESTATE_FACTOR: u64 = 8;
 /// How often the writer looks whether somebody cut or removed the file it writes, while it writes.
@@ -99,6 +101,8 @@ pub struct JournalWriter {
     written: HashMap<(u128, u64), u64>,
     /// Where definitions were last said anew.
     restated_at: u64,
+    /// After how many bytes they are said anew.
+    restate_bytes: u64,
     /// Bytes of define blocks since then.
     defined_bytes: u64,
     define_buffer: AlignedVec,
@@ -129,6 +133,7 @@ impl JournalWriter {
             lost: None,
             written: HashMap::new(),
             restated_at: 0,
+            restate_bytes: RESTATE_BYTES_MIN,
             defined_bytes: 0,
             define_buffer: AlignedVec::new(),
             retired: Vec::new(),
@@ -175,10 +180,11 @@ impl JournalWriter {
         if self.is_given_up() || self.offset + header.padded_bytes() as u64 > self.limit {
             self.begin_segment()?;
         }
-        let distance = RESTATE_BYTES.max(RESTATE_FACTOR * self.defined_bytes);
+        let distance = self.restate_bytes.max(RESTATE_FACTOR * self.defined_bytes);
         if self.offset >= self.restated_at + distance {
             self.written.clear();
             (self.restated_at, self.defined_bytes) = (self.offset, 0);
+            self.restate_bytes = (2 * self.restate_bytes).min(RESTATE_BYTES_MAX);
         }
         let written = self.written.get(&key).copied().unwrap_or(0);
         if written < definitions.revision() {
@@ -331,6 +337,7 @@ impl JournalWriter {
         self.events_blocks = 0;
         self.written.clear();
         (self.restated_at, self.defined_bytes) = (0, 0);
+        self.restate_bytes = RESTATE_BYTES_MIN;
         if let Err(error) = self.write_head() {
             // A segment without its head would be one without its marks.
             self.segment = None;

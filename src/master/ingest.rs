@@ -422,7 +422,11 @@ impl Ingest {
             let Some(run) = owner.and_then(|owner| owner.runs.get(&header.epoch)) else {
                 return Err(Fault::Superseded);
             };
-            match run.append(&mut self.writer, &mut self.block) {
+            let appended = run.append(&mut self.writer, &mut self.block);
+            if let Some(lost) = self.writer.take_losses() {
+                selflog::warn(&format!("journal: {lost}"));
+            }
+            match appended {
                 Ok(_) => return Ok(()),
                 Err(error @ JournalError::TooLarge { .. }) => return Err(limits(error)),
                 Err(error @ JournalError::Full { .. }) => {

@@ -31,6 +31,7 @@ pub use stats::{MasterStats, Throttled};
 use crate::appender::{Open, OpenError, Opened, Place};
 use crate::engine::outlet::Outlet;
 use crate::engine::status::{Status, StatusFile};
+use crate::engine::syncing::{SyncPolicy, Syncing};
 use crate::engine::{AppenderReport, OutletStats, events_behind, selflog};
 use crate::event::Receipt;
 use crate::journal::{Journal, JournalError, JournalOptions, JournalWriter, Scan};
@@ -192,6 +193,11 @@ impl MasterBuilder {
             writer.set_output(outputs.open());
         }
         let outlets = Arc::new(open_outlets(&journal, self.appenders, self.router, &outputs)?);
+        // Above that level a sync comes before each acknowledgement.
+        let syncing = (level == AckLevel::Committed)
+            .then(|| Syncing::start(&journal, SyncPolicy::default()))
+            .transpose()
+            .map_err(|source| MasterError::Resources { what: "the thread that syncs", source })?;
 
         let inbox = Arc::new(Inbox::default());
         let buffers = Arc::new(Buffers::default());
@@ -252,6 +258,7 @@ impl MasterBuilder {
                 net,
                 ingest,
                 outlets,
+                syncing,
                 status,
                 _lock: lock,
             }),
@@ -286,6 +293,8 @@ struct Running {
     net: Worker,
     ingest: Worker,
     outlets: Arc<Vec<Outlet>>,
+    /// Syncs the journal within 500 ms where no acknowledgement waits for that.
+    syncing: Option<Syncing>,
     status: Option<StatusFile>,
     /// Released when everything else has ended.
     _lock: Option<FileLock>,
@@ -342,6 +351,8 @@ impl Master {
 
     fn snapshot(&self, outlets: Vec<OutletStats>) -> MasterStats {
         MasterStats {
+            sync_errors: self.journal.sync_errors(),
+            losses: self.journal.losses(),
             held_by: self.journal.held_by(),
             throttled: self.edge.quota.throttled(),
             ..self.counters.snapshot(self.level, outlets)
@@ -384,6 +395,9 @@ impl Master {
                 failing: stats.failing.clone(),
             });
             outlets.push(stats);
+        }
+        if let Some(syncing) = &running.syncing {
+            syncing.join(deadline);
         }
         running.status.into_iter().for_each(StatusFile::end);
         report.stats = self.snapshot(outlets);

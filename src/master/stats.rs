@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::engine::OutletStats;
 use crate::engine::status::Fields;
-use crate::journal::Position;
+use crate::journal::{Losses, Position};
 use crate::net::{AckLevel, Reason};
 
 /// What a master has done so far.
@@ -45,6 +45,8 @@ pub struct MasterStats {
     pub journal_errors: u64,
     /// Syncs that failed.
     pub sync_errors: u64,
+    /// What others took from the journal while it was written.
+    pub losses: Losses,
     /// The appender that keeps the journal from making room for another segment, when it is at its bound.
     pub held_by: Option<String>,
     /// The sources that had to wait because they sent more than [`Limits`](super::Limits) allows.

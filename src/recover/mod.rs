@@ -5,7 +5,7 @@
 //! process's own (source, epoch), takes the rings out of the manifest, and then unlinks them.
 //! Repeatable after a crash at any step: what the journal has is not appended again, what is
 //! appended is not in the ring any more. The rings of other journals' dead processes are
-//! [orphans](orphans).
+//! orphans: see [`sweep`].
 
 mod contexts;
 mod left;

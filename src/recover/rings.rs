@@ -12,6 +12,7 @@ use super::contexts::context_at;
 use super::{Manifest, ProcessFile};
 use crate::block::build::{self, ChunkSource, EventsHead};
 use crate::block::define::Definitions;
+use crate::block::dictionary::CONTEXTS_MAX;
 use crate::clock::Timeline;
 use crate::context;
 use crate::event::{ContextInfo, SourceInfo, ThreadInfo};
@@ -26,7 +27,7 @@ use crate::sys::{table, words};
 /// Bytes of records in one recovered block.
 const BLOCK_BYTES: usize = 2 << 20;
 /// Numbers of recovered contexts begin behind those that a process gives in its life.
-pub(super) const FIRST_CONTEXT: u32 = 1 << 31;
+pub(super) const FIRST_CONTEXT: u32 = CONTEXTS_MAX + 1;
 
 /// What was drained.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]

@@ -6,8 +6,9 @@
 //!
 //! Nothing smaller than a block is taken out of damage: only the checksum of a block proves what is
 //! in it. Call sites and threads never change within a run, so a definition that is damaged in one
-//! segment is taken from another. Contexts are not: a process that was recovered more than once may
-//! have given a number twice. A block whose threads or contexts are not defined is left out, because
+//! segment is taken from another. Contexts are taken from the rest of the same segment, and those of
+//! recovered events not even from there: a process that was recovered more than once may have given
+//! a number twice. A block whose threads or contexts are not defined is left out, because
 //! its events would be shown as if they had none.
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,12 +20,12 @@ use std::path::{Path, PathBuf};
 
 use rkyv::util::AlignedVec;
 
-use super::rings::FIRST_CONTEXT;
 use super::{Leftovers, Manifest, Owner, RecoverError, Recovered, copy, scan_of};
+use crate::block::EventsBlock;
 use crate::block::define::Definitions;
+use crate::block::dictionary::{self, CONTEXTS_MAX};
 use crate::block::header::{self, BlockHeader, BlockKind, HEADER_BYTES};
-use crate::block::{EventsBlock, dictionary};
-use crate::event::{SourceInfo, ThreadInfo};
+use crate::event::{ContextInfo, SourceInfo, ThreadInfo};
 use crate::journal::{
     Damage, Finding, Journal, JournalError, JournalOptions, JournalWriter, Reads, Sift,
     segment_paths,
@@ -34,6 +35,9 @@ use crate::sys::lock::FileLock;
 
 /// Threads of one run that are remembered for segments in which their definitions are damaged.
 const THREADS_MAX: usize = 65_536;
+
+/// Contexts of one run that are remembered of the rest of a damaged segment.
+const CONTEXTS_KEPT: usize = 65_536;
 
 /// What was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -148,6 +152,8 @@ struct Found {
     /// The definitions of call sites, by run and id.
     sites: HashMap<u32, BTreeMap<u32, Box<[u8]>>>,
     threads: HashMap<u32, BTreeMap<u32, ThreadInfo>>,
+    /// Those that are said behind damage, by run and segment.
+    contexts: HashMap<(u32, u64), BTreeMap<u32, ContextInfo>>,
     infos: HashMap<u32, SourceInfo>,
     repeated: u64,
 }
@@ -172,6 +178,7 @@ impl Found {
             places: Vec::new(),
             sites: HashMap::new(),
             threads: HashMap::new(),
+            contexts: HashMap::new(),
             infos: HashMap::new(),
             repeated: 0,
         };
@@ -179,7 +186,7 @@ impl Found {
         for (file, path) in files.iter().enumerate() {
             let opened = if any { Sift::everything(path) } else { Sift::segment(path) };
             let mut sift = opened.map_err(|source| CopyError::Io { path: path.clone(), source })?;
-            let mut seen = 0;
+            let (mut seen, mut is_damaged) = (0, false);
             while let Some(block) = sift.next() {
                 match block {
                     Ok(block) => {
@@ -195,11 +202,14 @@ impl Found {
                             let file = file as u32;
                             found.places.push(Place { offset, sequence, file, run, bytes });
                             if header.kind == BlockKind::Define {
-                                found.learn(run, &header, block.bytes);
+                                found.learn(run, &header, block.bytes, is_damaged);
                             }
                         }
                     }
-                    Err(damage) => reads.finding(Finding::Damage(damage)),
+                    Err(damage) => {
+                        is_damaged = true;
+                        reads.finding(Finding::Damage(damage));
+                    }
                 }
                 reads.progress(sift.offset().saturating_sub(seen));
                 seen = seen.max(sift.offset());
@@ -210,8 +220,8 @@ impl Found {
         Ok(found)
     }
 
-    /// Takes in what never changes within a run.
-    fn learn(&mut self, run: u32, header: &BlockHeader, block: &[u8]) {
+    /// Takes in what never changes within a run, and within a segment.
+    fn learn(&mut self, run: u32, header: &BlockHeader, block: &[u8], behind_damage: bool) {
         let Ok(body) = dictionary::open(block.get(HEADER_BYTES..).unwrap_or(&[])) else { return };
         for source in body.sources.iter() {
             let (source_id, epoch) = (header.source, header.epoch);
@@ -234,6 +244,15 @@ impl Found {
         for thread in body.threads.iter() {
             if threads.len() < THREADS_MAX {
                 threads.entry(thread.id.to_native()).or_insert_with(|| thread.into());
+            }
+        }
+        if behind_damage {
+            let contexts = self.contexts.entry((run, header.generation)).or_default();
+            for context in body.contexts.iter() {
+                let id = context.id.to_native();
+                if id <= CONTEXTS_MAX && contexts.len() < CONTEXTS_KEPT {
+                    contexts.entry(id).or_insert_with(|| context.into());
+                }
             }
         }
     }
@@ -368,7 +387,7 @@ impl Copy<'_> {
             Err(_) => return Ok(Err((0, "its archive does not validate"))),
         };
         let is_elsewhere = self.current.get(&run).is_some_and(|(at, _)| *at != header.generation);
-        if is_elsewhere && origins.iter().any(|origin| origin.context > FIRST_CONTEXT) {
+        if is_elsewhere && origins.iter().any(|origin| origin.context > CONTEXTS_MAX) {
             return Ok(Err((events, "it lies in another segment than what its contexts mean")));
         }
         self.definitions(run, header).ask(&origins);
@@ -394,6 +413,10 @@ impl Copy<'_> {
             }
             for (id, thread) in self.found.threads.get(&run).into_iter().flatten() {
                 definitions.set_thread(*id, thread.clone());
+            }
+            let contexts = self.found.contexts.get(&(run, header.generation));
+            for (id, context) in contexts.into_iter().flatten() {
+                definitions.hear_context(*id, context.clone());
             }
             self.current.insert(run, (header.generation, definitions));
         }
