@@ -199,6 +199,16 @@ fn append_rings(
     let mut recovered = Recovered::default();
     let rings = read_rings(rings_dir, &mut recovered.unreadable).map_err(io(rings_dir))?;
     recovered.drops = words::read_dead(&rings_dir.join("drops")).unwrap_or_default();
+    // What the journal had before its owner died is behind no head yet. That comes first: a block
+    // below may begin a newer segment, and from then on only the heads say what was drained.
+    for ring in rings.values().filter(|_| heads == Heads::Move) {
+        let end = ring_end(ring.id).min(ring.tail);
+        if end > ring.head {
+            let path = rings_dir.join(format!("ring-{}", ring.id));
+            ring::move_head(&path, end).map_err(io(&path))?;
+            crash::reached(CrashPoint::RecoverKnown);
+        }
+    }
     let has_records = |ring: &&DeadRing| ring_end(ring.id).max(ring.head) < ring.tail;
     let unread: Vec<_> = rings.values().filter(has_records).collect();
     if !unread.is_empty() {
@@ -209,15 +219,6 @@ fn append_rings(
             }
             // Without names and times the records mean nothing; they stay for whoever can mend it.
             Err(error) => recovered.unreadable.push(error.to_string()),
-        }
-    }
-    // What the journal had before its owner died is behind no head yet: from here on only the heads
-    // say what was drained.
-    for ring in rings.values().filter(|_| heads == Heads::Move) {
-        let end = ring_end(ring.id).min(ring.tail);
-        if end > ring.head && !unread.iter().any(|unread| unread.id == ring.id) {
-            let path = rings_dir.join(format!("ring-{}", ring.id));
-            ring::move_head(&path, end).map_err(io(&path))?;
         }
     }
     Ok(recovered)
