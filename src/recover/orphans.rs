@@ -10,12 +10,14 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::rings::{self, read_rings, remove_rings};
 use super::{Manifest, ProcessFacts, ProcessFile};
 use crate::journal::{Journal, JournalError, JournalOptions, Scan};
+use crate::sys;
 use crate::sys::lock::FileLock;
 
 /// Directories of rings that one sweep looks into.
@@ -26,11 +28,15 @@ const TIME_MAX: Duration = Duration::from_secs(1);
 /// Sweeps the directories of rings below `base`, all but `kept`, for the owner of the journal `own`,
 /// which is locked. `boot_id` is that of this boot. Returns what there is to tell, a line each.
 ///
-/// What has no unread records goes. Rings of a journal that nobody uses are drained into it. Rings
+/// Only directories that are this user's are looked into, and only what rollway made there is
+/// removed. What has no unread records goes. Rings of a journal that nobody uses are drained into it. Rings
 /// whose journal directory is gone, and those of another boot, are lost: they go, and that is told.
 /// What cannot be read stays, and that is told, too. At most 64 directories, and none is begun after
 /// a second: the rest is the next start's.
 pub fn sweep(base: &Path, kept: Option<&Path>, own: u128, boot_id: u128) -> Vec<String> {
+    if let Err(error) = sys::file::check_owned_dir(base) {
+        return vec![format!("rings below {}: nobody sweeps them: {error}", base.display())];
+    }
     let mut told = Vec::new();
     let began = Instant::now();
     let entries = std::fs::read_dir(base).into_iter().flatten().flatten();
@@ -61,6 +67,11 @@ fn is_rings_name(name: &OsStr) -> bool {
 
 /// Sweeps one directory; the line is what there is to tell.
 fn sweep_dir(dir: &Path, own: u128, boot_id: u128) -> io::Result<Option<String>> {
+    match sys::file::check_owned_dir(dir) {
+        // Another sweep was first.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    }
     let facts = ProcessFile::read_dead(dir);
     let mut journal_lock = None;
     let mut is_journal_gone = false;
@@ -81,7 +92,11 @@ fn sweep_dir(dir: &Path, own: u128, boot_id: u128) -> io::Result<Option<String>>
             return Ok(None);
         }
     }
-    let Some(_lock) = FileLock::try_acquire(&dir.join("lock"))? else { return Ok(None) };
+    let Some(lock) = FileLock::try_acquire(&dir.join("lock"))? else { return Ok(None) };
+    if lock.file().metadata()?.nlink() == 0 {
+        // It was another sweep's, which has removed it.
+        return Ok(None);
+    }
 
     let mut unreadable = Vec::new();
     let rings = read_rings(dir, &mut unreadable)?;
@@ -188,6 +203,31 @@ mod tests {
         let anchor = facts.anchor;
         ProcessFile::create(&dir, facts).unwrap().store(anchor, 1.0).unwrap();
         dir
+    }
+
+    #[test]
+    fn nothing_foreign_is_removed_and_no_link_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (base, elsewhere) = (dir.path().join("rings"), dir.path().join("elsewhere"));
+        let journal = dir.path().join("journal");
+        [&base, &elsewhere, &journal].map(|path| std::fs::create_dir(path).unwrap());
+        let aside = leave(&elsewhere, 7, BOOT - 1, journal.clone());
+        let link = base.join(aside.file_name().unwrap());
+        std::os::unix::fs::symlink(&aside, &link).unwrap();
+        let rings = leave(&base, 8, BOOT - 1, journal);
+        std::fs::write(rings.join("notes"), "mine").unwrap();
+
+        let told = sweep(&base, None, 1, BOOT);
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(link.is_symlink() && aside.join("ring-1").exists());
+        let left = std::fs::read_dir(&rings).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(left.collect::<Vec<_>>(), ["notes"]);
+
+        let base_link = dir.path().join("link");
+        std::os::unix::fs::symlink(&elsewhere, &base_link).unwrap();
+        let told = sweep(&base_link, None, 1, BOOT);
+        assert!(matches!(&*told, [line] if line.contains("symlink")), "{told:?}");
+        assert!(aside.join("ring-1").exists());
     }
 
     #[test]

@@ -28,6 +28,9 @@ const BLOCK_BYTES: usize = 2 << 20;
 /// Numbers of recovered contexts begin behind those that a process gives in its life.
 pub(super) const FIRST_CONTEXT: u32 = 1 << 31;
 
+/// The files beside the rings and their contexts, but for the lock.
+const BESIDE: [&str; 3] = ["sites", "drops", "process"];
+
 /// What was drained.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Recovered {
@@ -387,8 +390,8 @@ fn is_unfinished(path: &Path) -> bool {
     read.is_ok() && magic.iter().all(|byte| *byte == 0)
 }
 
-/// Removes a directory of rings, the rings first and the lock last. What somebody else removes at
-/// the same time is no error.
+/// Removes a directory of rings, the rings first and the lock last; what rollway did not make there
+/// stays, and the directory with it. What somebody else removes at the same time is no error.
 pub(crate) fn remove_rings(dir: &Path) -> io::Result<()> {
     let remove = |path: &Path| match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -401,7 +404,7 @@ pub(crate) fn remove_rings(dir: &Path) -> io::Result<()> {
         if name.starts_with("ring-") {
             remove(&path)?;
             crash::reached(CrashPoint::RecoverFile);
-        } else if name != "lock" {
+        } else if name.starts_with("context-") || BESIDE.contains(&&*name) {
             others.push(path);
         }
     }
@@ -409,7 +412,7 @@ pub(crate) fn remove_rings(dir: &Path) -> io::Result<()> {
     crash::reached(CrashPoint::RecoverEmpty);
     remove(&dir.join("lock"))?;
     match std::fs::remove_dir(dir) {
-        // Another sweep has found it, and does the rest.
+        // Something foreign lies there; or another sweep has found it, and does the rest.
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,

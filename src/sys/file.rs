@@ -35,6 +35,14 @@ pub(crate) fn create_owned_dir(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(error),
     }
+    check_owned_dir(path)
+}
+
+/// Whether a directory is a real one, no symlink, and ours.
+///
+/// # Errors
+/// When it is not, or cannot be looked at.
+pub(crate) fn check_owned_dir(path: &Path) -> io::Result<()> {
     let found = std::fs::symlink_metadata(path)?;
     if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() {
         let what = "it is a symlink, no directory, or belongs to another user";
