@@ -14,6 +14,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::manifest::is_other_boot;
 use super::rings::{self, read_rings, remove_rings};
 use super::{Manifest, ProcessFacts, ProcessFile};
 use crate::journal::{Journal, JournalError, JournalOptions, Scan};
@@ -116,7 +117,7 @@ fn sweep_dir(dir: &Path, own: u128, boot_id: u128) -> io::Result<Option<String>>
     }
     let facts = facts?;
     let (service, journal) = (&facts.service, facts.journal_dir.display());
-    if facts.boot_id != boot_id {
+    if is_other_boot(facts.boot_id, boot_id) {
         remove_rings(dir)?;
         return Ok(Some(format!(
             "`{service}` left them before the machine was restarted; {unread_bytes} bytes of events \
@@ -128,6 +129,10 @@ fn sweep_dir(dir: &Path, own: u128, boot_id: u128) -> io::Result<Option<String>>
         return Ok(Some(format!(
             "the journal {journal} of `{service}` is gone; {unread_bytes} bytes of events are lost"
         )));
+    }
+    if facts.boot_id != boot_id {
+        let what = format!("{unread_bytes} bytes of events of `{service}` wait for its next start");
+        return Err(io::Error::other(format!("the boot is not known; {what}")));
     }
     if journal_lock.is_none() {
         return Err(io::Error::other(format!("{unread_bytes} bytes of events are damaged")));
@@ -240,6 +245,20 @@ mod tests {
         assert!(matches!(&*told, [line] if line.contains("24 bytes") && line.contains("shop")));
         assert!(!rings.exists());
         assert_eq!(sweep(dir.path(), None, 1, BOOT), [""; 0]);
+    }
+
+    #[test]
+    fn rings_of_a_boot_that_is_not_known_stay_and_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = dir.path().join("journal");
+        std::fs::create_dir(&journal).unwrap();
+        for (stored, this) in [(0, BOOT), (BOOT, 0)] {
+            let rings = leave(dir.path(), 7, stored, journal.clone());
+            let told = sweep(dir.path(), None, 1, this);
+            assert!(matches!(&*told, [line] if line.contains("24 bytes")), "{told:?}");
+            assert!(rings.join("ring-1").exists());
+            remove_rings(&rings).unwrap();
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rkyv::util::AlignedVec;
 
 use super::contexts::context_at;
+use super::manifest::is_other_boot;
 use super::{Manifest, ProcessFile};
 use crate::block::build::{self, ChunkSource, EventsHead};
 use crate::block::define::Definitions;
@@ -102,7 +103,7 @@ pub fn drain(
     ring_end: impl Fn(u32) -> u64,
 ) -> Result<Recovered, RecoverError> {
     let Some(rings_dir) = &manifest.rings else { return Ok(Recovered::default()) };
-    if manifest.boot_id != boot_id {
+    if is_other_boot(manifest.boot_id, boot_id) {
         return Err(RecoverError::Rebooted { rings: rings_dir.clone() });
     }
     if !rings_dir.exists() {

@@ -200,7 +200,8 @@ pub(crate) fn exchange(path: &Path, content: &[u8]) -> io::Result<()> {
     std::fs::rename(&fresh, path)
 }
 
-/// The identity of this boot of the machine; zeroes where the system does not tell.
+/// The identity of this boot of the machine; zeroes where the system does not tell:
+/// they are no boot, and whoever compares looks for them first.
 pub(crate) fn boot_id() -> [u8; 16] {
     let of_system = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
     let text = super::crash::boot_id().or_else(of_system).unwrap_or_default();
