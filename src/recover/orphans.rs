@@ -31,8 +31,8 @@ const TIME_MAX: Duration = Duration::from_secs(1);
 ///
 /// Only directories that are this user's are looked into, and only what rollway made there is
 /// removed. What has no unread records goes. Rings of a journal that nobody uses are drained into it. Rings
-/// whose journal directory is gone, and those of another boot, are lost: they go, and that is told.
-/// What cannot be read stays, and that is told, too. At most 64 directories, and none is begun after
+/// of another boot are lost: they go, and that is told. What cannot be read, or has its journal
+/// directory where this process does not see it, stays, and that is told, too. At most 64 directories, and none is begun after
 /// a second: the rest is the next start's.
 pub fn sweep(base: &Path, kept: Option<&Path>, own: u128, boot_id: u128) -> Vec<String> {
     if let Err(error) = sys::file::check_owned_dir(base) {
@@ -75,7 +75,7 @@ fn sweep_dir(dir: &Path, own: u128, boot_id: u128) -> io::Result<Option<String>>
     }
     let facts = ProcessFile::read_dead(dir);
     let mut journal_lock = None;
-    let mut is_journal_gone = false;
+    let mut is_journal_missing = false;
     if let Ok(facts) = &facts
         && facts.source != own
     {
@@ -85,10 +85,10 @@ fn sweep_dir(dir: &Path, own: u128, boot_id: u128) -> io::Result<Option<String>>
         }
         match std::fs::metadata(&facts.journal_dir) {
             Ok(_) => journal_lock = FileLock::try_acquire(&facts.journal_dir.join("lock"))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => is_journal_gone = true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => is_journal_missing = true,
             Err(error) => return Err(error),
         }
-        if journal_lock.is_none() && !is_journal_gone {
+        if journal_lock.is_none() && !is_journal_missing {
             // A process lives with it, or starts, and sees to these rings itself.
             return Ok(None);
         }
@@ -124,10 +124,11 @@ fn sweep_dir(dir: &Path, own: u128, boot_id: u128) -> io::Result<Option<String>>
              are lost"
         )));
     }
-    if is_journal_gone {
-        remove_rings(dir)?;
-        return Ok(Some(format!(
-            "the journal {journal} of `{service}` is gone; {unread_bytes} bytes of events are lost"
+    if is_journal_missing {
+        // Somebody else may see it: not every process has the same file systems.
+        return Err(io::Error::other(format!(
+            "the journal {journal} of `{service}` is not here; {unread_bytes} bytes of events wait \
+             for it"
         )));
     }
     if facts.boot_id != boot_id {

@@ -106,13 +106,13 @@ pub fn drain(
     if is_other_boot(manifest.boot_id, boot_id) {
         return Err(RecoverError::Rebooted { rings: rings_dir.clone() });
     }
-    if !rings_dir.exists() {
-        return Err(RecoverError::Gone { rings: rings_dir.clone() });
-    }
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| RecoverError::Io { path, source }
     };
+    if !rings_dir.try_exists().map_err(io(rings_dir))? {
+        return Err(RecoverError::Gone { rings: rings_dir.clone() });
+    }
     let lock = FileLock::try_acquire(&rings_dir.join("lock")).map_err(io(rings_dir))?;
     let Some(_lock) = lock else {
         return Err(RecoverError::Alive { rings: rings_dir.clone() });
