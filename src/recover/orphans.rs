@@ -104,6 +104,11 @@ fn sweep_dir(dir: &Path, own: u128, boot_id: u128) -> io::Result<Option<String>>
     if let Some(reason) = unreadable.first() {
         return Err(io::Error::other(format!("{} cannot be read: {reason}", unreadable.len())));
     }
+    let untold = rings::untold_drops(dir);
+    let untold = match untold {
+        0 => String::new(),
+        _ => format!("; {untold} drops that the log does not tell are lost with them"),
+    };
     let unread_bytes: u64 = rings.values().map(|ring| ring.tail - ring.head).sum();
     if unread_bytes == 0 {
         // The journal has what they held: its next owner is not to miss them.
@@ -113,7 +118,8 @@ fn sweep_dir(dir: &Path, own: u128, boot_id: u128) -> io::Result<Option<String>>
             Manifest { rings: None, ..manifest }.write(&facts.journal_dir)?;
         }
         remove_rings(dir)?;
-        return Ok(None);
+        let whose = facts.map_or_else(|_| "somebody".to_owned(), |facts| facts.service);
+        return Ok((!untold.is_empty()).then(|| format!("`{whose}` left nothing unread{untold}")));
     }
     let facts = facts?;
     let (service, journal) = (&facts.service, facts.journal_dir.display());
@@ -121,7 +127,7 @@ fn sweep_dir(dir: &Path, own: u128, boot_id: u128) -> io::Result<Option<String>>
         remove_rings(dir)?;
         return Ok(Some(format!(
             "`{service}` left them before the machine was restarted; {unread_bytes} bytes of events \
-             are lost"
+             are lost{untold}"
         )));
     }
     if is_journal_missing {
@@ -140,7 +146,7 @@ fn sweep_dir(dir: &Path, own: u128, boot_id: u128) -> io::Result<Option<String>>
     }
     let drained_bytes = drain_orphan(dir, &facts)?;
     Ok(Some(format!(
-        "{drained_bytes} bytes of events of `{service}` went to its journal {journal}"
+        "{drained_bytes} bytes of events of `{service}` went to its journal {journal}{untold}"
     )))
 }
 
@@ -181,7 +187,9 @@ mod tests {
     use super::*;
     use crate::clock::Anchor;
     use crate::ring::{self, Refresh, RingOptions};
+    use crate::sys::words::SharedWords;
     use std::path::PathBuf;
+    use std::sync::atomic::Ordering;
 
     const BOOT: u128 = 5;
 
@@ -216,7 +224,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (base, elsewhere) = (dir.path().join("rings"), dir.path().join("elsewhere"));
         let journal = dir.path().join("journal");
-        [&base, &elsewhere, &journal].map(|path| std::fs::create_dir(path).unwrap());
+        for path in [&base, &elsewhere, &journal] {
+            std::fs::create_dir(path).unwrap();
+        }
         let aside = leave(&elsewhere, 7, BOOT - 1, journal.clone());
         let link = base.join(aside.file_name().unwrap());
         std::os::unix::fs::symlink(&aside, &link).unwrap();
@@ -246,6 +256,21 @@ mod tests {
         assert!(matches!(&*told, [line] if line.contains("24 bytes") && line.contains("shop")));
         assert!(!rings.exists());
         assert_eq!(sweep(dir.path(), None, 1, BOOT), [""; 0]);
+    }
+
+    #[test]
+    fn what_the_dead_dropped_and_did_not_tell_is_told_when_their_rings_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = dir.path().join("journal");
+        std::fs::create_dir(&journal).unwrap();
+        let rings = leave(dir.path(), 7, BOOT - 1, journal);
+        let words = SharedWords::create(Some(&rings.join("drops")), 4).unwrap();
+        for (word, count) in words.words().iter().zip([5, 2, 1, 2]) {
+            word.store(count, Ordering::Relaxed);
+        }
+        drop(words);
+        let told = sweep(dir.path(), None, 1, BOOT);
+        assert!(matches!(&*told, [line] if line.contains("4 drops")), "{told:?}");
     }
 
     #[test]

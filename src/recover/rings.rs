@@ -360,6 +360,15 @@ fn undamaged(bytes: &[u8]) -> (&[u8], Option<Damaged>) {
     }
 }
 
+/// Events that a dead process dropped or cut, and did not tell.
+pub(super) fn untold_drops(rings_dir: &Path) -> u64 {
+    let words = words::read_dead(&rings_dir.join("drops")).unwrap_or_default();
+    // A counter for each reason, and then how much of it was told.
+    let (counts, told) = words.split_at(words.len() / 2);
+    let untold = counts.iter().zip(told).map(|(count, told)| count.saturating_sub(*told));
+    untold.fold(0, u64::saturating_add)
+}
+
 /// The rings in a directory by their ids.
 pub(super) fn read_rings(
     dir: &Path,
