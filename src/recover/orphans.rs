@@ -274,6 +274,20 @@ mod tests {
     }
 
     #[test]
+    fn pipes_and_rings_under_another_name_hold_nobody_up_and_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = dir.path().join("journal");
+        std::fs::create_dir(&journal).unwrap();
+        let rings = leave(dir.path(), 7, BOOT, journal);
+        std::fs::copy(rings.join("ring-1"), rings.join("ring-2")).unwrap();
+        let pipe = std::process::Command::new("mkfifo").arg(rings.join("ring-3")).status();
+        assert!(pipe.unwrap().success());
+        let told = sweep(dir.path(), None, 1, BOOT);
+        assert!(matches!(&*told, [line] if line.contains("2 cannot be read")), "{told:?}");
+        assert!(rings.join("ring-1").exists());
+    }
+
+    #[test]
     fn rings_of_a_boot_that_is_not_known_stay_and_are_told() {
         let dir = tempfile::tempdir().unwrap();
         let journal = dir.path().join("journal");

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rkyv::util::AlignedVec;
@@ -21,6 +20,7 @@ use crate::record::{self, Damaged, Records};
 use crate::ring::{self, DeadRing};
 use crate::site::FIRST_SITE_ID;
 use crate::sys::crash::{self, CrashPoint, is_swapped};
+use crate::sys::dead::DeadFile;
 use crate::sys::lock::FileLock;
 use crate::sys::{table, words};
 
@@ -382,9 +382,11 @@ pub(super) fn read_rings(
             continue;
         }
         match ring::read_dead(&path) {
-            Ok(ring) => {
+            // Whoever moves its head finds it by this name.
+            Ok(ring) if name == format!("ring-{}", ring.id) => {
                 rings.insert(ring.id, ring);
             }
+            Ok(ring) => unreadable.push(format!("{}: it is ring {}", path.display(), ring.id)),
             Err(_) if is_unfinished(&path) => {}
             Err(error) => unreadable.push(error.to_string()),
         }
@@ -395,9 +397,8 @@ pub(super) fn read_rings(
 /// Whether the process died while it made this ring: no thread has had it. Its header, with the
 /// magic number in front, is written once all its memory is there.
 fn is_unfinished(path: &Path) -> bool {
-    let mut magic = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(8).read_to_end(&mut magic));
-    read.is_ok() && magic.iter().all(|byte| *byte == 0)
+    let magic = DeadFile::open(path).and_then(|mut file| file.read(0, file.len().min(8) as usize));
+    magic.is_ok_and(|magic| magic.iter().all(|byte| *byte == 0))
 }
 
 /// Removes a directory of rings, the rings first and the lock last; what rollway did not make there
