@@ -233,19 +233,27 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut li
 fn pass_on(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     type Informed = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
     let Some(previous) = PREVIOUS.get() else { return };
+    // SAFETY: the kernel passes the information of the signal.
+    let is_fault = unsafe { (*info).si_code } > 0;
+    let mut default = *previous;
+    default.sa_sigaction = libc::SIG_DFL;
+    if previous.sa_flags & libc::SA_RESETHAND != 0 {
+        // SAFETY: sets the default action, which the host wants from here on.
+        unsafe { libc::sigaction(signal, &raw const default, std::ptr::null_mut()) };
+    }
     match previous.sa_sigaction {
-        libc::SIG_DFL => {
-            // SAFETY: sets the action of before. A fault comes again when this handler returns, and
+        libc::SIG_IGN if !is_fault => {}
+        // The kernel lets nobody ignore a fault.
+        libc::SIG_DFL | libc::SIG_IGN => {
+            // SAFETY: sets the default action. A fault comes again when this handler returns, and
             // ends the process with its own address and context.
-            unsafe { libc::sigaction(signal, previous, std::ptr::null_mut()) };
-            // SAFETY: the kernel passes the information of the signal.
-            if unsafe { (*info).si_code } <= 0 {
+            unsafe { libc::sigaction(signal, &raw const default, std::ptr::null_mut()) };
+            if !is_fault {
                 // Somebody sent it: it would not come again.
                 // SAFETY: the signal is held back until this handler returns.
                 unsafe { libc::raise(signal) };
             }
         }
-        libc::SIG_IGN => {}
         handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
             // SAFETY: the host installed it as a handler of this form.
             let handler: Informed = unsafe { std::mem::transmute(handler) };
