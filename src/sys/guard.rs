@@ -200,8 +200,11 @@ fn install() -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     let _ = PREVIOUS.set(action);
-    // The mask and the stack that the handler before expects: it is called from ours.
-    let kept = action.sa_flags & (libc::SA_NODEFER | libc::SA_RESTART);
+    // No other handler runs on this thread while memory is replaced: it might log. The stack is the
+    // one that the handler before expects, which is called from ours.
+    let kept = action.sa_flags & libc::SA_RESTART;
+    // SAFETY: fills the mask of an action of ours.
+    unsafe { libc::sigfillset(&raw mut action.sa_mask) };
     action.sa_flags = kept | libc::SA_SIGINFO | libc::SA_ONSTACK;
     action.sa_sigaction = on_fault as *const () as usize;
     // SAFETY: the handler does only what a handler may, and `PREVIOUS` is set (3).
