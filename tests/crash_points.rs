@@ -53,7 +53,7 @@ fn take_part(part: &str) {
         }
         std::thread::scope(|scope| {
             // It ends when the writer comes to the point.
-            scope.spawn(|| (0..).for_each(|n: u64| info!(logger: guard.logger(), "other/{n}")));
+            scope.spawn(|| (0..u64::MAX).for_each(|n| info!(logger: guard.logger(), "other/{n}")));
             guard.flush()
         })
         .unwrap();
