@@ -47,6 +47,17 @@ fn take_part(part: &str) {
     let dir = PathBuf::from(child::variable("CRASH_DIR"));
     let journal = child::variable("CRASH_JOURNAL");
     let guard = start(&dir, &journal);
+    if part == "two rings" {
+        for number in 0..EVENTS {
+            info!(logger: guard.logger(), "main/{number}");
+        }
+        std::thread::scope(|scope| {
+            // It ends when the writer comes to the point.
+            scope.spawn(|| (0..u64::MAX).for_each(|n| info!(logger: guard.logger(), "other/{n}")));
+            guard.flush()
+        })
+        .unwrap();
+    }
     if part == "log" {
         let ledger = Ledger::open(&dir.join("ledger"));
         let first = ledger.slot(0).load(Ordering::Acquire);
@@ -154,4 +165,25 @@ fn heads_that_move_before_the_journal_has_their_records_are_found_out() {
     let _watchdog = watchdog();
     let outcome = play_point("recover.append", 1, false, true);
     assert!(outcome.reached > 0 && !outcome.wrong.is_empty(), "{outcome:?}");
+}
+
+#[test]
+fn a_ring_that_the_journal_has_is_not_taken_again_when_the_recovery_of_another_one_is_cut_off() {
+    for point in ["drain.known", "recover.append", "recover.head", "recover.done"] {
+        let _watchdog = watchdog();
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        let status = play(dir, "two rings", "a", Some("writer.head"), false);
+        assert_eq!(status.signal(), Some(SIGKILL));
+        play(dir, "end", "a", Some(point), false);
+        assert!(play(dir, "end", "a", None, false).success(), "{point}");
+        let messages = support::journal::messages(&dir.join("a"));
+        for (of, least) in [("main/", EVENTS as usize), ("other/", 0)] {
+            let numbers: Vec<_> =
+                messages.iter().filter_map(|line| line.strip_prefix(of)).collect();
+            let expected: Vec<_> = (0..numbers.len()).map(|number| number.to_string()).collect();
+            assert_eq!(numbers, expected, "{point}: each event of {of} once, in its order");
+            assert!(numbers.len() >= least, "{point}: {} of {of}", numbers.len());
+        }
+    }
 }

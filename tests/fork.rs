@@ -266,3 +266,34 @@ fn children_of_a_busy_parent_never_hang_and_lose_nothing_uncounted() {
     of_children.dedup();
     assert_eq!(of_children.len() as u64, delivered, "each once");
 }
+
+const PANICKING: &str = "a_forked_child_whose_first_event_is_a_panic_logs_it";
+
+fn panicking(dir: &Path) {
+    let guard = rollway::builder()
+        .cluster(Cluster::new(dir.join("cluster")).adopt_after(Duration::from_millis(100)))
+        .rings_dir(dir.join("rings"))
+        .appender("file", message_file(&dir.join("app.log")))
+        .log_panics(true)
+        .init()
+        .unwrap();
+    let status = in_forked_child(|| {
+        let panicked = std::panic::catch_unwind(|| panic!("in the child"));
+        i32::from(panicked.is_ok())
+    });
+    assert_eq!(status, 0);
+    wait_until("the child is adopted", || guard.stats().cluster.unwrap().members == 1);
+    assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+}
+
+#[test]
+fn a_forked_child_whose_first_event_is_a_panic_logs_it() {
+    if child::part().is_some() {
+        return panicking(Path::new(&child::variable("FORK_DIR")));
+    }
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    assert!(play(PANICKING, "panicking", dir.path()).wait().unwrap().success());
+    let lines = lines(&dir.path().join("app.log"));
+    assert!(matches!(&*lines, [line] if line.contains("panicked: in the child")), "{lines:?}");
+}

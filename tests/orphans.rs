@@ -114,15 +114,16 @@ fn a_start_waits_for_a_sweep_that_has_its_journal() {
 }
 
 #[test]
-fn rings_that_nobody_can_deliver_any_more_go_and_what_cannot_be_read_stays() {
-    const TEST: &str = "rings_that_nobody_can_deliver_any_more_go_and_what_cannot_be_read_stays";
+fn rings_whose_journal_is_not_found_and_what_cannot_be_read_stay() {
+    const TEST: &str = "rings_whose_journal_is_not_found_and_what_cannot_be_read_stay";
     if let Some(part) = child::part() {
         return take_part(&part);
     }
     let _watchdog = watchdog();
     let dir = tempfile::tempdir().unwrap();
     leave_orphans(TEST, dir.path(), &["gone", "unreadable"]);
-    std::fs::remove_dir_all(dir.path().join("gone")).unwrap();
+    let (journal, aside) = (dir.path().join("gone"), dir.path().join("aside"));
+    std::fs::rename(&journal, &aside).unwrap();
     let source = std::fs::read_to_string(dir.path().join("unreadable/manifest")).unwrap();
     let kept = source.lines().find_map(|line| line.strip_prefix("rings = ")).unwrap();
     std::fs::write(Path::new(kept).join("process"), "nothing").unwrap();
@@ -131,6 +132,10 @@ fn rings_that_nobody_can_deliver_any_more_go_and_what_cannot_be_read_stays() {
     for _ in 0..2 {
         drop(start(dir.path(), "b"));
         assert!(Path::new(kept).join("sites").exists() && foreign.exists());
-        assert_eq!(ring_dirs(dir.path()), 2);
+        assert_eq!(ring_dirs(dir.path()), 3);
     }
+    std::fs::rename(&aside, &journal).unwrap();
+    drop(start(dir.path(), "b"));
+    assert_eq!(support::journal::messages(&journal), expected("gone"));
+    assert_eq!(ring_dirs(dir.path()), 2);
 }

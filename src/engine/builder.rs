@@ -708,9 +708,11 @@ impl Past {
                 None
             }
         };
+        // Nothing is removed where this user's rings may not lie.
+        let sweeps = rings.is_some();
         Manifest { source, epoch, boot_id, rings }.write(dir).map_err(unusable)?;
         crash::reached(CrashPoint::HomeManifest);
-        Ok(Past { home, writer, source, epoch, begin, boot_id, base, sweeps: true, dropped_before })
+        Ok(Past { home, writer, source, epoch, begin, boot_id, base, sweeps, dropped_before })
     }
 }
 

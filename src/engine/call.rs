@@ -73,6 +73,11 @@ pub(crate) fn enter_own_thread() {
     OWN_THREAD.set(true);
 }
 
+/// Whether the calling thread is rollway's own.
+pub(super) fn is_own_thread() -> bool {
+    OWN_THREAD.try_with(Cell::get).unwrap_or(false)
+}
+
 /// The parts of a call beside its values.
 #[derive(Clone, Copy)]
 pub struct Call<'a> {

@@ -5,12 +5,13 @@
 //! remembers it, so that whoever has a handle of the parent's logger reaches it. Locks that another
 //! thread may have held at the fork are tried and never waited for.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::builder::Builder;
-use super::{Guard, Shared, WaitStrategy, selflog};
+use super::{Guard, Shared, WaitStrategy, call, selflog};
 use crate::level::LevelFilter;
 
 /// Forks of forks that are followed.
@@ -19,6 +20,11 @@ const GENERATIONS_MAX: usize = 64;
 const START_WAIT: Duration = Duration::from_secs(5);
 /// Between two looks at that.
 const START_LOOK: Duration = Duration::from_millis(1);
+
+thread_local! {
+    /// Whether this thread starts the engine: what it logs meanwhile cannot wait for that.
+    static STARTS: Cell<bool> = const { Cell::new(false) };
+}
 
 /// What a forked child takes over.
 #[derive(Default)]
@@ -64,7 +70,9 @@ impl Heir {
                 return Some(engine);
             }
             if starter == pid {
-                if Instant::now() >= deadline {
+                let is_part_of_it =
+                    STARTS.try_with(Cell::get).unwrap_or(true) || call::is_own_thread();
+                if is_part_of_it || Instant::now() >= deadline {
                     return None;
                 }
                 std::thread::sleep(START_LOOK);
@@ -75,7 +83,9 @@ impl Heir {
             }
             let (ok, failed) = (Ordering::AcqRel, Ordering::Relaxed);
             if self.starter.compare_exchange(starter, pid, ok, failed).is_ok() {
+                let _ = STARTS.try_with(|starts| starts.set(true));
                 let engine = self.start_now(description.clone().heir(level));
+                let _ = STARTS.try_with(|starts| starts.set(false));
                 if engine.is_none() {
                     self.failed_in.store(this_second(), Ordering::Relaxed);
                     self.starter.store(0, Ordering::Release);

@@ -16,11 +16,14 @@ use std::path::{Path, PathBuf};
 
 use crate::context;
 use crate::event::ContextInfo;
-use crate::record::Records;
+use crate::record::{self, Records};
 use crate::sys;
+use crate::sys::dead::DeadFile;
 
 const MAGIC: [u8; 4] = *b"RWX1";
 const HEADER_BYTES: usize = 16;
+/// A header and the longest record.
+const FILE_BYTES_MAX: u64 = (HEADER_BYTES + record::MAX_BYTES) as u64;
 
 /// The two files of one ring.
 #[derive(Debug)]
@@ -71,7 +74,11 @@ pub(crate) fn context_at(rings_dir: &Path, id: u32, position: u64) -> ContextInf
 }
 
 fn read(path: &Path) -> Option<(u64, ContextInfo)> {
-    let bytes = std::fs::read(path).ok()?;
+    let mut file = DeadFile::open(path).ok()?;
+    if file.len() > FILE_BYTES_MAX {
+        return None;
+    }
+    let bytes = file.read(0, file.len() as usize).ok()?;
     let (header, record) = bytes.split_first_chunk::<HEADER_BYTES>()?;
     let mut fields = &header[..];
     let magic = crate::value::take_array::<4>(&mut fields)?;
@@ -123,5 +130,18 @@ mod tests {
             std::fs::write(&second, &bytes[..len]).unwrap();
             assert_eq!(context_at(dir.path(), 1, 30), context("first"), "cut at {len}");
         }
+    }
+
+    #[test]
+    fn a_link_or_a_file_that_is_too_long_is_no_context() {
+        let dir = tempfile::tempdir().unwrap();
+        ContextFiles::new(dir.path(), 1).store(10, &context("first")).unwrap();
+        let first = dir.path().join("context-1-0");
+        assert_eq!(context_at(dir.path(), 1, 10), context("first"));
+        std::os::unix::fs::symlink(&first, dir.path().join("context-2-0")).unwrap();
+        assert_eq!(context_at(dir.path(), 2, 10), ContextInfo::default());
+        let file = std::fs::File::options().write(true).open(&first).unwrap();
+        file.set_len(FILE_BYTES_MAX + 1).unwrap();
+        assert_eq!(context_at(dir.path(), 1, 10), ContextInfo::default());
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::manifest::ProcessFacts;
+use super::manifest::{ProcessFacts, is_other_boot};
 use super::rings::read_rings;
 use super::{Manifest, ProcessFile};
 use crate::record::{self, Records};
@@ -144,7 +144,7 @@ fn is_held(lock_path: &Path) -> io::Result<bool> {
 }
 
 fn owner_of(rings_dir: &Path, boot_id: u128) -> io::Result<Owner> {
-    if boot_id != u128::from_be_bytes(sys::file::boot_id()) {
+    if is_other_boot(boot_id, u128::from_be_bytes(sys::file::boot_id())) {
         return Ok(Owner::Rebooted);
     }
     if !rings_dir.exists() {

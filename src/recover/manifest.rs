@@ -16,7 +16,7 @@ pub struct Manifest {
     pub source: u128,
     /// The run that wrote the manifest.
     pub epoch: u64,
-    /// The boot during which it ran.
+    /// The boot during which it ran; 0 where the system did not tell.
     pub boot_id: u128,
     /// The directory of its rings; `None` when they lie on the heap, or when they were drained.
     pub rings: Option<PathBuf>,
@@ -68,6 +68,12 @@ impl Manifest {
         );
         sys::file::replace(&journal_dir.join("manifest"), text.as_bytes())
     }
+}
+
+/// Whether a boot is known to be another one than this. One that is not known, on either side, may be
+/// the same.
+pub(super) fn is_other_boot(stored: u128, this: u128) -> bool {
+    stored != 0 && this != 0 && stored != this
 }
 
 /// The `process` file beside the rings: who logs here, into which journal, and the newest clock

@@ -10,12 +10,15 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::manifest::is_other_boot;
 use super::rings::{self, read_rings, remove_rings};
 use super::{Manifest, ProcessFacts, ProcessFile};
 use crate::journal::{Journal, JournalError, JournalOptions, Scan};
+use crate::sys;
 use crate::sys::lock::FileLock;
 
 /// Directories of rings that one sweep looks into.
@@ -26,11 +29,15 @@ const TIME_MAX: Duration = Duration::from_secs(1);
 /// Sweeps the directories of rings below `base`, all but `kept`, for the owner of the journal `own`,
 /// which is locked. `boot_id` is that of this boot. Returns what there is to tell, a line each.
 ///
-/// What has no unread records goes. Rings of a journal that nobody uses are drained into it. Rings
-/// whose journal directory is gone, and those of another boot, are lost: they go, and that is told.
-/// What cannot be read stays, and that is told, too. At most 64 directories, and none is begun after
+/// Only directories that are this user's are looked into, and only what rollway made there is
+/// removed. What has no unread records goes. Rings of a journal that nobody uses are drained into it. Rings
+/// of another boot are lost: they go, and that is told. What cannot be read, or has its journal
+/// directory where this process does not see it, stays, and that is told, too. At most 64 directories, and none is begun after
 /// a second: the rest is the next start's.
 pub fn sweep(base: &Path, kept: Option<&Path>, own: u128, boot_id: u128) -> Vec<String> {
+    if let Err(error) = sys::file::check_owned_dir(base) {
+        return vec![format!("rings below {}: nobody sweeps them: {error}", base.display())];
+    }
     let mut told = Vec::new();
     let began = Instant::now();
     let entries = std::fs::read_dir(base).into_iter().flatten().flatten();
@@ -61,9 +68,14 @@ fn is_rings_name(name: &OsStr) -> bool {
 
 /// Sweeps one directory; the line is what there is to tell.
 fn sweep_dir(dir: &Path, own: u128, boot_id: u128) -> io::Result<Option<String>> {
+    match sys::file::check_owned_dir(dir) {
+        // Another sweep was first.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    }
     let facts = ProcessFile::read_dead(dir);
     let mut journal_lock = None;
-    let mut is_journal_gone = false;
+    let mut is_journal_missing = false;
     if let Ok(facts) = &facts
         && facts.source != own
     {
@@ -73,21 +85,30 @@ fn sweep_dir(dir: &Path, own: u128, boot_id: u128) -> io::Result<Option<String>>
         }
         match std::fs::metadata(&facts.journal_dir) {
             Ok(_) => journal_lock = FileLock::try_acquire(&facts.journal_dir.join("lock"))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => is_journal_gone = true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => is_journal_missing = true,
             Err(error) => return Err(error),
         }
-        if journal_lock.is_none() && !is_journal_gone {
+        if journal_lock.is_none() && !is_journal_missing {
             // A process lives with it, or starts, and sees to these rings itself.
             return Ok(None);
         }
     }
-    let Some(_lock) = FileLock::try_acquire(&dir.join("lock"))? else { return Ok(None) };
+    let Some(lock) = FileLock::try_acquire(&dir.join("lock"))? else { return Ok(None) };
+    if lock.file().metadata()?.nlink() == 0 {
+        // It was another sweep's, which has removed it.
+        return Ok(None);
+    }
 
     let mut unreadable = Vec::new();
     let rings = read_rings(dir, &mut unreadable)?;
     if let Some(reason) = unreadable.first() {
         return Err(io::Error::other(format!("{} cannot be read: {reason}", unreadable.len())));
     }
+    let untold = rings::untold_drops(dir);
+    let untold = match untold {
+        0 => String::new(),
+        _ => format!("; {untold} drops that the log does not tell are lost with them"),
+    };
     let unread_bytes: u64 = rings.values().map(|ring| ring.tail - ring.head).sum();
     if unread_bytes == 0 {
         // The journal has what they held: its next owner is not to miss them.
@@ -97,29 +118,35 @@ fn sweep_dir(dir: &Path, own: u128, boot_id: u128) -> io::Result<Option<String>>
             Manifest { rings: None, ..manifest }.write(&facts.journal_dir)?;
         }
         remove_rings(dir)?;
-        return Ok(None);
+        let whose = facts.map_or_else(|_| "somebody".to_owned(), |facts| facts.service);
+        return Ok((!untold.is_empty()).then(|| format!("`{whose}` left nothing unread{untold}")));
     }
     let facts = facts?;
     let (service, journal) = (&facts.service, facts.journal_dir.display());
-    if facts.boot_id != boot_id {
+    if is_other_boot(facts.boot_id, boot_id) {
         remove_rings(dir)?;
         return Ok(Some(format!(
             "`{service}` left them before the machine was restarted; {unread_bytes} bytes of events \
-             are lost"
+             are lost{untold}"
         )));
     }
-    if is_journal_gone {
-        remove_rings(dir)?;
-        return Ok(Some(format!(
-            "the journal {journal} of `{service}` is gone; {unread_bytes} bytes of events are lost"
+    if is_journal_missing {
+        // Somebody else may see it: not every process has the same file systems.
+        return Err(io::Error::other(format!(
+            "the journal {journal} of `{service}` is not here; {unread_bytes} bytes of events wait \
+             for it"
         )));
+    }
+    if facts.boot_id != boot_id {
+        let what = format!("{unread_bytes} bytes of events of `{service}` wait for its next start");
+        return Err(io::Error::other(format!("the boot is not known; {what}")));
     }
     if journal_lock.is_none() {
         return Err(io::Error::other(format!("{unread_bytes} bytes of events are damaged")));
     }
     let drained_bytes = drain_orphan(dir, &facts)?;
     Ok(Some(format!(
-        "{drained_bytes} bytes of events of `{service}` went to its journal {journal}"
+        "{drained_bytes} bytes of events of `{service}` went to its journal {journal}{untold}"
     )))
 }
 
@@ -160,7 +187,9 @@ mod tests {
     use super::*;
     use crate::clock::Anchor;
     use crate::ring::{self, Refresh, RingOptions};
+    use crate::sys::words::SharedWords;
     use std::path::PathBuf;
+    use std::sync::atomic::Ordering;
 
     const BOOT: u128 = 5;
 
@@ -191,6 +220,33 @@ mod tests {
     }
 
     #[test]
+    fn nothing_foreign_is_removed_and_no_link_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (base, elsewhere) = (dir.path().join("rings"), dir.path().join("elsewhere"));
+        let journal = dir.path().join("journal");
+        for path in [&base, &elsewhere, &journal] {
+            std::fs::create_dir(path).unwrap();
+        }
+        let aside = leave(&elsewhere, 7, BOOT - 1, journal.clone());
+        let link = base.join(aside.file_name().unwrap());
+        std::os::unix::fs::symlink(&aside, &link).unwrap();
+        let rings = leave(&base, 8, BOOT - 1, journal);
+        std::fs::write(rings.join("notes"), "mine").unwrap();
+
+        let told = sweep(&base, None, 1, BOOT);
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(link.is_symlink() && aside.join("ring-1").exists());
+        let left = std::fs::read_dir(&rings).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(left.collect::<Vec<_>>(), ["notes"]);
+
+        let base_link = dir.path().join("link");
+        std::os::unix::fs::symlink(&elsewhere, &base_link).unwrap();
+        let told = sweep(&base_link, None, 1, BOOT);
+        assert!(matches!(&*told, [line] if line.contains("symlink")), "{told:?}");
+        assert!(aside.join("ring-1").exists());
+    }
+
+    #[test]
     fn rings_from_before_a_restart_go_and_are_told_once() {
         let dir = tempfile::tempdir().unwrap();
         let journal = dir.path().join("journal");
@@ -200,6 +256,49 @@ mod tests {
         assert!(matches!(&*told, [line] if line.contains("24 bytes") && line.contains("shop")));
         assert!(!rings.exists());
         assert_eq!(sweep(dir.path(), None, 1, BOOT), [""; 0]);
+    }
+
+    #[test]
+    fn what_the_dead_dropped_and_did_not_tell_is_told_when_their_rings_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = dir.path().join("journal");
+        std::fs::create_dir(&journal).unwrap();
+        let rings = leave(dir.path(), 7, BOOT - 1, journal);
+        let words = SharedWords::create(Some(&rings.join("drops")), 4).unwrap();
+        for (at, count) in [5, 2, 1, 2].into_iter().enumerate() {
+            words.word(at).store(count, Ordering::Relaxed);
+        }
+        drop(words);
+        let told = sweep(dir.path(), None, 1, BOOT);
+        assert!(matches!(&*told, [line] if line.contains("4 drops")), "{told:?}");
+    }
+
+    #[test]
+    fn pipes_and_rings_under_another_name_hold_nobody_up_and_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = dir.path().join("journal");
+        std::fs::create_dir(&journal).unwrap();
+        let rings = leave(dir.path(), 7, BOOT, journal);
+        std::fs::copy(rings.join("ring-1"), rings.join("ring-2")).unwrap();
+        let pipe = std::process::Command::new("mkfifo").arg(rings.join("ring-3")).status();
+        assert!(pipe.unwrap().success());
+        let told = sweep(dir.path(), None, 1, BOOT);
+        assert!(matches!(&*told, [line] if line.contains("2 cannot be read")), "{told:?}");
+        assert!(rings.join("ring-1").exists());
+    }
+
+    #[test]
+    fn rings_of_a_boot_that_is_not_known_stay_and_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = dir.path().join("journal");
+        std::fs::create_dir(&journal).unwrap();
+        for (stored, this) in [(0, BOOT), (BOOT, 0)] {
+            let rings = leave(dir.path(), 7, stored, journal.clone());
+            let told = sweep(dir.path(), None, 1, this);
+            assert!(matches!(&*told, [line] if line.contains("24 bytes")), "{told:?}");
+            assert!(rings.join("ring-1").exists());
+            remove_rings(&rings).unwrap();
+        }
     }
 
     #[test]

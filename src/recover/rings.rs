@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rkyv::util::AlignedVec;
 
 use super::contexts::context_at;
+use super::manifest::is_other_boot;
 use super::{Manifest, ProcessFile};
 use crate::block::build::{self, ChunkSource, EventsHead};
 use crate::block::define::Definitions;
@@ -21,6 +21,7 @@ use crate::record::{self, Damaged, Records};
 use crate::ring::{self, DeadRing};
 use crate::site::FIRST_SITE_ID;
 use crate::sys::crash::{self, CrashPoint, is_swapped};
+use crate::sys::dead::DeadFile;
 use crate::sys::lock::FileLock;
 use crate::sys::{table, words};
 
@@ -28,6 +29,9 @@ use crate::sys::{table, words};
 const BLOCK_BYTES: usize = 2 << 20;
 /// Numbers of recovered contexts begin behind those that a process gives in its life.
 pub(super) const FIRST_CONTEXT: u32 = CONTEXTS_MAX + 1;
+
+/// The files beside the rings and their contexts, but for the lock.
+const BESIDE: [&str; 3] = ["sites", "drops", "process"];
 
 /// What was drained.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -100,16 +104,16 @@ pub fn drain(
     ring_end: impl Fn(u32) -> u64,
 ) -> Result<Recovered, RecoverError> {
     let Some(rings_dir) = &manifest.rings else { return Ok(Recovered::default()) };
-    if manifest.boot_id != boot_id {
+    if is_other_boot(manifest.boot_id, boot_id) {
         return Err(RecoverError::Rebooted { rings: rings_dir.clone() });
-    }
-    if !rings_dir.exists() {
-        return Err(RecoverError::Gone { rings: rings_dir.clone() });
     }
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| RecoverError::Io { path, source }
     };
+    if !rings_dir.try_exists().map_err(io(rings_dir))? {
+        return Err(RecoverError::Gone { rings: rings_dir.clone() });
+    }
     let lock = FileLock::try_acquire(&rings_dir.join("lock")).map_err(io(rings_dir))?;
     let Some(_lock) = lock else {
         return Err(RecoverError::Alive { rings: rings_dir.clone() });
@@ -200,6 +204,16 @@ fn append_rings(
     let mut recovered = Recovered::default();
     let rings = read_rings(rings_dir, &mut recovered.unreadable).map_err(io(rings_dir))?;
     recovered.drops = words::read_dead(&rings_dir.join("drops")).unwrap_or_default();
+    // What the journal had before its owner died is behind no head yet. That comes first: a block
+    // below may begin a newer segment, and from then on only the heads say what was drained.
+    for ring in rings.values().filter(|_| heads == Heads::Move) {
+        let end = ring_end(ring.id).min(ring.tail);
+        if end > ring.head {
+            let path = rings_dir.join(format!("ring-{}", ring.id));
+            ring::move_head(&path, end).map_err(io(&path))?;
+            crash::reached(CrashPoint::RecoverKnown);
+        }
+    }
     let has_records = |ring: &&DeadRing| ring_end(ring.id).max(ring.head) < ring.tail;
     let unread: Vec<_> = rings.values().filter(has_records).collect();
     if !unread.is_empty() {
@@ -210,15 +224,6 @@ fn append_rings(
             }
             // Without names and times the records mean nothing; they stay for whoever can mend it.
             Err(error) => recovered.unreadable.push(error.to_string()),
-        }
-    }
-    // What the journal had before its owner died is behind no head yet: from here on only the heads
-    // say what was drained.
-    for ring in rings.values().filter(|_| heads == Heads::Move) {
-        let end = ring_end(ring.id).min(ring.tail);
-        if end > ring.head && !unread.iter().any(|unread| unread.id == ring.id) {
-            let path = rings_dir.join(format!("ring-{}", ring.id));
-            ring::move_head(&path, end).map_err(io(&path))?;
         }
     }
     Ok(recovered)
@@ -356,6 +361,15 @@ fn undamaged(bytes: &[u8]) -> (&[u8], Option<Damaged>) {
     }
 }
 
+/// Events that a dead process dropped or cut, and did not tell.
+pub(super) fn untold_drops(rings_dir: &Path) -> u64 {
+    let words = words::read_dead(&rings_dir.join("drops")).unwrap_or_default();
+    // A counter for each reason, and then how much of it was told.
+    let (counts, told) = words.split_at(words.len() / 2);
+    let untold = counts.iter().zip(told).map(|(count, told)| count.saturating_sub(*told));
+    untold.fold(0, u64::saturating_add)
+}
+
 /// The rings in a directory by their ids.
 pub(super) fn read_rings(
     dir: &Path,
@@ -369,9 +383,11 @@ pub(super) fn read_rings(
             continue;
         }
         match ring::read_dead(&path) {
-            Ok(ring) => {
+            // Whoever moves its head finds it by this name.
+            Ok(ring) if name == format!("ring-{}", ring.id) => {
                 rings.insert(ring.id, ring);
             }
+            Ok(ring) => unreadable.push(format!("{}: it is ring {}", path.display(), ring.id)),
             Err(_) if is_unfinished(&path) => {}
             Err(error) => unreadable.push(error.to_string()),
         }
@@ -382,13 +398,12 @@ pub(super) fn read_rings(
 /// Whether the process died while it made this ring: no thread has had it. Its header, with the
 /// magic number in front, is written once all its memory is there.
 fn is_unfinished(path: &Path) -> bool {
-    let mut magic = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(8).read_to_end(&mut magic));
-    read.is_ok() && magic.iter().all(|byte| *byte == 0)
+    let magic = DeadFile::open(path).and_then(|mut file| file.read(0, file.len().min(8) as usize));
+    magic.is_ok_and(|magic| magic.iter().all(|byte| *byte == 0))
 }
 
-/// Removes a directory of rings, the rings first and the lock last. What somebody else removes at
-/// the same time is no error.
+/// Removes a directory of rings, the rings first and the lock last; what rollway did not make there
+/// stays, and the directory with it. What somebody else removes at the same time is no error.
 pub(crate) fn remove_rings(dir: &Path) -> io::Result<()> {
     let remove = |path: &Path| match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -401,7 +416,7 @@ pub(crate) fn remove_rings(dir: &Path) -> io::Result<()> {
         if name.starts_with("ring-") {
             remove(&path)?;
             crash::reached(CrashPoint::RecoverFile);
-        } else if name != "lock" {
+        } else if name.starts_with("context-") || BESIDE.contains(&&*name) {
             others.push(path);
         }
     }
@@ -409,7 +424,7 @@ pub(crate) fn remove_rings(dir: &Path) -> io::Result<()> {
     crash::reached(CrashPoint::RecoverEmpty);
     remove(&dir.join("lock"))?;
     match std::fs::remove_dir(dir) {
-        // Another sweep has found it, and does the rest.
+        // Something foreign lies there; or another sweep has found it, and does the rest.
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,

@@ -137,6 +137,8 @@ points! {
     AdoptRemoving = "adopt.removing",
     /// All of a dead member's files are removed but its lock.
     AdoptRemoved = "adopt.removed",
+    /// The head of a ring stands behind what the journal had of it; no recovered block is there.
+    RecoverKnown = "drain.known",
 }
 
 /// Ends the process here if the environment says so.

@@ -35,6 +35,14 @@ pub(crate) fn create_owned_dir(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(error),
     }
+    check_owned_dir(path)
+}
+
+/// Whether a directory is a real one, no symlink, and ours.
+///
+/// # Errors
+/// When it is not, or cannot be looked at.
+pub(crate) fn check_owned_dir(path: &Path) -> io::Result<()> {
     let found = std::fs::symlink_metadata(path)?;
     if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() {
         let what = "it is a symlink, no directory, or belongs to another user";
@@ -192,7 +200,8 @@ pub(crate) fn exchange(path: &Path, content: &[u8]) -> io::Result<()> {
     std::fs::rename(&fresh, path)
 }
 
-/// The identity of this boot of the machine; zeroes where the system does not tell.
+/// The identity of this boot of the machine; zeroes where the system does not tell:
+/// they are no boot, and whoever compares looks for them first.
 pub(crate) fn boot_id() -> [u8; 16] {
     let of_system = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
     let text = super::crash::boot_id().or_else(of_system).unwrap_or_default();

@@ -19,10 +19,14 @@
 use std::io;
 use std::ptr::NonNull;
 // Not from `sync`: statics, which a signal handler reads.
-use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+
+use super::per_process::PerProcess;
 
 /// Ranges that can be watched at once: the rings of 256 MiB in the smallest size, and some more.
 pub(crate) const RANGES_MAX: usize = (16 << 10) + 256;
@@ -33,13 +37,11 @@ const FREE: usize = 0;
 const RESERVED: usize = 1;
 
 /// [`Slot::state`] of memory as it was mapped.
-const WHOLE: u8 = 0;
-/// [`Slot::state`] while the handler replaces the memory.
-const REPLACING: u8 = 1;
+const WHOLE: u32 = 0;
 /// [`Slot::state`] of memory that was replaced.
-const REPLACED: u8 = 2;
+const REPLACED: u32 = u32::MAX;
 /// [`Slot::state`] of memory that could not be replaced.
-const FAILED: u8 = 3;
+const FAILED: u32 = u32::MAX - 1;
 
 static SLOTS: [Slot; RANGES_MAX] = [const { Slot::EMPTY }; RANGES_MAX];
 /// Slots that were ever in use are below it.
@@ -52,7 +54,8 @@ static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
 struct Slot {
     start: AtomicUsize,
     end: AtomicUsize,
-    state: AtomicU8,
+    /// One of the above, or the process whose handler replaces the memory.
+    state: AtomicU32,
     alarm: AtomicPtr<AtomicU64>,
 }
 
@@ -61,7 +64,7 @@ impl Slot {
     const EMPTY: Slot = Slot {
         start: AtomicUsize::new(FREE),
         end: AtomicUsize::new(0),
-        state: AtomicU8::new(WHOLE),
+        state: AtomicU32::new(WHOLE),
         alarm: AtomicPtr::new(std::ptr::null_mut()),
     };
 
@@ -77,16 +80,26 @@ impl Slot {
 
     /// Puts fresh memory in the place of the range. `false` when the system has none.
     fn replace(&self) -> bool {
-        let begun =
-            self.state.compare_exchange(WHOLE, REPLACING, Ordering::AcqRel, Ordering::Acquire);
-        if begun.is_err() {
-            // Another thread was first: what it and others write since must stay.
-            let mut state = self.state.load(Ordering::Acquire);
-            while state == REPLACING {
-                std::hint::spin_loop();
-                state = self.state.load(Ordering::Acquire);
+        let pid = std::process::id();
+        let mut state = self.state.load(Ordering::Acquire);
+        loop {
+            match state {
+                REPLACED => return true,
+                FAILED => return false,
+                // Another thread was first: what it and others write since must stay.
+                _ if state == pid => {
+                    std::hint::spin_loop();
+                    state = self.state.load(Ordering::Acquire);
+                }
+                // Nobody was, or a thread of the parent, which is not in this forked child.
+                _ => {
+                    let (ok, failed) = (Ordering::AcqRel, Ordering::Acquire);
+                    match self.state.compare_exchange(state, pid, ok, failed) {
+                        Ok(_) => break,
+                        Err(found) => state = found,
+                    }
+                }
             }
-            return state == REPLACED;
         }
         // Before there are zeros: whoever reads some and then asks for the hits knows of this one.
         HITS.fetch_add(1, Ordering::SeqCst);
@@ -187,9 +200,13 @@ impl Drop for Watch {
 
 /// Installs the handler, once.
 fn install() -> io::Result<()> {
-    static INSTALLING: Mutex<bool> = Mutex::new(false);
-    let mut installed = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
-    if *installed {
+    static INSTALLED: AtomicBool = AtomicBool::new(false);
+    static INSTALLING: PerProcess<Mutex<()>> = PerProcess::new(Mutex::default);
+    if INSTALLED.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    let _installing = INSTALLING.get().lock().unwrap_or_else(PoisonError::into_inner);
+    if INSTALLED.load(Ordering::Acquire) {
         return Ok(());
     }
     // SAFETY: a `sigaction` of zeros is one: the default action, no flags, an empty mask.
@@ -199,16 +216,20 @@ fn install() -> io::Result<()> {
     if unsafe { libc::sigaction(libc::SIGBUS, std::ptr::null(), found) } != 0 {
         return Err(io::Error::last_os_error());
     }
+    // In a child of a parent that was here at the fork it may be set: then it says what there was.
     let _ = PREVIOUS.set(action);
-    // The mask and the stack that the handler before expects: it is called from ours.
-    let kept = action.sa_flags & (libc::SA_NODEFER | libc::SA_RESTART);
+    // No other handler runs on this thread while memory is replaced: it might log. The stack is the
+    // one that the handler before expects, which is called from ours.
+    let kept = action.sa_flags & libc::SA_RESTART;
+    // SAFETY: fills the mask of an action of ours.
+    unsafe { libc::sigfillset(&raw mut action.sa_mask) };
     action.sa_flags = kept | libc::SA_SIGINFO | libc::SA_ONSTACK;
     action.sa_sigaction = on_fault as *const () as usize;
     // SAFETY: the handler does only what a handler may, and `PREVIOUS` is set (3).
     if unsafe { libc::sigaction(libc::SIGBUS, &raw const action, std::ptr::null_mut()) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    *installed = true;
+    INSTALLED.store(true, Ordering::Release);
     Ok(())
 }
 
@@ -233,19 +254,27 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut li
 fn pass_on(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     type Informed = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
     let Some(previous) = PREVIOUS.get() else { return };
+    // SAFETY: the kernel passes the information of the signal.
+    let is_fault = unsafe { (*info).si_code } > 0;
+    let mut default = *previous;
+    default.sa_sigaction = libc::SIG_DFL;
+    if previous.sa_flags & libc::SA_RESETHAND != 0 {
+        // SAFETY: sets the default action, which the host wants from here on.
+        unsafe { libc::sigaction(signal, &raw const default, std::ptr::null_mut()) };
+    }
     match previous.sa_sigaction {
-        libc::SIG_DFL => {
-            // SAFETY: sets the action of before. A fault comes again when this handler returns, and
+        libc::SIG_IGN if !is_fault => {}
+        // The kernel lets nobody ignore a fault.
+        libc::SIG_DFL | libc::SIG_IGN => {
+            // SAFETY: sets the default action. A fault comes again when this handler returns, and
             // ends the process with its own address and context.
-            unsafe { libc::sigaction(signal, previous, std::ptr::null_mut()) };
-            // SAFETY: the kernel passes the information of the signal.
-            if unsafe { (*info).si_code } <= 0 {
+            unsafe { libc::sigaction(signal, &raw const default, std::ptr::null_mut()) };
+            if !is_fault {
                 // Somebody sent it: it would not come again.
                 // SAFETY: the signal is held back until this handler returns.
                 unsafe { libc::raise(signal) };
             }
         }
-        libc::SIG_IGN => {}
         handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
             // SAFETY: the host installed it as a handler of this form.
             let handler: Informed = unsafe { std::mem::transmute(handler) };
@@ -288,6 +317,20 @@ mod tests {
         assert_eq!(unsafe { mapping.start().read_volatile() }, 0, "the whole mapping is fresh");
         assert!(watch.is_hit() && hits() > before);
         assert_eq!(alarm.load(Ordering::Relaxed), 0);
+        drop(watch);
+    }
+
+    #[test]
+    fn what_a_thread_of_the_parent_began_is_done_by_the_forked_child() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cut");
+        let mapping = Mapping::create(&path, PAGE_BYTES).unwrap();
+        let watch = watch(mapping.start(), mapping.len()).unwrap();
+        SLOTS[watch.slot].state.store(std::process::id() + 1, Ordering::Relaxed);
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        // SAFETY: mapped, and watched in case that the page is lost.
+        unsafe { mapping.start().write_volatile(9) };
+        assert_eq!(SLOTS[watch.slot].state.load(Ordering::Relaxed), REPLACED);
         drop(watch);
     }
 

@@ -12,7 +12,7 @@
 //!    memory of zeros then, and goes on.
 #![allow(unsafe_code, reason = "memory from the operating system")]
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt as _;
@@ -43,6 +43,14 @@ pub(crate) struct Mapping {
 struct FilePlace {
     path: PathBuf,
     identity: (u64, u64),
+}
+
+impl FilePlace {
+    /// The file, if it is still found there.
+    fn find(&self) -> Option<Metadata> {
+        let found = std::fs::symlink_metadata(&self.path).ok()?;
+        ((found.dev(), found.ino()) == self.identity).then_some(found)
+    }
 }
 
 impl Mapping {
@@ -119,9 +127,7 @@ impl Mapping {
     /// memory. One system call.
     pub(crate) fn is_in_place(&self) -> bool {
         let Some(place) = &self.place else { return true };
-        std::fs::symlink_metadata(&place.path).is_ok_and(|found| {
-            (found.dev(), found.ino()) == place.identity && found.len() >= self.len() as u64
-        })
+        place.find().is_some_and(|found| found.len() >= self.len() as u64)
     }
 
     /// Whether the memory is a file.
@@ -129,10 +135,10 @@ impl Mapping {
         self.place.is_some()
     }
 
-    /// Removes the file, if it is still the one that was mapped. The memory stays.
+    /// Removes the file, cut or not, if it is still the one that was mapped. The memory stays.
     pub(crate) fn remove_file(&self) {
         if let Some(place) = &self.place
-            && self.is_in_place()
+            && place.find().is_some()
         {
             // Whoever removes the directory finds it there.
             let _ = std::fs::remove_file(&place.path);
@@ -312,6 +318,22 @@ mod tests {
         std::fs::write(&path, [0; 2 * PAGE_BYTES]).unwrap();
         assert!(!mapping.is_in_place(), "another file took the name");
         assert!(Mapping::anonymous(PAGE_BYTES).unwrap().is_in_place());
+    }
+
+    #[test]
+    fn a_file_that_was_cut_is_removed_and_one_that_took_its_name_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("memory");
+        let mapping = Mapping::create(&path, PAGE_BYTES).unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        let aside = dir.path().join("aside");
+        std::fs::rename(&path, &aside).unwrap();
+        std::fs::write(&path, "another").unwrap();
+        mapping.remove_file();
+        assert_eq!(std::fs::read(&path).unwrap(), b"another");
+        std::fs::rename(&aside, &path).unwrap();
+        mapping.remove_file();
+        assert!(!path.exists());
     }
 
     #[test]
