@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::appender::{BlockAppender, OutletSide};
 use crate::engine::events_behind;
-use crate::journal::{CursorFile, Journal, Position, ReadError, Reader};
+use crate::journal::{
+    CursorFile, CursorSlot, Journal, Position, ReadError, Reader, TextFileMark, segment_paths,
+};
 
 /// The name of the cursor that the elected process stores.
 pub(super) const CURSOR: &str = "the cluster";
@@ -33,7 +35,7 @@ impl Follow {
     /// # Errors
     /// When the cursor cannot be opened.
     pub(super) fn open(journal_dir: &Path) -> std::io::Result<Follow> {
-        let cursor = CursorFile::open(journal_dir, CURSOR)?;
+        let cursor = open_cursor(journal_dir)?;
         let settled = cursor.resume().map(|slot| slot.position).unwrap_or_default();
         Ok(Follow { cursor, settled })
     }
@@ -107,6 +109,24 @@ impl Follow {
     }
 }
 
+/// Opens the cursor that the elected process stores for a member. Where it stands in a segment that is
+/// yet to come it is that of a journal that was removed, and is set back.
+///
+/// # Errors
+/// When it cannot be opened or stored, or the segments cannot be listed.
+pub(super) fn open_cursor(journal_dir: &Path) -> std::io::Result<CursorFile> {
+    let mut cursor = CursorFile::open(journal_dir, CURSOR)?;
+    let newest = segment_paths(journal_dir)?.last().map_or(0, |(generation, _)| *generation);
+    let is_beyond = |slot: CursorSlot| slot.position.generation > newest;
+    if cursor.resume().is_some_and(is_beyond) || cursor.synced().is_some_and(is_beyond) {
+        let (start, file) = (Position::default(), TextFileMark::default());
+        cursor.store_written(start, file)?;
+        cursor.store_synced(start, file)?;
+        cursor.refresh()?;
+    }
+    Ok(cursor)
+}
+
 /// Events between the reader's place and `position`.
 fn events_before(reader: &mut Reader, position: Position) -> u64 {
     let mut events = 0;
@@ -118,4 +138,33 @@ fn events_before(reader: &mut Reader, position: Position) -> u64 {
         }
     }
     events
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{JournalOptions, Scan};
+
+    #[test]
+    fn a_cursor_of_a_journal_that_was_removed_says_nothing_of_the_one_that_began_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = |generation| {
+            let cursor = CursorFile::open(dir.path(), CURSOR).unwrap();
+            let position = Position { generation, offset: 64, index: 0 };
+            cursor.store_written(position, TextFileMark::default()).unwrap();
+            position
+        };
+        let options = JournalOptions::directory(dir.path());
+        let journal = Journal::in_directory(options, Scan::default()).unwrap();
+        store(2);
+        assert_eq!(Follow::open(dir.path()).unwrap().settled(), Position::default());
+        // Not even when the new journal has come so far.
+        let again = Scan::of_directory(dir.path()).unwrap();
+        let later = Journal::in_directory(JournalOptions::directory(dir.path()), again).unwrap();
+        assert_eq!(later.0.end().generation, 2);
+        assert_eq!(Follow::open(dir.path()).unwrap().settled(), Position::default());
+        let stored = store(2);
+        assert_eq!(Follow::open(dir.path()).unwrap().settled(), stored);
+        drop((journal, later));
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::follow::CURSOR;
+use super::follow::open_cursor;
 use crate::block::{BlockHeader, BlockKind};
 use crate::engine::selflog;
 use crate::event::SourceInfo;
@@ -56,7 +56,7 @@ impl Source {
     /// When the cursor cannot be opened.
     pub(super) fn open(dir: &Path, writer: &mut JournalWriter) -> io::Result<Source> {
         forget_runs(dir, writer)?;
-        let cursor = CursorFile::open(dir, CURSOR)?;
+        let cursor = open_cursor(dir)?;
         let stored = cursor.resume().map(|slot| slot.position).unwrap_or_default();
         Ok(Source {
             dir: dir.to_owned(),
