@@ -420,7 +420,9 @@ fn a_member_ends_in_time_when_nobody_is_elected_and_says_what_it_leaves() {
 /// had logged is in the file once.
 #[cfg(feature = "crash-points")]
 fn die_at(test: &'static str, points: &[&str]) {
-    for point in rollway::CRASH_POINTS.iter().filter(|name| points.contains(name)) {
+    for point in points {
+        let name = point.split(':').next();
+        assert!(rollway::CRASH_POINTS.iter().any(|known| Some(*known) == name), "{point}");
         let mut fleet = Fleet::new(test);
         for _ in 0..2 {
             let dying = fleet.start_with("log for ever", &[("ROLLWAY_CRASH_AT", point)]);
@@ -458,6 +460,28 @@ fn an_elected_process_that_dies_at_any_point_has_delivered_nothing_twice() {
     }
     let _watchdog = watchdog();
     die_at("an_elected_process_that_dies_at_any_point_has_delivered_nothing_twice", &POINTS);
+}
+
+#[cfg(feature = "crash-points")]
+#[test]
+fn a_segment_that_is_begun_and_never_written_keeps_nobody_from_what_stands_behind_it() {
+    // The first one is that of the process itself, the second one that of the cluster.
+    const POINTS: [&str; 6] = [
+        "segment.created",
+        "segment.reserved",
+        "segment.begun",
+        "segment.created:2",
+        "segment.reserved:2",
+        "segment.begun:2",
+    ];
+    if plays() {
+        return;
+    }
+    let _watchdog = watchdog();
+    die_at(
+        "a_segment_that_is_begun_and_never_written_keeps_nobody_from_what_stands_behind_it",
+        &POINTS,
+    );
 }
 
 #[cfg(feature = "crash-points")]

@@ -148,7 +148,8 @@ impl Adopted {
         }
     }
 
-    /// Removes the directory, from which everything was delivered: the segments first, the lock last.
+    /// Removes the directory, from which everything was delivered: the cursors first, since they must
+    /// not outlive the segments they stand in, then the segments, the lock last.
     /// The member's source, of which no block will come any more.
     ///
     /// # Errors
@@ -158,6 +159,10 @@ impl Adopted {
         let deadline = Instant::now() + LAST_WAIT;
         self.stop(deadline);
         self.join(deadline);
+        match std::fs::remove_dir_all(self.dir.join("cursors")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => crash::reached(CrashPoint::AdoptRemoving),
+        }
         for (_, path) in segment_paths(&self.dir)? {
             std::fs::remove_file(path)?;
             crash::reached(CrashPoint::AdoptRemoving);

@@ -176,15 +176,32 @@ impl<'a> Elected<'a> {
 
     /// Tells the members what was delivered. Whether something waits for that.
     fn deliver(&mut self) -> bool {
-        let delivered = self.delivered();
-        let mut is_pending = false;
+        let (delivered, synced) = (self.delivered(), self.synced());
+        let (mut is_pending, mut wants_sync) = (false, false);
         for source in self.sources.values_mut() {
-            if let Err(error) = source.delivered(delivered) {
+            if let Err(error) = source.delivered(delivered, synced) {
                 selflog::warn(&format!("{}: its cursor: {error}", source.dir().display()));
             }
             is_pending |= source.has_pending();
+            let is_dead = self.adopted.iter().any(|adopted| adopted.dir() == source.dir());
+            wants_sync |= source.wants_sync(is_dead);
+        }
+        if wants_sync {
+            self.journal.request_sync();
         }
         is_pending
+    }
+
+    /// Up to where the members need keep nothing for the case of a power failure. What a failed sync
+    /// has left unproved is not waited for: no later one would prove it.
+    fn synced(&self) -> Position {
+        let mut synced = self.journal.synced();
+        for range in self.journal.unproved() {
+            if range.start <= synced {
+                synced = synced.max(range.end);
+            }
+        }
+        synced
     }
 
     /// What all mandatory appenders have settled.

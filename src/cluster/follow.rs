@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 
 use crate::appender::{BlockAppender, OutletSide};
 use crate::engine::events_behind;
-use crate::journal::{CursorFile, Journal, Position, ReadError, Reader};
+use crate::journal::{
+    Cursor, CursorFile, CursorSlot, Journal, Position, ReadError, Reader, TextFileMark,
+    segment_paths,
+};
 
 /// The name of the cursor that the elected process stores.
 pub(super) const CURSOR: &str = "the cluster";
@@ -24,6 +27,8 @@ const HUNG: Duration = Duration::from_secs(10);
 pub(super) struct Follow {
     cursor: CursorFile,
     settled: Position,
+    /// Keeps what the cluster's journal could lose in a power failure.
+    kept: Cursor,
 }
 
 impl Follow {
@@ -32,10 +37,11 @@ impl Follow {
     ///
     /// # Errors
     /// When the cursor cannot be opened.
-    pub(super) fn open(journal_dir: &Path) -> std::io::Result<Follow> {
-        let cursor = CursorFile::open(journal_dir, CURSOR)?;
+    pub(super) fn open(journal_dir: &Path, journal: &Journal) -> std::io::Result<Follow> {
+        let cursor = open_cursor(journal_dir)?;
         let settled = cursor.resume().map(|slot| slot.position).unwrap_or_default();
-        Ok(Follow { cursor, settled })
+        let kept = journal.register(CURSOR, true, synced(&cursor));
+        Ok(Follow { cursor, settled, kept })
     }
 
     /// Takes over what was stored meanwhile. `false` if that is nothing new.
@@ -44,6 +50,7 @@ impl Follow {
             outlet.failed(&format!("its cursor cannot be read: {error}"));
             return false;
         }
+        self.kept.settle(synced(&self.cursor).max(self.kept.settled()));
         let stored = self.cursor.resume().map(|slot| slot.position);
         let Some(position) = stored.filter(|position| *position > self.settled) else {
             return false;
@@ -107,6 +114,29 @@ impl Follow {
     }
 }
 
+/// Up to where the cluster's journal survives a power failure.
+fn synced(cursor: &CursorFile) -> Position {
+    cursor.synced().map(|slot| slot.position).unwrap_or_default()
+}
+
+/// Opens the cursor that the elected process stores for a member. Where it stands in a segment that is
+/// yet to come it is that of a journal that was removed, and is set back.
+///
+/// # Errors
+/// When it cannot be opened or stored, or the segments cannot be listed.
+pub(super) fn open_cursor(journal_dir: &Path) -> std::io::Result<CursorFile> {
+    let mut cursor = CursorFile::open(journal_dir, CURSOR)?;
+    let newest = segment_paths(journal_dir)?.last().map_or(0, |(generation, _)| *generation);
+    let is_beyond = |slot: CursorSlot| slot.position.generation > newest;
+    if cursor.resume().is_some_and(is_beyond) || cursor.synced().is_some_and(is_beyond) {
+        let (start, file) = (Position::default(), TextFileMark::default());
+        cursor.store_written(start, file)?;
+        cursor.store_synced(start, file)?;
+        cursor.refresh()?;
+    }
+    Ok(cursor)
+}
+
 /// Events between the reader's place and `position`.
 fn events_before(reader: &mut Reader, position: Position) -> u64 {
     let mut events = 0;
@@ -118,4 +148,40 @@ fn events_before(reader: &mut Reader, position: Position) -> u64 {
         }
     }
     events
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{JournalOptions, Scan};
+
+    impl Follow {
+        /// Where the member's journal has to keep everything from.
+        pub(in super::super) fn kept(&self) -> Position {
+            self.kept.settled()
+        }
+    }
+
+    #[test]
+    fn a_cursor_of_a_journal_that_was_removed_says_nothing_of_the_one_that_began_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = |generation| {
+            let cursor = CursorFile::open(dir.path(), CURSOR).unwrap();
+            let position = Position { generation, offset: 64, index: 0 };
+            cursor.store_written(position, TextFileMark::default()).unwrap();
+            position
+        };
+        let options = JournalOptions::directory(dir.path());
+        let journal = Journal::in_directory(options, Scan::default()).unwrap();
+        let settled = || Follow::open(dir.path(), &journal.0).unwrap().settled();
+        store(2);
+        assert_eq!(settled(), Position::default());
+        // Not even when the new journal has come so far.
+        let again = Scan::of_directory(dir.path()).unwrap();
+        let later = Journal::in_directory(JournalOptions::directory(dir.path()), again).unwrap();
+        assert_eq!(later.0.end().generation, 2);
+        assert_eq!(settled(), Position::default());
+        let stored = store(2);
+        assert_eq!(settled(), stored);
+    }
 }

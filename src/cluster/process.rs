@@ -15,6 +15,7 @@ use crate::appender::BlockAppender;
 use crate::engine::group::{ClusterRole, ClusterStats, Description, Member};
 use crate::engine::outlet::Outlet;
 use crate::engine::{AppenderReport, InitError, selflog};
+use crate::journal::Journal;
 
 /// Between two tries to be elected. The lock cannot be waited for: a thread that waits in the kernel
 /// cannot be called back.
@@ -76,8 +77,8 @@ impl Process {
 }
 
 impl Member for Process {
-    fn follow(&self) -> io::Result<Box<dyn BlockAppender>> {
-        Ok(Box::new(Follow::open(&self.member_dir)?))
+    fn follow(&self, journal: &Journal) -> io::Result<Box<dyn BlockAppender>> {
+        Ok(Box::new(Follow::open(&self.member_dir, journal)?))
     }
 
     fn start(&self) -> Result<(), InitError> {

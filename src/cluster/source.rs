@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::follow::CURSOR;
+use super::follow::open_cursor;
 use crate::block::{BlockHeader, BlockKind};
 use crate::engine::selflog;
 use crate::event::SourceInfo;
@@ -30,10 +30,14 @@ pub(super) struct Source {
     /// What was said of its runs, by source and epoch.
     runs: BTreeMap<(u64, u128), Run>,
     cursor: CursorFile,
-    /// What the member's cursor says.
+    /// What the member's cursor says was delivered.
     stored: Position,
-    /// Ends of blocks: in the cluster's journal, and in the member's.
+    /// What it says survives a power failure in the cluster's journal.
+    synced: Position,
+    /// Ends of blocks, in the cluster's journal and in the member's, that wait for delivery.
     pending: VecDeque<(Position, Position)>,
+    /// The same of those that are delivered, and wait for a sync.
+    unsynced: VecDeque<(Position, Position)>,
     is_at_end: bool,
     /// Events that were taken from it.
     pub(super) events: u64,
@@ -56,8 +60,11 @@ impl Source {
     /// When the cursor cannot be opened.
     pub(super) fn open(dir: &Path, writer: &mut JournalWriter) -> io::Result<Source> {
         forget_runs(dir, writer)?;
-        let cursor = CursorFile::open(dir, CURSOR)?;
+        let cursor = open_cursor(dir)?;
         let stored = cursor.resume().map(|slot| slot.position).unwrap_or_default();
+        let synced = cursor.synced().map(|slot| slot.position).unwrap_or_default();
+        // Nobody knows what the process before had synced of it.
+        let unsynced = [(writer.journal().end(), stored)].into_iter().collect();
         Ok(Source {
             dir: dir.to_owned(),
             // From the head of the segment: the definitions stand there.
@@ -65,7 +72,9 @@ impl Source {
             runs: BTreeMap::new(),
             cursor,
             stored,
+            synced,
             pending: VecDeque::new(),
+            unsynced,
             is_at_end: false,
             events: 0,
         })
@@ -75,11 +84,20 @@ impl Source {
         &self.dir
     }
 
-    /// Whether everything up to `end`, and all that is there, was read, stored and delivered, and its
-    /// cursor says so.
+    /// Whether everything up to `end`, and all that is there, was read, stored, delivered and synced,
+    /// and its cursor says so.
     pub(super) fn is_done(&self, end: Position) -> bool {
-        let is_read = self.is_at_end && self.follower.position() >= end;
-        is_read && self.pending.is_empty() && self.stored == self.follower.position()
+        let position = self.follower.position();
+        let is_read = self.is_at_end && position >= end;
+        let is_delivered = self.pending.is_empty() && self.stored == position;
+        is_read && is_delivered && self.unsynced.is_empty() && self.synced >= position
+    }
+
+    /// Whether a segment of the member's, or all that a dead one left, waits for a sync of the cluster's
+    /// journal.
+    pub(super) fn wants_sync(&self, is_dead: bool) -> bool {
+        let has_segment = self.stored.generation > self.synced.generation;
+        (is_dead || has_segment) && !self.unsynced.is_empty()
     }
 
     /// Whether something was stored that is not delivered.
@@ -175,25 +193,22 @@ impl Source {
 
     /// Remembers that what was read so far is delivered when the cluster's journal is, up to `end`.
     fn note(&mut self, end: Position) {
-        let position = self.follower.position();
-        let is_full = self.pending.len() >= PENDING_MAX;
-        match self.pending.back_mut() {
-            Some(last) if last.0 == end || is_full => *last = (end, position),
-            _ => self.pending.push_back((end, position)),
-        }
+        remember(&mut self.pending, end, self.follower.position());
     }
 
-    /// The cluster has delivered everything up to `delivered` of its journal: lets the member know.
+    /// The cluster has delivered everything up to `delivered` of its journal, and what is before
+    /// `synced` survives a power failure: lets the member know.
     ///
     /// # Errors
     /// When its cursor cannot be stored; the next call tries again.
-    pub(super) fn delivered(&mut self, delivered: Position) -> io::Result<()> {
+    pub(super) fn delivered(&mut self, delivered: Position, synced: Position) -> io::Result<()> {
         let mut position = self.stored;
-        while let Some((end, at)) = self.pending.front()
-            && *end <= delivered
+        while let Some((end, at)) = self.pending.front().copied()
+            && end <= delivered
         {
-            position = *at;
+            position = at;
             self.pending.pop_front();
+            remember(&mut self.unsynced, end, at);
         }
         if self.pending.is_empty() && self.is_at_end {
             position = self.follower.position();
@@ -204,7 +219,30 @@ impl Source {
             self.stored = position;
             crash::reached(CrashPoint::ClusterCursor);
         }
+        let mut position = self.synced;
+        while let Some((end, at)) = self.unsynced.front()
+            && *end <= synced
+        {
+            position = *at;
+            self.unsynced.pop_front();
+        }
+        if self.unsynced.is_empty() {
+            position = self.stored;
+        }
+        if position > self.synced {
+            self.cursor.store_synced(position, TextFileMark::default())?;
+            self.synced = position;
+        }
         Ok(())
+    }
+}
+
+/// Remembers that `at` is reached when the cluster's journal is at `end`.
+fn remember(places: &mut VecDeque<(Position, Position)>, end: Position, at: Position) {
+    let is_full = places.len() >= PENDING_MAX;
+    match places.back_mut() {
+        Some(last) if last.0 == end || is_full => *last = (end, at),
+        _ => places.push_back((end, at)),
     }
 }
 
@@ -220,4 +258,35 @@ fn forget_runs(dir: &Path, writer: &mut JournalWriter) -> io::Result<()> {
         writer.forget_marks(|source, epoch| source == manifest.source && epoch < newest);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::follow::Follow;
+    use super::*;
+    use crate::journal::{Journal, JournalOptions};
+
+    #[test]
+    fn a_member_keeps_what_is_delivered_until_the_journal_of_the_cluster_is_synced() {
+        let (dir, cluster) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let member = Journal::with_three_events(dir.path());
+        let options = JournalOptions::directory(cluster.path());
+        let (journal, mut writer) = Journal::in_directory(options, Scan::default()).unwrap();
+        let mut source = Source::open(dir.path(), &mut writer).unwrap();
+        while source.turn(&mut writer).unwrap() > 0 {}
+        assert_eq!(source.events, 3);
+
+        source.delivered(journal.end(), journal.synced()).unwrap();
+        let cursor = open_cursor(dir.path()).unwrap();
+        assert_eq!(cursor.resume().unwrap().position, member.end(), "a flush need not wait");
+        assert_eq!(cursor.synced(), None);
+        assert!(!source.is_done(member.end()) && source.wants_sync(true));
+        let kept = || Follow::open(dir.path(), &member).unwrap().kept();
+        assert_eq!(kept(), Position::default());
+
+        journal.sync().unwrap();
+        source.delivered(journal.end(), journal.synced()).unwrap();
+        assert_eq!(kept(), member.end());
+        assert!(source.is_done(member.end()) && !source.wants_sync(true));
+    }
 }

@@ -551,7 +551,7 @@ impl Builder {
             Ok(())
         })?;
         if let Some(member) = &member {
-            let follow = member.follow().map_err(resource("the cursor of the cluster"))?;
+            let follow = member.follow(&journal).map_err(resource("the cursor of the cluster"))?;
             let opened = Opened::Blocks(follow);
             let outlet = Outlet::spawn(&journal, CLUSTER, true, opened, &router)
                 .map_err(resource("the thread that waits for the cluster"))?;

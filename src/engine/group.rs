@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use super::{AppenderReport, InitError, OutletStats, SyncPolicy};
 use crate::appender::{BlockAppender, Open};
-use crate::journal::JournalOptions;
+use crate::journal::{Journal, JournalOptions};
 use crate::route::Router;
 use crate::sys::lock::FileLock;
 use crate::sys::output::IoMethod;
@@ -27,11 +27,11 @@ pub(crate) trait Group: Send + Sync {
 
 /// What one process of a group has of it.
 pub(crate) trait Member: Send + Sync {
-    /// An appender for the process's own journal that settles what the group has delivered.
+    /// An appender for `journal`, the process's own, that settles what the group has delivered.
     ///
     /// # Errors
     /// The system's.
-    fn follow(&self) -> io::Result<Box<dyn BlockAppender>>;
+    fn follow(&self, journal: &Journal) -> io::Result<Box<dyn BlockAppender>>;
 
     /// Starts what runs in the background. Called once, when the engine runs. Returns when it is known
     /// whether this process is the one that runs the appenders, and they are open if it is.
