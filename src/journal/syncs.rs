@@ -278,7 +278,7 @@ mod tests {
 
     impl Journal {
         /// Lets the next sync of what was appended fail, as that of a dying disk.
-        fn break_unsynced(&self) {
+        pub(crate) fn break_unsynced(&self) {
             for segment in &mut self.state().syncs.unsynced {
                 // It can be opened, and not be synced.
                 let null = File::options().write(true).open("/dev/null").unwrap();

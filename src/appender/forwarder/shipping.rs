@@ -108,7 +108,11 @@ impl Shipping {
             version: welcome.version,
             level: welcome.level,
             monitor: self.monitor.clone(),
-            state: Mutex::new(LinkState { acknowledged: marks.clone(), ..LinkState::default() }),
+            state: Mutex::new(LinkState {
+                acknowledged: marks.clone(),
+                is_level_told: marks.is_empty(),
+                ..LinkState::default()
+            }),
         });
         let listener = Arc::clone(&link);
         let listener = std::thread::Builder::new()
@@ -242,10 +246,10 @@ impl Shipping {
 
     /// Brings the settled position up to date (invariant 2). `next` is the next block to send.
     fn publish(&mut self, outlet: &mut dyn OutletSide, link: &Link, next: Position) {
-        let (settled, news) = {
+        let (settled, news, is_level_told) = {
             let mut state = lock(&link.state);
             let oldest = state.in_flight.front().map(|sent| sent.position);
-            (oldest.unwrap_or(next), state.news.take())
+            (oldest.unwrap_or(next), state.news.take(), state.is_level_told)
         };
         if settled == self.settled && news.is_none() {
             return;
@@ -258,7 +262,8 @@ impl Shipping {
             stats.weak_acks
         };
         // After a weak acknowledgement nobody can prove it of what lies before.
-        if link.level == AckLevel::Synced && weak_acks == 0 && !self.is_unproven {
+        let is_proved = is_level_told && weak_acks == 0 && !self.is_unproven;
+        if link.level == AckLevel::Synced && is_proved {
             outlet.synced(settled);
         }
         if self.stored.elapsed() >= STORE_EVERY {
