@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rkyv::util::AlignedVec;
+use rollway::block::BlockHeader;
 use rollway::block::build::{self, ChunkSource, EventsHead};
 use rollway::block::define::Definitions;
 use rollway::clock::{Anchor, Timeline};
@@ -130,6 +131,31 @@ fn a_segment_that_somebody_cuts_costs_its_own_events_alone() {
     let expected: Vec<_> = (1..=last).map(|number| number.to_string()).collect();
     assert_eq!(messages, expected);
     assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+}
+
+#[test]
+fn a_journal_forgets_the_runs_that_it_has_nothing_of_any_more() {
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let journal_dir = dir.path().join("journal");
+    for _ in 0..10 {
+        let guard = builder(dir.path()).journal_max_bytes(32 << 20).start().unwrap();
+        // More than a segment; the journal has room for some of them.
+        log_much(&guard, 3000);
+        guard.flush().unwrap();
+    }
+    let scan = Scan::of_directory(&journal_dir).unwrap();
+    let (journal, writer) =
+        Journal::in_directory(JournalOptions::directory(&journal_dir), scan).unwrap();
+    let mut held = std::collections::BTreeSet::new();
+    let mut reader = journal.reader(Position::default());
+    while let Some(block) = reader.next().unwrap() {
+        held.insert(BlockHeader::decode(block.bytes).unwrap().epoch);
+    }
+    let known = writer.marks().len();
+    // Beside these the last one before the oldest segment, and one more that the last start found.
+    assert!((held.len()..=held.len() + 2).contains(&known), "{known} of {}", held.len());
+    assert!(held.len() + 2 < 10, "{}", held.len());
 }
 
 /// Runs `part` of a test in a mount namespace of its own, with a small file system at `SMALL`.
