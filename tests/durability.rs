@@ -7,7 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rollway::journal::{Position, segment_paths};
+use rkyv::util::AlignedVec;
+use rollway::block::BlockHeader;
+use rollway::block::build::{self, ChunkSource, EventsHead};
+use rollway::block::define::Definitions;
+use rollway::clock::{Anchor, Timeline};
+use rollway::event::{ContextInfo, SourceInfo};
+use rollway::journal::{Journal, JournalOptions, Position, Scan, segment_paths};
 use rollway::{Builder, Durability, Guard, Level, SyncPolicy};
 use support::destination::{Collector, Gate};
 use support::{PATIENCE, child, wait_until, watchdog};
@@ -127,6 +133,31 @@ fn a_segment_that_somebody_cuts_costs_its_own_events_alone() {
     assert_eq!(guard.shutdown(PATIENCE).left(), 0);
 }
 
+#[test]
+fn a_journal_forgets_the_runs_that_it_has_nothing_of_any_more() {
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let journal_dir = dir.path().join("journal");
+    for _ in 0..10 {
+        let guard = builder(dir.path()).journal_max_bytes(32 << 20).start().unwrap();
+        // More than a segment; the journal has room for some of them.
+        log_much(&guard, 3000);
+        guard.flush().unwrap();
+    }
+    let scan = Scan::of_directory(&journal_dir).unwrap();
+    let (journal, writer) =
+        Journal::in_directory(JournalOptions::directory(&journal_dir), scan).unwrap();
+    let mut held = std::collections::BTreeSet::new();
+    let mut reader = journal.reader(Position::default());
+    while let Some(block) = reader.next().unwrap() {
+        held.insert(BlockHeader::decode(block.bytes).unwrap().epoch);
+    }
+    let known = writer.marks().len();
+    // Beside these the last one before the oldest segment, and one more that the last start found.
+    assert!((held.len()..=held.len() + 2).contains(&known), "{known} of {}", held.len());
+    assert!(held.len() + 2 < 10, "{}", held.len());
+}
+
 /// Runs `part` of a test in a mount namespace of its own, with a small file system at `SMALL`.
 /// `false` where that may not be done.
 fn on_a_small_disk(test: &str, part: &str, mib: u64) -> bool {
@@ -188,6 +219,38 @@ fn a_small_disk_is_used_again_and_again() {
         guard.stats().appenders[1].overtaken_segments > 0
     });
     assert_eq!(guard.shutdown(PATIENCE).dropped.total(), 0);
+}
+
+#[test]
+fn a_great_block_and_its_definitions_find_a_segment_on_a_short_disk() {
+    const TEST: &str = "a_great_block_and_its_definitions_find_a_segment_on_a_short_disk";
+    let _watchdog = watchdog();
+    if child::part().is_none() {
+        on_a_small_disk(TEST, "append", 10);
+        return;
+    }
+    let journal_dir = PathBuf::from(child::variable("SMALL")).join("journal");
+    fs::create_dir(&journal_dir).unwrap();
+    let options = JournalOptions::directory(&journal_dir).keep_free_bytes(0);
+    let (journal, mut writer) = Journal::in_directory(options, Scan::default()).unwrap();
+    journal.keep_to_bound();
+    let info = SourceInfo { source: 7, epoch: 1, ..SourceInfo::default() };
+    let mut definitions = Definitions::new(info);
+    for id in 1..=128 {
+        let value = "x".repeat(16 << 10).into_boxed_str();
+        definitions.set_context(id, ContextInfo { pairs: [("key".into(), value)].into() });
+    }
+    let anchor = Anchor { ticks: 0, utc_ns: 0 };
+    let timeline = Timeline { before: anchor, after: anchor, nanos_per_tick: 1.0 };
+    let head = EventsHead { source: 7, epoch: 1, sequence: 1, timeline };
+    let records = vec![0; 7 << 19];
+    let to = records.len() as u64;
+    let chunk = ChunkSource { ring: 1, thread: 1, context: 0, from: 0, to, runs: [&records, &[]] };
+    let mut block = AlignedVec::new();
+    build::events(&mut block, &head, &[chunk]);
+    // 2 MiB and 3.5 MiB, which the least segment has not.
+    let position = writer.append_events(&mut block, &definitions).unwrap();
+    assert_eq!(position.generation, journal.start_position().generation + 1);
 }
 
 #[test]

@@ -23,11 +23,11 @@ use rollway::event::{ContextInfo, SourceInfo};
 use rollway::journal::{JournalOptions, Position};
 use rollway::layout::Pattern;
 use rollway::master::{AckLevel, Limits, Master, MasterBuilder, MasterError, Reason};
-use rollway::net::handshake::decode_ack;
-use rollway::net::{Farewell, FrameKind, Versions, frame};
+use rollway::net::handshake::{decode_ack, encode_ack};
+use rollway::net::{Farewell, FrameKind, FrameReader, Hello, Versions, Welcome, frame};
 use rollway::{Durability, Guard, info};
 
-use support::wire::{Proxy, Raw, block, block_of, blocks};
+use support::wire::{Proxy, Raw, block, block_of, blocks, receive};
 
 /// Long enough for anything that happens at all.
 const AMPLE: Duration = Duration::from_secs(60);
@@ -788,6 +788,36 @@ fn a_segment_that_is_cut_under_a_master_is_counted_and_left_for_another() {
         master.stats().losses.segments == 1
     });
     assert!(master.stats().losses.blocks >= 1);
+}
+
+#[test]
+fn what_a_welcome_names_is_synced_once_the_master_has_said_so() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    for level in [AckLevel::Committed, AckLevel::Synced] {
+        let forwarder = Forwarder::new(listener.local_addr().unwrap().to_string());
+        let limit = Duration::from_millis(200);
+        let guard = rollway::builder().flush_timeout(limit).appender("master", forwarder).start();
+        let guard = guard.unwrap();
+        info!(logger: guard.logger(), "event 0");
+        let (mut stream, _) = listener.accept().unwrap();
+        let hello = receive(&mut FrameReader::new(), &stream).expect("a hello");
+        let marks = vec![(Hello::decode(&hello.body).unwrap().1.epoch, 1000)];
+        let welcome = Welcome {
+            version: Versions::spoken().max,
+            level: AckLevel::Synced,
+            window_bytes: 1 << 20,
+            marks: marks.clone(),
+        };
+        stream.write_all(&frame::encode(FrameKind::Welcome, &welcome.encode())).unwrap();
+        wait_until("it settles what the master has", || guard.flush().is_ok());
+        assert!(guard.flush_to(Durability::L2).is_err(), "nobody has promised that yet");
+        let ack = encode_ack(level, &marks);
+        stream.write_all(&frame::encode(FrameKind::Ack, &ack)).unwrap();
+        match level {
+            AckLevel::Synced => wait_until("L2", || guard.flush_to(Durability::L2).is_ok()),
+            _ => assert!(guard.flush_to(Durability::L2).is_err(), "it cannot be promised"),
+        }
+    }
 }
 
 #[test]

@@ -26,7 +26,7 @@ use crate::block::define::Definitions;
 use crate::clock::{Anchor, SystemUtc, UtcClock};
 use crate::event::SourceInfo;
 use crate::journal::{
-    Journal, JournalError, JournalOptions, JournalWriter, Position, RingEnds, Scan,
+    Journal, JournalError, JournalOptions, JournalWriter, Position, RingEnds, Scan, segment_paths,
 };
 use crate::level::{Level, LevelFilter};
 use crate::recover::{self, Manifest, ProcessFacts};
@@ -690,6 +690,7 @@ impl Past {
                 ) => selflog::warn(&error.to_string()),
                 Err(error) => return Err(InitError::Recover(error)),
             }
+            forget_runs(dir, &mut writer, manifest.source).map_err(unusable)?;
         }
 
         let source = manifest.as_ref().map_or_else(random_source, |manifest| manifest.source);
@@ -714,6 +715,18 @@ impl Past {
         crash::reached(CrashPoint::HomeManifest);
         Ok(Past { home, writer, source, epoch, begin, boot_id, base, sweeps, dropped_before })
     }
+}
+
+/// Forgets the marks of own runs whose blocks are all recycled: each start would add one to the head of
+/// every segment.
+fn forget_runs(dir: &Path, writer: &mut JournalWriter, own: u128) -> io::Result<()> {
+    let Some((_, oldest)) = segment_paths(dir)?.into_iter().next() else { return Ok(()) };
+    // Epochs never decrease in a journal: the newest before the oldest segment may go on in it.
+    let before = Scan::marks_before(&oldest)?;
+    let newest = before.filter(|(source, ..)| *source == own).map(|(_, epoch, _)| epoch).max();
+    writer
+        .forget_marks(|source, epoch| source == own && newest.is_some_and(|newest| epoch < newest));
+    Ok(())
 }
 
 pub(super) fn random_source() -> u128 {

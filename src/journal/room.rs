@@ -22,15 +22,20 @@ const RECYCLED_AT_ONCE: usize = 16;
 const FILE_BYTES: u64 = 4096;
 
 impl Journal {
-    /// Makes room for a segment and says how many bytes it may have. `disk_bytes` is what the disk is
-    /// known to have at the most, beside what is said to be free.
+    /// Makes room for a segment and says how many bytes it may have: at least `needed_bytes`, as far as
+    /// any segment may have so many. `disk_bytes` is what the disk is known to have at the most, beside
+    /// what is said to be free.
     ///
     /// Before all cursors are registered nothing is removed, and neither bound is kept: what a dead
     /// process left must find its place.
-    pub(super) fn make_room(&self, disk_bytes: &mut u64) -> Result<u64, JournalError> {
+    pub(super) fn make_room(
+        &self,
+        needed_bytes: u64,
+        disk_bytes: &mut u64,
+    ) -> Result<u64, JournalError> {
         let options = &self.shared.options;
         let wanted = options.segment_bytes;
-        let least = SHORT_SEGMENT_BYTES.min(wanted);
+        let least = SHORT_SEGMENT_BYTES.max(needed_bytes).min(wanted);
         // The next one must find room before this one can be recycled.
         let fitting = |free_bytes: u64| match free_bytes.saturating_sub(least) >= wanted {
             true => wanted,
@@ -201,6 +206,19 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("`slow` holds") && text.contains("journal_keep_free"), "{text}");
         assert_eq!(numbers(&journal, Position::default()).len() as u64, source.sequence);
+    }
+
+    #[test]
+    fn a_short_disk_has_room_for_all_that_is_needed_or_for_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = JournalOptions::directory(dir.path()).keep_free_bytes(0);
+        let (journal, _writer) = Journal::in_directory(options, Scan::default()).unwrap();
+        journal.keep_to_bound();
+        let room = |needed: u64, mut disk_bytes: u64| journal.make_room(needed, &mut disk_bytes);
+        assert_eq!(room(0, 6 << 20).unwrap(), SHORT_SEGMENT_BYTES);
+        assert_eq!(room(6 << 20, 6 << 20).unwrap(), 6 << 20);
+        let error = room((6 << 20) + 1, 6 << 20).unwrap_err();
+        assert!(matches!(error, JournalError::NoSpace { .. }), "{error}");
     }
 
     #[test]

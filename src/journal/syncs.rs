@@ -162,10 +162,18 @@ impl Journal {
             result = result.and(Err(error));
         }
         crash::reached(CrashPoint::DirectorySynced);
-        if let Some(newest) = failed.iter().max() {
-            self.shared.given_up.fetch_max(*newest, Ordering::Relaxed);
+        {
+            let mut state = self.state();
+            // What was recycled meanwhile need not be covered, and has no name any more.
+            failed.retain(|generation| state.entry(*generation).is_some());
+            if failed.is_empty() {
+                result = Ok(());
+            }
+            if let Some(newest) = failed.iter().max() {
+                self.shared.given_up.fetch_max(*newest, Ordering::Relaxed);
+            }
+            state.end_sync(end, &failed, result.as_ref().err());
         }
-        self.state().end_sync(end, &failed, result.as_ref().err());
         self.shared.sync_changed.notify_all();
         result
     }
@@ -278,7 +286,7 @@ mod tests {
 
     impl Journal {
         /// Lets the next sync of what was appended fail, as that of a dying disk.
-        fn break_unsynced(&self) {
+        pub(crate) fn break_unsynced(&self) {
             for segment in &mut self.state().syncs.unsynced {
                 // It can be opened, and not be synced.
                 let null = File::options().write(true).open("/dev/null").unwrap();
@@ -399,6 +407,27 @@ mod tests {
         journal.sync().unwrap();
         assert_eq!(journal.unproved(), []);
         assert_eq!(journal.wait_synced(journal.end(), late), SyncWait::Synced);
+    }
+
+    #[test]
+    fn a_segment_that_is_recycled_during_a_sync_makes_nothing_unproved() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, mut writer) = small(dir.path());
+        let mut source = Source::new();
+        source.append(&mut writer, 0, 10).unwrap();
+        let oldest = journal.state().syncs.unsynced[0].clone();
+        while journal.start_position().generation <= oldest.generation() {
+            source.append(&mut writer, source.sequence, FILLER).unwrap();
+        }
+        // A sync that began before has it in its list and finds its name gone.
+        assert!(oldest.sync().is_err());
+        journal.state().syncs.unsynced.push_front(oldest);
+        journal.sync().unwrap();
+        assert_eq!((journal.synced(), journal.sync_errors()), (journal.end(), 0));
+        assert_eq!(journal.unproved(), []);
+        let end = journal.end();
+        let next = source.append(&mut writer, source.sequence, 10).unwrap();
+        assert_eq!(next.generation, end.generation, "the newest segment is not given up");
     }
 
     #[test]

@@ -452,7 +452,9 @@ fn events_whose_definitions_are_damaged_are_read_by_those_said_again() {
     let (journal, mut writer) = open(dir.path());
     let mut source = Source::new();
     let first = source.append(&mut writer, 0, 10_000).unwrap();
-    (1..20).for_each(|number| drop(source.append(&mut writer, number, 10_000).unwrap()));
+    for number in 1..20 {
+        source.append(&mut writer, number, 10_000).unwrap();
+    }
     drop(writer);
     // Within the define block, which stands in front of the first events.
     let path = journal.path(first.generation).unwrap();

@@ -13,6 +13,7 @@ use super::{Entry, Journal, JournalError, Losses, Position};
 use crate::block::build;
 use crate::block::define::Definitions;
 use crate::block::header::{self, BlockHeader, HEADER_BYTES, MAX_BLOCK_BYTES};
+use crate::block::schema::ArchivedMark;
 use crate::sys;
 use crate::sys::append::{AppendBuffer, AppendWriter};
 use crate::sys::crash::{self, CrashPoint};
@@ -25,6 +26,8 @@ const RESTATE_BYTES_MIN: u64 = 64 << 10;
 const RESTATE_BYTES_MAX: u64 = 4 << 20;
 /// But not before this many times their own size: with many sources they would fill the journal.
 const RESTATE_FACTOR: u64 = 8;
+/// More than the head of a segment takes beside its marks, and the last define block.
+const FRONT_BLOCKS_BYTES: usize = 4096;
 /// How often the writer looks whether somebody cut or removed the file it writes, while it writes.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -177,8 +180,9 @@ impl JournalWriter {
             limit_bytes: MAX_BLOCK_BYTES,
         })?;
         let key = (header.source, header.epoch);
-        if self.is_given_up() || self.offset + header.padded_bytes() as u64 > self.limit {
-            self.begin_segment()?;
+        let following_bytes = header.padded_bytes() as u64;
+        if self.is_given_up() || self.offset + following_bytes > self.limit {
+            self.begin_segment_for(definitions, following_bytes)?;
         }
         let distance = self.restate_bytes.max(RESTATE_FACTOR * self.defined_bytes);
         if self.offset >= self.restated_at + distance {
@@ -188,7 +192,7 @@ impl JournalWriter {
         }
         let written = self.written.get(&key).copied().unwrap_or(0);
         if written < definitions.revision() {
-            self.define(definitions, written, header.padded_bytes() as u64)?;
+            self.define(definitions, written, following_bytes)?;
             self.written.insert(key, definitions.revision());
         }
         let position = self.append(block, &header)?;
@@ -220,23 +224,32 @@ impl JournalWriter {
     ) -> Result<(), JournalError> {
         let mut buffer = std::mem::take(&mut self.define_buffer);
         let begun_with = self.generation;
-        let mut result =
-            definitions.write_since(written, &mut buffer, |block| self.append_define(block));
+        let append = |writer: &mut JournalWriter, written, buffer: &mut AlignedVec| {
+            definitions.write_since(written, buffer, |block| {
+                writer.append_define(block, definitions, following_bytes)
+            })
+        };
+        let mut result = append(self, written, &mut buffer);
         if result.is_ok() && self.offset + following_bytes > self.limit {
-            result = self.begin_segment();
+            result = self.begin_segment_for(definitions, following_bytes);
         }
         if result.is_ok() && self.generation != begun_with {
             // The segment changed on the way: the new one needs everything.
-            result = definitions.write_since(0, &mut buffer, |block| self.append_define(block));
+            result = append(self, 0, &mut buffer);
         }
         self.define_buffer = buffer;
         result
     }
 
-    fn append_define(&mut self, block: &mut AlignedVec) -> Result<(), JournalError> {
+    fn append_define(
+        &mut self,
+        block: &mut AlignedVec,
+        definitions: &Definitions,
+        following_bytes: u64,
+    ) -> Result<(), JournalError> {
         let Ok(header) = BlockHeader::decode(block) else { return Ok(()) };
         if self.offset + header.padded_bytes() as u64 > self.limit {
-            self.begin_segment()?;
+            self.begin_segment_for(definitions, following_bytes)?;
         }
         self.defined_bytes += header.padded_bytes() as u64;
         self.append(block, &header).map(|_| ())
@@ -311,19 +324,38 @@ impl JournalWriter {
         }
     }
 
-    /// Closes the segment, makes room, then begins the next one with a snapshot of the marks.
+    /// Begins a segment that can have all these definitions and the block behind them: on a short disk
+    /// a smaller one would be begun for nothing.
+    fn begin_segment_for(
+        &mut self,
+        definitions: &Definitions,
+        following_bytes: u64,
+    ) -> Result<(), JournalError> {
+        let head_bytes = self.marks.len() * size_of::<ArchivedMark>();
+        // With the headers of their blocks, the rounding of each, and the root of its archive.
+        let definitions_bytes = definitions.bytes() + definitions.bytes() / 16;
+        let front_bytes = head_bytes + definitions_bytes + FRONT_BLOCKS_BYTES;
+        self.begin(front_bytes as u64 + following_bytes)
+    }
+
+    /// Begins a segment of whatever size.
     pub(super) fn begin_segment(&mut self) -> Result<(), JournalError> {
+        self.begin(0)
+    }
+
+    /// Closes the segment, makes room, then begins the next one with a snapshot of the marks.
+    fn begin(&mut self, needed_bytes: u64) -> Result<(), JournalError> {
         // Before room is made: the end of what was reserved is room, too.
         self.close();
         let generation = self.generation.max(self.journal.end().generation) + 1;
         let (target, segment, bytes) = match self.journal.path(generation) {
             None => {
-                let bytes = self.journal.make_room(&mut { u64::MAX })?;
+                let bytes = self.journal.make_room(needed_bytes, &mut { u64::MAX })?;
                 let (target, segment) = self.memory_segment(generation)?;
                 (target, segment, bytes)
             }
             Some(path) => {
-                let (segment, bytes) = self.file_segment(generation, path)?;
+                let (segment, bytes) = self.file_segment(generation, path, needed_bytes)?;
                 (Target::File, segment, bytes)
             }
         };
@@ -406,10 +438,15 @@ impl JournalWriter {
     }
 
     /// A segment file, as large as the disk allows.
-    fn file_segment(&self, generation: u64, path: PathBuf) -> Result<(Segment, u64), JournalError> {
+    fn file_segment(
+        &self,
+        generation: u64,
+        path: PathBuf,
+        needed_bytes: u64,
+    ) -> Result<(Segment, u64), JournalError> {
         let mut disk_bytes = u64::MAX;
         loop {
-            let bytes = self.journal.make_room(&mut disk_bytes)?;
+            let bytes = self.journal.make_room(needed_bytes, &mut disk_bytes)?;
             match Segment::create(&path, generation, bytes) {
                 Ok(segment) => return Ok((segment, bytes)),
                 Err(source) => {

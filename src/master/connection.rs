@@ -127,7 +127,8 @@ impl Connection {
     /// Everything of these epochs up to these sequences is stored.
     pub(super) fn acknowledge(&self, level: AckLevel, marks: impl Iterator<Item = (u64, u64)>) {
         let mut outbox = self.outbox();
-        outbox.level = level;
+        // What was not written yet goes with it, and must not gain by that.
+        outbox.level = if outbox.acks.is_empty() { level } else { outbox.level.min(level) };
         outbox.acks.extend(marks);
         drop(outbox);
         self.filled.notify_one();
@@ -146,6 +147,14 @@ impl Connection {
     fn end(&self, kind: FrameKind, farewell: Farewell) {
         self.outbox().farewell.get_or_insert((kind, farewell));
         self.filled.notify_one();
+    }
+
+    /// The marks of the welcome, and what is acknowledged at which level, as far as nothing is written.
+    #[cfg(test)]
+    pub(super) fn said(&self) -> (Option<Vec<(u64, u64)>>, AckLevel, Vec<(u64, u64)>) {
+        let outbox = self.outbox();
+        let welcomed = outbox.welcome.as_ref().map(|welcome| welcome.marks.clone());
+        (welcomed, outbox.level, outbox.acks.iter().map(|(epoch, mark)| (*epoch, *mark)).collect())
     }
 
     fn outbox(&self) -> MutexGuard<'_, Outbox> {

@@ -3,7 +3,8 @@
 //! Invariants:
 //! 1. A block is appended only if its sequence is above the mark of its run, and the mark is that of
 //!    the journal: no block is stored twice.
-//! 2. A mark is acknowledged only after the blocks up to it are in the journal, at the level promised.
+//! 2. A mark is acknowledged, or named in a welcome, only after the blocks up to it are in the
+//!    journal, at the level promised or with a lower one said.
 //! 3. Frames of a connection that does not own its source are dropped: definitions and blocks of a
 //!    run come from one connection at a time.
 
@@ -148,17 +149,26 @@ impl Ingest {
 
     /// Welcomes or refuses a worker.
     fn hello(&mut self, connection: Arc<Connection>, version: u8, hello: Hello) {
-        match self.admit(&connection, &hello) {
-            Ok(()) => {
-                let marks = self.writer.marks().of_source(hello.source);
-                connection.welcome(Welcome {
-                    version,
-                    level: self.level,
-                    window_bytes: self.window_bytes.min(hello.window_bytes),
-                    marks,
-                });
-            }
-            Err(farewell) => self.refuse(&connection, farewell),
+        if let Err(farewell) = self.admit(&connection, &hello) {
+            return self.refuse(&connection, farewell);
+        }
+        // What a welcome names counts as acknowledged: it is synced first (invariant 2).
+        let promises_sync = self.level == AckLevel::Synced;
+        let is_proved = promises_sync
+            && self.sync()
+            && !self.sync_failed
+            && self.writer.journal().unproved().is_empty();
+        let marks = self.writer.marks().of_source(hello.source);
+        let welcome = Welcome {
+            version,
+            level: self.level,
+            window_bytes: self.window_bytes.min(hello.window_bytes),
+            marks: marks.clone(),
+        };
+        connection.welcome(welcome);
+        if promises_sync && !marks.is_empty() {
+            let level = if is_proved { AckLevel::Synced } else { AckLevel::Committed };
+            connection.acknowledge(level, marks.into_iter());
         }
     }
 
@@ -465,10 +475,7 @@ impl Ingest {
         }
         let mut level = self.level;
         if level == AckLevel::Synced {
-            if let Err(error) = self.writer.journal().sync() {
-                self.sync_failed = true;
-                count(&self.counters.sync_errors, 1);
-                selflog::warn(&format!("nothing is acknowledged: {}", selflog::chain(&error)));
+            if !self.sync() {
                 return;
             }
             if std::mem::take(&mut self.sync_failed) {
@@ -484,10 +491,114 @@ impl Ingest {
         }
         crash::reached(CrashPoint::MasterAcknowledged);
     }
+
+    /// Syncs what is stored; `false` when that failed.
+    fn sync(&mut self) -> bool {
+        let Err(error) = self.writer.journal().sync() else { return true };
+        self.sync_failed = true;
+        count(&self.counters.sync_errors, 1);
+        selflog::warn(&format!("nothing is acknowledged: {}", selflog::chain(&error)));
+        false
+    }
 }
 
 /// The header of the block that is the whole body, if it is one block.
 fn only_block(body: &[u8]) -> Option<BlockHeader> {
     let (header, block) = frame::blocks(body).next()?.ok()?;
     (block.len() == body.len()).then_some(header)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::build;
+    use crate::clock::{Anchor, Timeline};
+    use crate::journal::{Journal, JournalOptions, Scan};
+
+    const SOURCE: u128 = 7;
+
+    /// The thread's state at a master that syncs before it acknowledges.
+    fn syncing(dir: &std::path::Path) -> Ingest {
+        let options = JournalOptions::directory(dir);
+        let (journal, writer) = Journal::in_directory(options, Scan::default()).unwrap();
+        journal.keep_to_bound();
+        let peer = ([127, 0, 0, 1], 1).into();
+        Ingest {
+            inbox: Arc::default(),
+            buffers: Arc::default(),
+            writer,
+            counters: Arc::default(),
+            level: AckLevel::Synced,
+            window_bytes: 1 << 20,
+            deadline: Arc::default(),
+            owners: HashMap::new(),
+            block: AlignedVec::new(),
+            receipt: Receipt { received_ns: 0, peer, is_elsewhere: false },
+            unacknowledged: BTreeMap::new(),
+            sync_failed: false,
+            definitions_bytes: 0,
+        }
+    }
+
+    /// A worker says hello as the connection `id`.
+    fn welcomed(ingest: &mut Ingest, id: u64) -> Arc<Connection> {
+        let connection = Connection::new(id, ([127, 0, 0, 1], 1).into());
+        let hello = Hello {
+            source: SOURCE,
+            epoch: 1,
+            oldest_epoch: 1,
+            term: 0,
+            window_bytes: 1 << 20,
+            pid: 1,
+            service: String::new(),
+            host: String::new(),
+        };
+        ingest.hello(Arc::clone(&connection), 1, hello);
+        connection
+    }
+
+    fn events(sequence: u64) -> AlignedVec {
+        let anchor = Anchor { ticks: 0, utc_ns: 0 };
+        let timeline = Timeline { before: anchor, after: anchor, nanos_per_tick: 1.0 };
+        let head = build::EventsHead { source: SOURCE, epoch: 1, sequence, timeline };
+        let mut block = AlignedVec::new();
+        build::events(&mut block, &head, &[]);
+        header::seal(&mut block);
+        block
+    }
+
+    #[test]
+    fn a_welcome_names_as_synced_what_is_synced_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ingest = syncing(dir.path());
+        let journal = ingest.writer.journal().clone();
+        let first = welcomed(&mut ingest, 1);
+        assert_eq!(first.said(), (Some(vec![]), AckLevel::default(), vec![]));
+
+        // The connection ends between storing and acknowledging.
+        ingest.blocks(&first, SOURCE, events(1)).unwrap();
+        assert!(journal.synced() < journal.end());
+        ingest.gone(&first, SOURCE);
+        let second = welcomed(&mut ingest, 2);
+        assert_eq!(journal.synced(), journal.end());
+        assert_eq!(second.said(), (Some(vec![(1, 1)]), AckLevel::Synced, vec![(1, 1)]));
+
+        // The same, and the disk fails.
+        ingest.blocks(&second, SOURCE, events(2)).unwrap();
+        journal.break_unsynced();
+        ingest.acknowledge();
+        ingest.gone(&second, SOURCE);
+        let third = welcomed(&mut ingest, 3);
+        assert_eq!(third.said(), (Some(vec![(1, 2)]), AckLevel::Committed, vec![(1, 2)]));
+
+        // It fails in the welcome itself, and the next acknowledgement comes before it is written.
+        ingest.blocks(&third, SOURCE, events(3)).unwrap();
+        journal.break_unsynced();
+        let fourth = welcomed(&mut ingest, 4);
+        ingest.blocks(&fourth, SOURCE, events(4)).unwrap();
+        ingest.acknowledge();
+        ingest.blocks(&fourth, SOURCE, events(5)).unwrap();
+        ingest.acknowledge();
+        assert_eq!(fourth.said(), (Some(vec![(1, 3)]), AckLevel::Committed, vec![(1, 5)]));
+    }
 }

@@ -32,6 +32,8 @@ pub(super) struct LinkState {
     pub(super) in_flight_bytes: u64,
     /// The greatest acknowledged sequence of each epoch.
     pub(super) acknowledged: HashMap<u64, u64>,
+    /// The master has named nothing in its welcome, or has said since at which level it has that.
+    pub(super) is_level_told: bool,
     /// Events that were acknowledged and not yet published.
     pub(super) news: Option<u64>,
     /// Why the connection is of no use any more.
@@ -117,7 +119,10 @@ impl Link {
                 self.journal.wake();
                 Ok(())
             }
-            FrameKind::Ping => Ok(()),
+            FrameKind::Ping => {
+                self.level_told();
+                Ok(())
+            }
             FrameKind::Refuse | FrameKind::Bye => {
                 Err(Broken::refused(&Farewell::decode(&frame.body)))
             }
@@ -145,6 +150,18 @@ impl Link {
             state.in_flight_bytes -= sent.bytes;
             state.in_flight.pop_front();
         }
-        state.news = Some(events);
+        (state.news, state.is_level_told) = (Some(events), true);
+    }
+
+    /// A master that says something else first has nothing to say of the level.
+    fn level_told(&self) {
+        {
+            let mut state = lock(&self.state);
+            if std::mem::replace(&mut state.is_level_told, true) {
+                return;
+            }
+            state.news.get_or_insert(0);
+        }
+        self.journal.wake();
     }
 }

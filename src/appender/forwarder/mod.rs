@@ -153,6 +153,7 @@ impl Open for Forwarder {
             file,
             stored: Instant::now(),
             settled,
+            acknowledged: settled,
             is_unproven: false,
             retry: RETRY_MIN,
             doubtful_since: Instant::now(),

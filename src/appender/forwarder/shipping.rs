@@ -48,6 +48,9 @@ pub(super) struct Shipping {
     /// When the cursor's file was last written.
     pub(super) stored: Instant,
     pub(super) settled: Position,
+    /// Everything before it was acknowledged by a master that has not said otherwise since. A new
+    /// connection begins at the start of a segment, and takes settled back, but not this.
+    pub(super) acknowledged: Position,
     /// A former master has acknowledged what it did not sync.
     pub(super) is_unproven: bool,
     pub(super) retry: Duration,
@@ -95,7 +98,7 @@ impl Shipping {
         let stream = self.connect(outlet)?;
         let welcome = self.greet(outlet, &stream, &outline)?;
         let former = self.monitor.lock().level;
-        if self.record.take_over(&self.masters, self.settled, self.sent) {
+        if self.record.take_over(&self.masters, self.acknowledged, self.sent) {
             self.is_unproven |= former.is_some_and(|level| level < AckLevel::Synced);
             // Before this master gets anything: the next start has to know.
             self.store();
@@ -108,7 +111,11 @@ impl Shipping {
             version: welcome.version,
             level: welcome.level,
             monitor: self.monitor.clone(),
-            state: Mutex::new(LinkState { acknowledged: marks.clone(), ..LinkState::default() }),
+            state: Mutex::new(LinkState {
+                acknowledged: marks.clone(),
+                is_level_told: marks.is_empty(),
+                ..LinkState::default()
+            }),
         });
         let listener = Arc::clone(&link);
         let listener = std::thread::Builder::new()
@@ -242,23 +249,26 @@ impl Shipping {
 
     /// Brings the settled position up to date (invariant 2). `next` is the next block to send.
     fn publish(&mut self, outlet: &mut dyn OutletSide, link: &Link, next: Position) {
-        let (settled, news) = {
+        let (oldest, news, is_level_told) = {
             let mut state = lock(&link.state);
             let oldest = state.in_flight.front().map(|sent| sent.position);
-            (oldest.unwrap_or(next), state.news.take())
+            (oldest, state.news.take(), state.is_level_told)
         };
+        let settled = oldest.unwrap_or(next);
         if settled == self.settled && news.is_none() {
             return;
         }
         self.settled = settled;
+        self.acknowledged = acknowledged(self.acknowledged, oldest, next);
         outlet.settle(settled, news.unwrap_or(0));
         let weak_acks = {
             let mut stats = self.monitor.lock();
-            stats.settled = settled;
+            stats.settled = self.acknowledged;
             stats.weak_acks
         };
         // After a weak acknowledgement nobody can prove it of what lies before.
-        if link.level == AckLevel::Synced && weak_acks == 0 && !self.is_unproven {
+        let is_proved = is_level_told && weak_acks == 0 && !self.is_unproven;
+        if link.level == AckLevel::Synced && is_proved {
             outlet.synced(settled);
         }
         if self.stored.elapsed() >= STORE_EVERY {
@@ -272,7 +282,7 @@ impl Shipping {
     fn store(&mut self) {
         self.stored = Instant::now();
         if let Some(file) = &self.file
-            && file.store_written(self.settled, self.record.into()).is_err()
+            && file.store_written(self.acknowledged, self.record.into()).is_err()
         {
             // The file only informs: the marks of the masters decide.
             self.monitor.lock().errors += 1;
@@ -368,6 +378,12 @@ impl Shipping {
     }
 }
 
+/// Up to where everything is acknowledged. What was so stays so, unless the master lacks a block before
+/// and gets it again: the oldest in flight.
+fn acknowledged(before: Position, oldest: Option<Position>, next: Position) -> Position {
+    oldest.unwrap_or(next.max(before))
+}
+
 /// Between half and the whole of `pause`, so that many workers do not come back at once.
 fn jittered(pause: Duration) -> Duration {
     // A fresh hasher is seeded at random.
@@ -378,6 +394,16 @@ fn jittered(pause: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_connection_takes_no_acknowledgement_back_unless_the_master_lacks_a_block() {
+        let at = |offset| Position { generation: 3, offset, index: 0 };
+        // It begins at the start of the segment, and may end before it came further.
+        assert_eq!(acknowledged(at(640), None, at(0)), at(640));
+        assert_eq!(acknowledged(at(640), None, at(704)), at(704));
+        assert_eq!(acknowledged(at(640), Some(at(704)), at(768)), at(704));
+        assert_eq!(acknowledged(at(640), Some(at(64)), at(128)), at(64));
+    }
 
     #[test]
     fn pauses_differ_and_stay_within_their_bounds() {
