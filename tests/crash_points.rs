@@ -7,6 +7,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use rollway::{Durability, Guard, info};
 use support::ledger::Ledger;
@@ -18,8 +20,9 @@ const AREAS: [&str; 5] = ["ring.", "replace.", "home.", "recover.", "writer."];
 const EVENTS: u64 = 300;
 const SIGKILL: i32 = 9;
 
-fn start(dir: &Path, journal: &str) -> Guard {
+fn start(dir: &Path, journal: &str, linger: Duration) -> Guard {
     rollway::builder()
+        .linger(linger)
         .journal_dir(dir.join(journal))
         .rings_dir(dir.join("rings"))
         .require(Durability::L1)
@@ -46,14 +49,26 @@ fn play(dir: &Path, part: &str, journal: &str, point: Option<&str>, swap: bool) 
 fn take_part(part: &str) {
     let dir = PathBuf::from(child::variable("CRASH_DIR"));
     let journal = child::variable("CRASH_JOURNAL");
-    let guard = start(&dir, &journal);
+    // What both threads log lies in their rings when the writer first comes to the point.
+    let linger = if part == "two rings" { PATIENCE } else { Duration::from_millis(2) };
+    let guard = start(&dir, &journal, linger);
     if part == "two rings" {
         for number in 0..EVENTS {
             info!(logger: guard.logger(), "main/{number}");
         }
         std::thread::scope(|scope| {
+            let (said, heard) = mpsc::channel();
             // It ends when the writer comes to the point.
-            scope.spawn(|| (0..u64::MAX).for_each(|n| info!(logger: guard.logger(), "other/{n}")));
+            let guard = &guard;
+            scope.spawn(move || {
+                (0..u64::MAX).for_each(|number| {
+                    info!(logger: guard.logger(), "other/{number}");
+                    if number == EVENTS {
+                        let _ = said.send(());
+                    }
+                });
+            });
+            heard.recv().unwrap();
             guard.flush()
         })
         .unwrap();
