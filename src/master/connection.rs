@@ -151,7 +151,7 @@ impl Connection {
 
     /// The marks of the welcome, and what is acknowledged at which level, as far as nothing is written.
     #[cfg(test)]
-    pub(super) fn said(&self) -> (Option<Vec<(u64, u64)>>, AckLevel, Vec<(u64, u64)>) {
+    pub(super) fn said(&self) -> (Option<Marks>, AckLevel, Marks) {
         let outbox = self.outbox();
         let welcomed = outbox.welcome.as_ref().map(|welcome| welcome.marks.clone());
         (welcomed, outbox.level, outbox.acks.iter().map(|(epoch, mark)| (*epoch, *mark)).collect())
@@ -161,6 +161,10 @@ impl Connection {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Runs with what is stored of them: epoch and sequence.
+#[cfg(test)]
+type Marks = Vec<(u64, u64)>;
 
 /// Why a connection is not read any more.
 enum End {
