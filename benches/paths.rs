@@ -4,7 +4,9 @@
 //! Every event is counted where the path ends; one that is lost ends the program. Each case runs in
 //! a process of its own, with the default configuration but for what its line says. Rings lie on
 //! tmpfs wherever there is a journal directory. `ROLLWAY_BENCH_DIR` says where directories are
-//! made, by default where the system has its temporary files.
+//! made, by default where the system has its temporary files. Journals are not synced, so that the
+//! figures are those of the path and not of the disk; with `ROLLWAY_BENCH_SYNC` set they are, every
+//! 500 ms as by default.
 
 #[path = "support/child.rs"]
 mod child;
@@ -29,10 +31,10 @@ use rollway::block::define::Definitions;
 use rollway::capture::encode_record;
 use rollway::clock::{Anchor, Timeline};
 use rollway::event::SourceInfo;
-use rollway::info;
 use rollway::journal::{Journal, JournalOptions, Position, Scan};
 use rollway::master::{Limits, Master};
 use rollway::site::{Definition, FIRST_SITE_ID, Names};
+use rollway::{SyncPolicy, info};
 use support::Figure;
 
 const CASES: [&str; 15] = [
@@ -150,6 +152,14 @@ impl Appender for Counting {
     }
 }
 
+/// When journals are synced.
+fn syncs() -> SyncPolicy {
+    match std::env::var_os("ROLLWAY_BENCH_SYNC") {
+        Some(_) => SyncPolicy::default(),
+        None => SyncPolicy::Never,
+    }
+}
+
 fn wait_for(counter: &AtomicU64, events: u64) {
     let begun = Instant::now();
     while counter.load(Ordering::Acquire) < events {
@@ -179,7 +189,7 @@ fn memory() {
 
 fn directory(dir: &Path, is_read: bool) {
     let counted = Arc::new(AtomicU64::new(0));
-    let mut builder = rollway::builder().journal_dir(dir);
+    let mut builder = rollway::builder().journal_dir(dir).sync(syncs());
     if is_read {
         builder = builder.appender("counting", CountingHere(Arc::clone(&counted)));
     }
@@ -205,6 +215,7 @@ fn text(dir: &Path, producers: u64) {
     let path = dir.join("text.log");
     let guard = rollway::builder()
         .journal_dir(dir.join("journal"))
+        .sync(syncs())
         .appender("text", appender::File::new(&path))
         .init()
         .expect("the only logger of this process");
@@ -238,6 +249,7 @@ fn count_lines(path: &Path) -> u64 {
 fn serve(dir: &Path, kind: &str) {
     let mut builder = Master::builder()
         .listen("127.0.0.1:0")
+        .sync(syncs())
         .limits(Limits { connections_per_address: 1024, ..Limits::default() })
         .journal(JournalOptions::directory(dir.join("journal")));
     if kind == "text" {
@@ -286,6 +298,7 @@ impl Serving {
 fn work(address: &str, dir: &Path, events: u64) {
     let guard = rollway::builder()
         .journal_dir(dir)
+        .sync(syncs())
         .flush_timeout(DEADLINE)
         .appender("master", Forwarder::new(address))
         .init()

@@ -11,6 +11,7 @@ use super::exit::{Exit, Failure};
 use super::signals::Signals;
 use crate::appender::{Open, OpenError, Opened, Place};
 use crate::config::{AppenderPlan, Config, Destination, LayoutPlan};
+use crate::engine::SyncPolicy;
 use crate::journal::JournalOptions;
 use crate::master::{Limits, Master, MasterError, MasterReport};
 
@@ -48,6 +49,11 @@ pub(super) fn run(
     if let Some(level) = args.ack.or(config.acknowledge) {
         builder = builder.ack_level(level);
     }
+    builder = match config.sync_every_ms {
+        None => builder,
+        Some(0) => builder.sync(SyncPolicy::Never),
+        Some(pause) => builder.sync(SyncPolicy::Every(Duration::from_millis(pause))),
+    };
     let bytes_per_second_per_source = config.source_bytes_per_second;
     builder = builder.limits(Limits { bytes_per_second_per_source, ..Limits::default() });
     let drain = match (args.drain, config.drain_seconds) {

@@ -40,6 +40,8 @@ pub struct MasterPlan {
     pub journal_max_bytes: Option<u64>,
     /// Bytes of the journal's file system that it leaves to others.
     pub journal_keep_free: Option<u64>,
+    /// After how many milliseconds its journal is synced; 0 is never.
+    pub sync_every_ms: Option<u64>,
     /// How many bytes each source may send in a second, on the average.
     pub source_bytes_per_second: Option<u64>,
     /// How long its end may take.
@@ -154,6 +156,7 @@ impl Config {
             "acknowledge",
             "journal_max_bytes",
             "journal_keep_free",
+            "sync_every_ms",
             "source_bytes_per_second",
             "drain_seconds",
             "io_method",
@@ -177,6 +180,7 @@ impl Config {
             acknowledge: acknowledge(&section)?,
             journal_max_bytes: number("journal_max_bytes", JOURNAL_BYTES_MIN)?,
             journal_keep_free: number("journal_keep_free", 0)?,
+            sync_every_ms: number("sync_every_ms", 0)?,
             source_bytes_per_second: number("source_bytes_per_second", 1)?,
             drain_seconds: drain_seconds(&section)?,
             appender: named.transpose()?,
@@ -328,6 +332,7 @@ mod tests {
             acknowledge = "L2"
             journal_max_bytes = 4_294_967_296
             journal_keep_free = 0
+            sync_every_ms = 200
             source_bytes_per_second = 5_000_000
             drain_seconds = 30
             appender = "all"
@@ -352,6 +357,7 @@ mod tests {
         assert_eq!(master.journal, Some(PathBuf::from("/var/lib/rollway")));
         assert_eq!(master.acknowledge, Some(AckLevel::Synced));
         assert_eq!((master.journal_max_bytes, master.journal_keep_free), (Some(4 << 30), Some(0)));
+        assert_eq!(master.sync_every_ms, Some(200));
         assert_eq!(
             (master.source_bytes_per_second, master.drain_seconds),
             (Some(5_000_000), Some(30))
@@ -448,7 +454,7 @@ mod tests {
     fn an_unknown_key_is_named_with_its_place_and_the_nearest_known_one() {
         assert_eq!(
             error("[master]\nlisten = ':1'\n  journall = 'x'"),
-            "line 3, column 3: unknown key `journall` (did you mean `journal`?); known are `listen`, `appender`, `journal`, `acknowledge`, `journal_max_bytes`, `journal_keep_free`, `source_bytes_per_second`, `drain_seconds`, `io_method`"
+            "line 3, column 3: unknown key `journall` (did you mean `journal`?); known are `listen`, `appender`, `journal`, `acknowledge`, `journal_max_bytes`, `journal_keep_free`, `sync_every_ms`, `source_bytes_per_second`, `drain_seconds`, `io_method`"
         );
         assert!(
             error("[mastre]")

@@ -105,6 +105,7 @@ pub struct MasterBuilder {
     listen: String,
     journal: JournalOptions,
     level: Option<AckLevel>,
+    sync: SyncPolicy,
     window_bytes: u64,
     limits: Limits,
     io_method: IoMethod,
@@ -133,6 +134,14 @@ impl MasterBuilder {
     #[must_use]
     pub fn ack_level(self, level: AckLevel) -> MasterBuilder {
         MasterBuilder { level: Some(level), ..self }
+    }
+
+    /// When a journal directory is synced by a thread of its own, every 500 ms by default; no
+    /// acknowledgement waits for it. With [`AckLevel::Synced`] each acknowledgement comes after a sync
+    /// anyway, and this says nothing.
+    #[must_use]
+    pub fn sync(self, policy: SyncPolicy) -> MasterBuilder {
+        MasterBuilder { sync: policy, ..self }
     }
 
     /// Bytes that a worker may have sent and not acknowledged: 4 MiB by default. A worker may want
@@ -195,7 +204,7 @@ impl MasterBuilder {
         let outlets = Arc::new(open_outlets(&journal, self.appenders, self.router, &outputs)?);
         // Above that level a sync comes before each acknowledgement.
         let syncing = (level == AckLevel::Committed)
-            .then(|| Syncing::start(&journal, SyncPolicy::default()))
+            .then(|| Syncing::start(&journal, self.sync))
             .transpose()
             .map_err(|source| MasterError::Resources { what: "the thread that syncs", source })?;
 
@@ -330,6 +339,7 @@ impl Master {
             listen: String::new(),
             journal: JournalOptions::memory(),
             level: None,
+            sync: SyncPolicy::default(),
             window_bytes: DEFAULT_WINDOW_BYTES,
             limits: Limits::default(),
             io_method: IoMethod::Write,
