@@ -239,8 +239,15 @@ impl Reader {
             Ok(header) if header.generation == segment.generation() => {
                 return Ok(Step::Block(header));
             }
-            Err(BlockError::Empty | BlockError::Short) if known_end.is_none() => {
-                return Ok(self.next_segment());
+            Err(BlockError::Short) if known_end.is_none() => return Ok(self.next_segment()),
+            Err(BlockError::Empty) if known_end.is_none() => {
+                if !segment
+                    .has_blocks_behind_zeroes(position.offset, &mut self.buffer)
+                    .map_err(io)?
+                {
+                    return Ok(self.next_segment());
+                }
+                BlockError::Malformed { what: "zeroes stand in front of other blocks" }
             }
             Ok(_) => BlockError::Malformed { what: "it belongs to another segment" },
             Err(BlockError::Empty | BlockError::Short) => {
@@ -314,7 +321,7 @@ impl Reader {
                     position.offset += header.padded_bytes() as u64;
                     continue;
                 }
-                Err(BlockError::Empty | BlockError::Short) if known_end.is_none() => return,
+                Err(BlockError::Short) if known_end.is_none() => return,
                 Err(_) => {}
             }
             let next = position.offset + HEADER_BYTES as u64;
@@ -405,6 +412,29 @@ mod tests {
             reader.seek(places[1]);
             assert_eq!(reader.next().unwrap().unwrap().position, places[1]);
         }
+    }
+
+    #[test]
+    fn a_page_of_zeroes_does_not_hide_the_blocks_behind_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, mut writer) = open(dir.path());
+        let mut source = Source::new();
+        let places: Vec<_> = (0..9).map(|n| source.append(&mut writer, n, 3800).unwrap()).collect();
+        let path = journal.path(places[0].generation).unwrap();
+        // Its owner is killed, and a page is lost that begins with a header.
+        std::mem::forget(writer);
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        let page_end = (places[5].offset + 1).next_multiple_of(4096);
+        let zeroes = vec![0; (page_end - places[5].offset) as usize];
+        file.write_all_at(&zeroes, places[5].offset).unwrap();
+
+        let (journal, _writer) = {
+            let scan = super::super::Scan::of_directory(dir.path()).unwrap();
+            let options = super::super::JournalOptions::directory(dir.path());
+            Journal::in_directory(options, scan).unwrap()
+        };
+        assert_eq!(read_all(&journal), (8, vec![places[5]]));
+        assert_eq!(numbers(&journal, places[6]), [6, 7, 8]);
     }
 
     #[test]

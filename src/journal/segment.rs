@@ -19,6 +19,8 @@ use crate::sys::append::AppendReader;
 
 /// What is read at once when a header is looked for.
 const SEARCH_BYTES: usize = 64 << 10;
+/// What a disk loses at once.
+const PAGE_BYTES: u64 = 4096;
 /// The end of a segment that nobody has closed.
 const UNKNOWN: u64 = u64::MAX;
 
@@ -138,6 +140,24 @@ impl Segment {
             }
         }
         Ok(to.unwrap_or(at))
+    }
+
+    /// Whether the zeroes at `at`, where a header could be, are those of a lost page with blocks behind
+    /// it, and not the end of what was written. Zeroes that end within their page are the header of a
+    /// block that was never finished: what its records say is not searched for blocks.
+    pub(super) fn has_blocks_behind_zeroes(
+        &self,
+        at: u64,
+        buffer: &mut AlignedVec,
+    ) -> io::Result<bool> {
+        let page_end = (at + 1).next_multiple_of(PAGE_BYTES);
+        let page = self.read(at, (page_end - at) as usize, buffer)?;
+        if page.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        let next = self.next_header(page_end, None, buffer)?;
+        let header = self.read(next, HEADER_BYTES, buffer)?;
+        Ok(BlockHeader::decode(header).is_ok_and(|found| found.generation == self.generation))
     }
 
     /// How many whole blocks of events stand before `end`.
