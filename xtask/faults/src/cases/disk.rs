@@ -226,7 +226,7 @@ fn journal_waits_for_room(
     program.wait_until("a stand-still", || {
         let before = last.replace(ledger.total()?);
         std::thread::sleep(Duration::from_millis(100));
-        Ok(before == last || last == Some(all))
+        Ok(before == last || ledger.total()? == all)
     })?;
     let waiting = ledger.total()?;
     disk.free()?;
