@@ -65,6 +65,10 @@ impl CursorFile {
         let file = sys::file::open_private(&path)?;
         let mut bytes = Vec::new();
         io::Read::read_to_end(&mut &file, &mut bytes)?;
+        if bytes.is_empty() {
+            sys::file::sync_dir(&dir)?;
+            sys::file::sync_dir(journal_dir)?;
+        }
         let slot = |at: usize| CursorSlot::decode(bytes.get(at..at + SLOT_BYTES)?);
         let stored = [slot(0), slot(SLOT_BYTES)];
         Ok(CursorFile { file, path, boot_id: sys::file::boot_id(), stored })

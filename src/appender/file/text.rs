@@ -158,8 +158,13 @@ impl TextFile {
     /// Goes on at the end of the file, whatever is in it, and at `position` of the journal.
     fn begin(&mut self, position: Position) -> io::Result<()> {
         self.settle(position)?;
+        if let Some(cursor) = &self.cursor {
+            cursor.store_synced(position, self.mark)?;
+            // A slot that is lost with the power leaves a file that nobody knows for ours.
+            cursor.sync()?;
+        }
         self.synced = Some(position);
-        self.cursor.as_ref().map_or(Ok(()), |cursor| cursor.store_synced(position, self.mark))
+        Ok(())
     }
 
     /// What was written behind the settled position, by an earlier run or by a write that failed.
@@ -482,6 +487,8 @@ impl TextFile {
         synced?;
         if let Some(cursor) = &self.cursor {
             cursor.store_synced(self.settled, self.mark)?;
+            // Before the journal lets go of what only an older slot needs.
+            cursor.sync()?;
         }
         self.synced = Some(self.settled);
         Ok(())
