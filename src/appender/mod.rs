@@ -3,22 +3,22 @@
 //! An [`Appender`] takes batches from its outlet thread and says how far its destination has them.
 //! What a builder or a configuration holds before anything is opened is an [`Open`].
 
+mod batch;
 pub mod console;
 pub mod file;
 pub mod forwarder;
 
-use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::event::Event;
-use crate::journal::{Block, CursorFile, Journal, Position, segment_paths};
-use crate::route::Share;
+use crate::journal::{CursorFile, Journal, Position, segment_paths};
 use crate::sys::output::Outputs;
 
+pub use batch::Batch;
+pub(crate) use batch::{Counts, Part};
 pub use console::Console;
 pub use file::File;
 pub use forwarder::{Forwarder, ForwarderMonitor, ForwarderState, ForwarderStats};
@@ -85,6 +85,23 @@ pub trait Appender: Send {
     /// on this machine. One that many processes share may ask for more time.
     fn retry_pause_max(&self) -> Duration {
         Duration::from_secs(1)
+    }
+
+    /// Closes the destination and opens it again under its name, as after somebody has moved a file
+    /// away. Between two batches; nothing that was taken is lost. By default nothing is done.
+    ///
+    /// # Errors
+    /// [`AppendError::Unavailable`] when it cannot be opened. The next batch tries again.
+    fn reopen(&mut self) -> Result<(), AppendError> {
+        Ok(())
+    }
+
+    /// Begins a new file, if the destination is one that rotates. By default nothing is done.
+    ///
+    /// # Errors
+    /// [`AppendError::Unavailable`] when it cannot. The next batch goes on with it.
+    fn rotate(&mut self) -> Result<(), AppendError> {
+        Ok(())
     }
 
     /// What went wrong since the last call and holds nothing up. The outlet asks at the start
@@ -325,130 +342,6 @@ impl std::error::Error for AppendError {
             AppendError::Unavailable { source } => Some(source),
             AppendError::TooLarge { .. } => None,
             AppendError::Rejected { source } => Some(&**source),
-        }
-    }
-}
-
-/// One block of the journal, or a run of its events, on its way into an appender.
-#[derive(Clone, Copy)]
-pub struct Batch<'a> {
-    block: &'a Block<'a>,
-    counts: &'a Cell<Counts>,
-    /// What the appender gets of the events; `None` is everything.
-    share: Option<&'a RefCell<Share>>,
-    /// The events of the block that the batch has, by their index.
-    part: Part,
-    /// The events are passed over: the appender sees none.
-    is_passed: bool,
-}
-
-/// A run of the events of a block, by their index: those that are damaged or go elsewhere count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Part {
-    pub(crate) from: u32,
-    /// [`Part::END`] and beyond is the end of the block.
-    pub(crate) to: u32,
-}
-
-/// What came out of a batch.
-#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) events: u64,
-    pub(crate) damaged: u64,
-}
-
-impl Part {
-    /// No block has so many events.
-    pub(crate) const END: u32 = u32::MAX;
-    /// All events of a block.
-    pub(crate) const ALL: Part = Part { from: 0, to: Part::END };
-}
-
-impl<'a> Batch<'a> {
-    pub(crate) fn new(
-        block: &'a Block<'a>,
-        counts: &'a Cell<Counts>,
-        share: Option<&'a RefCell<Share>>,
-    ) -> Batch<'a> {
-        counts.set(Counts::default());
-        Batch { block, counts, share, part: Part::ALL, is_passed: false }
-    }
-
-    /// A part of the same block.
-    pub(crate) fn part(self, part: Part) -> Batch<'a> {
-        self.counts.set(Counts::default());
-        Batch { part, ..self }
-    }
-
-    /// The same place without its events.
-    pub(crate) fn passed(self) -> Batch<'a> {
-        self.counts.set(Counts::default());
-        Batch { is_passed: true, ..self }
-    }
-
-    /// Calls `each` with every event that is routed to the appender, in delivery order. What cannot be read is passed over and
-    /// counted in the statistics of the outlet.
-    #[inline]
-    pub fn for_each(&self, mut each: impl FnMut(&Event<'_>)) {
-        self.for_each_at(|_, event| each(event));
-    }
-
-    /// The same with the place of each event in the journal: once all before it have arrived, that
-    /// is a position to settle.
-    #[inline]
-    pub fn for_each_at(&self, mut each: impl FnMut(Position, &Event<'_>)) {
-        if self.is_passed {
-            return;
-        }
-        let mut counts = Counts::default();
-        let mut events = self.block.events.events(self.block.dictionary);
-        let mut position = self.block.position;
-        while position.index < self.part.to
-            && let Some(event) = events.next()
-        {
-            let at = position;
-            position.index += 1;
-            if at.index < self.part.from {
-                continue;
-            }
-            match event {
-                Ok(event) => {
-                    let mut share = self.share.map(RefCell::borrow_mut);
-                    if share.as_mut().is_some_and(|share| !share.takes(&event.site.category)) {
-                        continue;
-                    }
-                    drop(share);
-                    counts.events += 1;
-                    each(at, &event);
-                }
-                Err(_) => counts.damaged += 1,
-            }
-        }
-        self.counts.set(counts);
-    }
-
-    /// How many events are routed to the appender, without looking into them where it gets all.
-    /// They count as delivered.
-    pub fn count(&self) -> u64 {
-        if self.share.is_some() || self.part != Part::ALL || self.is_passed {
-            self.for_each(|_| {});
-        } else {
-            let events = self.block.events.count();
-            self.counts.set(Counts { events, damaged: 0 });
-        }
-        self.counts.get().events
-    }
-
-    /// Where the batch begins in the journal.
-    pub fn position(&self) -> Position {
-        Position { index: self.part.from, ..self.block.position }
-    }
-
-    /// Where the next batch begins: the position to settle once this one has arrived.
-    pub fn next(&self) -> Position {
-        match self.part.to {
-            Part::END => self.block.next,
-            index => Position { index, ..self.block.position },
         }
     }
 }

@@ -3,11 +3,12 @@
 //! Without routes every appender gets every event. A route names the appenders of a category and
 //! of all below it; the nearest one counts, as in a tree of loggers.
 
+mod share;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Decisions an outlet remembers. Beyond it they are made anew each time.
-const REMEMBERED_MAX: usize = 65_536;
+pub(crate) use share::Share;
 
 /// Routes by category.
 ///
@@ -54,7 +55,7 @@ impl Router {
     /// The share of one appender; `None` where it gets everything.
     pub(crate) fn share(self: &Arc<Router>, appender: &str) -> Option<Share> {
         let (router, appender) = (Arc::clone(self), appender.into());
-        (!self.routes.is_empty()).then(|| Share { router, appender, remembered: HashMap::new() })
+        (!self.routes.is_empty()).then(|| Share::new(router, appender))
     }
 }
 
@@ -70,28 +71,6 @@ fn ancestors(category: &str) -> impl Iterator<Item = &str> {
         };
         Some(this)
     })
-}
-
-/// What one appender gets of the events. Remembers its decisions by category.
-#[derive(Debug)]
-pub(crate) struct Share {
-    router: Arc<Router>,
-    appender: Box<str>,
-    remembered: HashMap<Box<str>, bool>,
-}
-
-impl Share {
-    /// Whether events of this category are the appender's.
-    pub(crate) fn takes(&mut self, category: &str) -> bool {
-        if let Some(takes) = self.remembered.get(category) {
-            return *takes;
-        }
-        let takes = self.router.delivers(category, &self.appender);
-        if self.remembered.len() < REMEMBERED_MAX {
-            self.remembered.insert(category.into(), takes);
-        }
-        takes
-    }
 }
 
 #[cfg(test)]
@@ -122,18 +101,5 @@ mod tests {
         assert!(router.delivers("b::c", "rest"));
         assert!(!router.delivers("a::c", "rest"));
         assert!(router.delivers("::", "rest") && router.delivers(".", "rest"));
-    }
-
-    #[test]
-    fn a_share_decides_as_its_router() {
-        let mut router = Router::new();
-        router.route("a", ["x"]);
-        let router = Arc::new(router);
-        let mut share = router.share("y").unwrap();
-        for _ in 0..2 {
-            assert!(!share.takes("a::b"));
-            assert!(share.takes("b"));
-        }
-        assert!(Arc::new(Router::new()).share("y").is_none());
     }
 }
