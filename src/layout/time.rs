@@ -12,17 +12,22 @@ use super::page::Line;
 const NS_PER_SECOND: i64 = 1_000_000_000;
 const NS_PER_MS: i64 = 1_000_000;
 /// No letter stands more often than this behind itself.
-const REPEATS_MAX: usize = 9;
+const REPEATS_MAX: usize = 20;
+/// Digits of the finest fraction.
+const FRACTION_DIGITS_MAX: usize = 9;
 /// Letters of a format, for error texts.
-const LETTERS: &str = "y M d D H h m s S E a Z X";
+const LETTERS: &str = "G y Y M L d D F E u w W H k K h m s S e a z Z X";
 
 /// Formats that have a name.
-const PRESETS: [(&str, &str); 6] = [
+const PRESETS: [(&str, &str); 9] = [
     ("RFC3339", "yyyy-MM-dd'T'HH:mm:ss.SSSSSSSSSXXX"),
     ("ISO8601", "yyyy-MM-dd'T'HH:mm:ss.SSS"),
     ("ISO8601_WITH_TZ_OFFSET", "yyyy-MM-dd'T'HH:mm:ss.SSSXXX"),
     ("ABSOLUTE", "HH:mm:ss,SSS"),
+    ("ABSOLUTETIME", "HH:mm:ss.SSS"),
     ("DATE", "dd MMM yyyy HH:mm:ss,SSS"),
+    ("DATETIME", "dd MM yyyy HH:mm:ss.SSS"),
+    ("APACHE", "[EEE MMM dd HH:mm:ss yyyy]"),
     ("COMPACT", "yyyyMMddHHmmssSSS"),
 ];
 const MONTHS: [&str; 12] = [
@@ -72,26 +77,55 @@ enum Part {
     ShortYear,
     ShortMonth,
     LongMonth,
+    /// The first three letters of the weekday.
     ShortWeekday,
-    LongWeekday,
-    Meridiem,
-    /// `+0200` or, with the colon, `+02:00`; zero is `Z` where `zulu` says so.
-    Offset {
-        colon: bool,
-        zulu: bool,
-    },
-    Seconds,
+    /// The weekday, filled with blanks to so many characters.
+    LongWeekday(usize),
+    /// `AM` or `PM`, filled with blanks to so many characters.
+    Meridiem(usize),
+    /// `AD`: every time an event can have is in it.
+    Era,
+    /// The short name of the zone, `CET`.
+    Zone,
+    Offset(OffsetForm),
+    /// Seconds since 1970 UTC, filled with zeros to so many digits.
+    Seconds(usize),
     Gap(Gap),
+}
+
+/// How the distance to UTC is written.
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct OffsetForm {
+    /// `+02:00`, not `+0200`.
+    colon: bool,
+    /// Zero is `Z`.
+    zulu: bool,
+    /// `+02` where the minutes are zero.
+    short: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Unit {
     Year,
+    /// The year to which its week belongs.
+    WeekYear,
     Month,
+    /// Of the year; weeks begin on Monday, the first has four days at least, as in ISO 8601.
+    Week,
+    /// Of the month, by the same rule; 0 are the days before the first week.
+    WeekOfMonth,
     Day,
     DayOfYear,
+    /// 1 for the first Monday, Tuesday … of the month, and so on.
+    WeekdayOfMonth,
+    /// 1 is Monday.
+    Weekday,
     Hour,
+    /// 1 to 24.
+    HourFromOne,
     HourOfTwelve,
+    /// 0 to 11.
+    HourOfTwelveFromZero,
     Minute,
     Second,
 }
@@ -138,15 +172,17 @@ impl DateFormat {
     /// Reads a format: the name of a preset, or letters.
     ///
     /// A letter that stands `n` times makes a number of at least `n` digits; `yy` is the year in
-    /// its century, `MMM` and `EEE` are short names, longer runs whole ones. Text between single
+    /// its century, `MMM` and `EEE` are short names, longer runs whole ones, for days of at least
+    /// `n` characters. Text between single
     /// quotes is taken as it is, two quotes are one. What is no ASCII letter stands for itself.
     pub(super) fn parse(format: &str, zone: TimeZone) -> Result<DateFormat, Misformed> {
         let parts = match format {
-            "EPOCH" => vec![Part::Seconds],
+            "EPOCH" => vec![Part::Seconds(1)],
             "EPOCH_MS" => vec![Part::Gap(Gap::EpochMs)],
             "EPOCH_NS" => vec![Part::Gap(Gap::EpochNs)],
             _ => {
-                let preset = PRESETS.iter().find(|(name, _)| *name == format);
+                let name = format.strip_suffix("_FORMAT").unwrap_or(format);
+                let preset = PRESETS.iter().find(|(preset, _)| *preset == name);
                 parse_letters(preset.map_or(format, |(_, letters)| letters))?
             }
         };
@@ -207,7 +243,8 @@ impl DateFormat {
     fn render(&mut self, second: i64) {
         // Seconds of an `i64` of nanoseconds lie within the years 1677 to 2262, which jiff has.
         let instant = Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH);
-        let offset = self.zone.to_offset(instant);
+        let info = self.zone.to_offset_info(instant);
+        let (offset, name) = (info.offset(), info.abbreviation());
         let time = offset.to_datetime(instant);
         self.second_ns = second.wrapping_mul(NS_PER_SECOND);
         let steady = self.pieces.iter_mut().map(|(steady, _)| steady);
@@ -215,7 +252,11 @@ impl DateFormat {
             text.clear();
             for part in parts {
                 match part {
-                    Part::Seconds => text.push_str(itoa::Buffer::new().format(second)),
+                    Part::Seconds(digits) => {
+                        text.push_str(if second < 0 { "-" } else { "" });
+                        push_number(second.unsigned_abs(), *digits, text);
+                    }
+                    Part::Zone => text.push_str(name),
                     part => part.push(time, offset, text),
                 }
             }
@@ -246,17 +287,20 @@ impl Part {
         let weekday = WEEKDAYS[usize::from(time.weekday().to_monday_zero_offset().unsigned_abs())];
         match self {
             Part::Text(text) => out.push_str(text),
-            Part::Number(unit, digits) => push_number(unit.of(time), *digits, out),
-            Part::ShortYear => push_number(year(time) % 100, 2, out),
+            Part::Number(unit, digits) => push_number(unit.of(time).into(), *digits, out),
+            Part::ShortYear => push_number((year(time) % 100).into(), 2, out),
             Part::ShortMonth => out.push_str(&month[..3]),
             Part::LongMonth => out.push_str(month),
             Part::ShortWeekday => out.push_str(&weekday[..3]),
-            Part::LongWeekday => out.push_str(weekday),
-            Part::Meridiem => out.push_str(if time.hour() < 12 { "AM" } else { "PM" }),
-            Part::Offset { zulu: true, .. } if offset.seconds() == 0 => out.push('Z'),
-            Part::Offset { colon, .. } => push_offset(offset, *colon, out),
-            // Both depend on the instant itself: `render` and `write` see to them.
-            Part::Seconds | Part::Gap(_) => {}
+            Part::LongWeekday(width) => push_filled(weekday, *width, out),
+            Part::Meridiem(width) => {
+                push_filled(if time.hour() < 12 { "AM" } else { "PM" }, *width, out);
+            }
+            Part::Era => out.push_str("AD"),
+            Part::Offset(form) if form.zulu && offset.seconds() == 0 => out.push('Z'),
+            Part::Offset(form) => push_offset(offset, *form, out),
+            // These depend on the instant itself: `render` and `write` see to them.
+            Part::Seconds(_) | Part::Zone | Part::Gap(_) => {}
         }
     }
 }
@@ -309,27 +353,45 @@ impl Part {
         if count > REPEATS_MAX {
             return Err(format!("`{letter}` stands {count} times: use at most {REPEATS_MAX}"));
         }
+        let offset = |colon, zulu, short| Part::Offset(OffsetForm { colon, zulu, short });
+        let number = |unit| Part::Number(unit, count);
         Ok(match (letter, count) {
+            ('G', _) => Part::Era,
             ('y', 2) => Part::ShortYear,
-            ('y', _) => Part::Number(Unit::Year, count),
-            ('M', 1 | 2) => Part::Number(Unit::Month, count),
-            ('M', 3) => Part::ShortMonth,
-            ('M', _) => Part::LongMonth,
-            ('d', _) => Part::Number(Unit::Day, count),
-            ('D', _) => Part::Number(Unit::DayOfYear, count),
-            ('H', _) => Part::Number(Unit::Hour, count),
-            ('h', _) => Part::Number(Unit::HourOfTwelve, count),
-            ('m', _) => Part::Number(Unit::Minute, count),
-            ('s', _) => Part::Number(Unit::Second, count),
-            ('S', _) => Part::Gap(Gap::Fraction(count)),
+            ('y', _) => number(Unit::Year),
+            ('Y', _) => number(Unit::WeekYear),
+            ('M' | 'L', 1 | 2) => number(Unit::Month),
+            ('M' | 'L', 3) => Part::ShortMonth,
+            ('M' | 'L', _) => Part::LongMonth,
+            ('w', _) => number(Unit::Week),
+            ('W', _) => number(Unit::WeekOfMonth),
+            ('d', _) => number(Unit::Day),
+            ('D', _) => number(Unit::DayOfYear),
+            ('F', _) => number(Unit::WeekdayOfMonth),
+            ('u', _) => number(Unit::Weekday),
             ('E', 1..=3) => Part::ShortWeekday,
-            ('E', _) => Part::LongWeekday,
-            ('a', _) => Part::Meridiem,
-            ('Z', 1..=3) => Part::Offset { colon: false, zulu: false },
-            ('X', 2) => Part::Offset { colon: false, zulu: true },
-            ('X', 3) => Part::Offset { colon: true, zulu: true },
-            ('X', _) => return Err(format!("`X` stands {count} times: use XX or XXX")),
+            ('E', _) => Part::LongWeekday(count),
+            ('a', _) => Part::Meridiem(count),
+            ('H', _) => number(Unit::Hour),
+            ('k', _) => number(Unit::HourFromOne),
+            ('h', _) => number(Unit::HourOfTwelve),
+            ('K', _) => number(Unit::HourOfTwelveFromZero),
+            ('m', _) => number(Unit::Minute),
+            ('s', _) => number(Unit::Second),
+            ('S', 1..=FRACTION_DIGITS_MAX) => Part::Gap(Gap::Fraction(count)),
+            ('S', _) => {
+                let problem =
+                    format!("`S` stands {count} times: use at most {FRACTION_DIGITS_MAX}");
+                return Err(problem);
+            }
+            ('e', _) => Part::Seconds(count),
+            ('z', _) => Part::Zone,
+            ('Z', 1..=3) => offset(false, false, false),
             ('Z', _) => return Err(format!("`Z` stands {count} times: use Z")),
+            ('X', 1) => offset(false, true, true),
+            ('X', 2) => offset(false, true, false),
+            ('X', 3) => offset(true, true, false),
+            ('X', _) => return Err(format!("`X` stands {count} times: use X, XX or XXX")),
             _ => {
                 let names = PRESETS.map(|(name, _)| name).join(", ");
                 return Err(format!(
@@ -344,17 +406,31 @@ impl Part {
 impl Unit {
     fn of(self, time: DateTime) -> u16 {
         let small = |number: i8| u16::from(number.unsigned_abs());
+        let hour = small(time.hour());
         match self {
             Unit::Year => year(time),
+            Unit::WeekYear => time.date().iso_week_date().year().unsigned_abs(),
             Unit::Month => small(time.month()),
+            Unit::Week => small(time.date().iso_week_date().week()),
+            // The week of a day is that of its Thursday.
+            Unit::WeekOfMonth => (small(time.day()) + 10 - weekday(time)) / 7,
             Unit::Day => small(time.day()),
             Unit::DayOfYear => time.day_of_year().unsigned_abs(),
-            Unit::Hour => small(time.hour()),
-            Unit::HourOfTwelve => (small(time.hour()) + 11) % 12 + 1,
+            Unit::WeekdayOfMonth => small(time.day()).div_ceil(7),
+            Unit::Weekday => weekday(time),
+            Unit::Hour => hour,
+            Unit::HourFromOne => (hour + 23) % 24 + 1,
+            Unit::HourOfTwelve => (hour + 11) % 12 + 1,
+            Unit::HourOfTwelveFromZero => hour % 12,
             Unit::Minute => small(time.minute()),
             Unit::Second => small(time.second()),
         }
     }
+}
+
+/// 1 is Monday.
+fn weekday(time: DateTime) -> u16 {
+    time.weekday().to_monday_one_offset().unsigned_abs().into()
 }
 
 /// The year; all that an instant can have are positive.
@@ -362,7 +438,13 @@ fn year(time: DateTime) -> u16 {
     time.year().unsigned_abs()
 }
 
-fn push_number(number: u16, digits_min: usize, out: &mut String) {
+/// Appends a name, blanks in front where it is short.
+fn push_filled(name: &str, width: usize, out: &mut String) {
+    out.extend(std::iter::repeat_n(' ', width.saturating_sub(name.len())));
+    out.push_str(name);
+}
+
+fn push_number(number: u64, digits_min: usize, out: &mut String) {
     let mut digits = itoa::Buffer::new();
     let digits = digits.format(number);
     out.extend(std::iter::repeat_n('0', digits_min.saturating_sub(digits.len())));
@@ -370,17 +452,21 @@ fn push_number(number: u16, digits_min: usize, out: &mut String) {
 }
 
 /// Appends sign, hours and minutes; seconds only where a zone of old has them.
-fn push_offset(offset: Offset, colon: bool, out: &mut String) {
+fn push_offset(offset: Offset, form: OffsetForm, out: &mut String) {
     let seconds = offset.seconds().unsigned_abs();
     let units = [seconds / 3600, seconds / 60 % 60, seconds % 60];
     out.push(if offset.seconds() < 0 { '-' } else { '+' });
-    let shown = if units[2] == 0 { 2 } else { 3 };
+    let shown = match units {
+        [_, 0, 0] if form.short => 1,
+        [_, _, 0] => 2,
+        _ => 3,
+    };
     for (index, &unit) in units[..shown].iter().enumerate() {
-        if colon && index > 0 {
+        if form.colon && index > 0 {
             out.push(':');
         }
         // Below 100: offsets are less than 26 hours.
-        push_number(unit as u16, 2, out);
+        push_number(unit.into(), 2, out);
     }
 }
 
@@ -413,7 +499,11 @@ mod tests {
             ("ISO8601", "2026-11-21T10:00:00.123"),
             ("ISO8601_WITH_TZ_OFFSET", "2026-11-21T10:00:00.123Z"),
             ("ABSOLUTE", "10:00:00,123"),
+            ("ABSOLUTETIME", "10:00:00.123"),
             ("DATE", "21 Nov 2026 10:00:00,123"),
+            ("DATETIME", "21 11 2026 10:00:00.123"),
+            ("APACHE", "[Sat Nov 21 10:00:00 2026]"),
+            ("ISO8601_FORMAT", "2026-11-21T10:00:00.123"),
             ("COMPACT", "20261121100000123"),
             ("EPOCH", "1795255200"),
             ("EPOCH_MS", "1795255200123"),
@@ -449,8 +539,11 @@ mod tests {
             ("dd D", "21 325"),
             ("HH hh h m mm s ss", "10 10 10 0 00 0 00"),
             ("S SSS SSSSSS SSSSSSSSS", "1 123 123456 123456789"),
-            ("EEE EEEE a", "Sat Saturday AM"),
-            ("Z XX XXX", "+0000 Z Z"),
+            ("EEE EEEE EEEEEEEEEE a aaaa", "Sat Saturday   Saturday AM   AM"),
+            ("G e eeeeeeeeeeee LLL", "AD 1795255200 001795255200 Nov"),
+            ("Y w ww W F u", "2026 47 47 3 3 6"),
+            ("k kk K KK", "10 10 10 10"),
+            ("Z X XX XXX z", "+0000 Z Z Z UTC"),
             ("'T' 'o''clock' ''", "T o'clock '"),
             ("[]«%»", "[]«%»"),
             ("", ""),
@@ -463,6 +556,32 @@ mod tests {
     fn noon_and_midnight_are_twelve() {
         let hour = |hour: i64| format("hh a", TimeZone::UTC, hour * 3600 * NS_PER_SECOND);
         assert_eq!([hour(0), hour(12), hour(13)], ["12 AM", "12 PM", "01 PM"]);
+    }
+
+    #[test]
+    fn midnight_begins_or_ends_a_day_as_its_letter_says() {
+        let hours = |hour: i64| format("H k K h", TimeZone::UTC, hour * 3600 * NS_PER_SECOND);
+        assert_eq!([hours(0), hours(12), hours(23)], ["0 24 0 12", "12 12 0 12", "23 23 11 11"]);
+    }
+
+    #[test]
+    fn weeks_are_counted_as_in_iso_8601() {
+        let at = |date: &str| {
+            let instant: Timestamp = std::format!("{date}T12:00:00Z").parse().unwrap();
+            format("Y-ww u W F", TimeZone::UTC, instant.as_nanosecond() as i64)
+        };
+        assert_eq!(at("2027-01-01"), "2026-53 5 0 1");
+        assert_eq!(at("2027-01-04"), "2027-01 1 1 1");
+        assert_eq!(at("2024-12-30"), "2025-01 1 5 5");
+        assert_eq!(at("2024-02-29"), "2024-09 4 5 5");
+    }
+
+    #[test]
+    fn a_zone_has_a_name_and_a_distance() {
+        let of = |zone: &str| format("z X XX XXX Z", TimeZone::get(zone).unwrap(), INSTANT);
+        assert_eq!(of("Europe/Berlin"), "CET +01 +0100 +01:00 +0100");
+        assert_eq!(of("Asia/Kolkata"), "IST +0530 +0530 +05:30 +0530");
+        assert_eq!(of("America/New_York"), "EST -05 -0500 -05:00 -0500");
     }
 
     #[test]
@@ -490,10 +609,108 @@ mod tests {
     #[test]
     fn a_misformed_format_is_told_with_its_place() {
         assert_eq!(problem("yyyy Q").at, 5);
-        assert!(problem("Q").problem.contains("unknown date letter `Q`: use y M d"));
+        assert!(problem("Q").problem.contains("unknown date letter `Q`: use G y Y M"));
         assert_eq!(problem("HH 'x").at, 3);
         assert!(problem("SSSSSSSSSS").problem.contains("10 times: use at most 9"));
-        assert!(problem("XXXX").problem.contains("XX or XXX"));
+        assert!(problem("XXXX").problem.contains("X, XX or XXX"));
+        assert!(problem(&"y".repeat(21)).problem.contains("21 times: use at most 20"));
+    }
+
+    /// A Monday at night, a Sunday evening in summer, a midnight, a leap day.
+    const INSTANTS: [i64; 4] = [
+        1_325_473_445_678_901_000,
+        1_341_169_985_004_000_000,
+        1_325_376_000_000_000_000,
+        951_782_400_999_999_000,
+    ];
+
+    #[test]
+    fn date_letters_show_what_perl_programs_know() {
+        for (letters, expected) in [
+            (
+                "yyyy/MM/dd HH:mm:ss",
+                "2012/01/02 03:04:05|2012/07/01 19:13:05|2012/01/01 00:00:00|2000/02/29 00:00:00",
+            ),
+            ("ABSOLUTE", "03:04:05,678|19:13:05,004|00:00:00,000|00:00:00,999"),
+            (
+                "DATE",
+                "02 Jan 2012 03:04:05,678|01 Jul 2012 19:13:05,004|01 Jan 2012 00:00:00,000|29 Feb 2000 00:00:00,999",
+            ),
+            (
+                "APACHE",
+                "[Mon Jan 02 03:04:05 2012]|[Sun Jul 01 19:13:05 2012]|[Sun Jan 01 00:00:00 2012]|[Tue Feb 29 00:00:00 2000]",
+            ),
+            ("G", "AD|AD|AD|AD"),
+            ("e", "1325473445|1341169985|1325376000|951782400"),
+            ("yy", "12|12|12|00"),
+            ("M MM MMM MMMM", "1 01 Jan January|7 07 Jul July|1 01 Jan January|2 02 Feb February"),
+            ("d dd ddd", "2 02 002|1 01 001|1 01 001|29 29 029"),
+            ("h hh H HH", "3 03 3 03|7 07 19 19|12 12 0 00|12 12 0 00"),
+            ("m mm s ss", "4 04 5 05|13 13 5 05|0 00 0 00|0 00 0 00"),
+            ("S SS SSS SSSSSS", "6 67 678 678901|0 00 004 004000|0 00 000 000000|9 99 999 999999"),
+            (
+                "E EE EEE EEEE",
+                "Mon Mon Mon Monday|Sun Sun Sun Sunday|Sun Sun Sun Sunday|Tue Tue Tue Tuesday",
+            ),
+            ("EEEEEEEEEEEE", "      Monday|      Sunday|      Sunday|     Tuesday"),
+            ("D DDD", "2 002|183 183|1 001|60 060"),
+            ("a aaaa", "AM   AM|PM   PM|AM   AM|AM   AM"),
+            ("Z", "+0000|+0000|+0000|+0000"),
+            ("'o''clock' h", "o'clock 3|o'clock 7|o'clock 12|o'clock 12"),
+            ("'50%' H", "50% 3|50% 19|50% 0|50% 0"),
+        ] {
+            let shown = INSTANTS.map(|time_ns| format(letters, TimeZone::UTC, time_ns));
+            assert_eq!(shown.join("|"), expected, "{letters}");
+        }
+    }
+
+    /// Where ours shows something else, and why.
+    const DIFFERENCES: [(&str, &str); 13] = [
+        ("ISO8601", "the date and the time are joined by a `T`, as the standard demands"),
+        ("y", "a year without a number of digits is a whole one"),
+        ("yyy", "a year without a number of digits is a whole one"),
+        ("yyyyy", "a number has as many digits as its letter stands"),
+        ("SSSSSSS", "our clock has nanoseconds"),
+        ("F", "shown, not refused within the line"),
+        ("w", "shown, not refused within the line"),
+        ("W", "shown, not refused within the line"),
+        ("k", "shown, not refused within the line"),
+        ("K", "shown, not refused within the line"),
+        ("z", "shown, not refused within the line"),
+        ("''", "a quote outside of quotes, too"),
+        ("100% H", "a percent sign is text"),
+    ];
+
+    #[test]
+    fn dates_are_those_of_log4perl_where_no_difference_is_named() {
+        let Some(golden) = super::super::fixture::golden("13-dateformat.out") else { return };
+        let (mut instant, mut compared) = (0, 0);
+        for line in golden.lines() {
+            if let Some(rest) = line.strip_prefix("--- time ") {
+                let (seconds, us) = rest.split_once(" us ").unwrap();
+                let number = |text: &str| text.parse::<i64>().unwrap();
+                instant = number(seconds) * NS_PER_SECOND + number(us) * 1000;
+            }
+            let Some((letters, shown)) = line.split_once(" => [") else { continue };
+            let letters = letters.trim_end();
+            let expected = shown.strip_suffix(']').unwrap();
+            let shown = format(letters, TimeZone::UTC, instant);
+            let is_named = DIFFERENCES.iter().any(|(different, _)| *different == letters);
+            assert_eq!(shown != expected, is_named, "{letters}: {shown} instead of {expected}");
+            compared += 1;
+        }
+        assert_eq!(compared, 4 * 54);
+        // The last lines of the golden: another zone, and UTC again.
+        let in_zone = |zone: &str| {
+            format(
+                "yyyy-MM-dd HH:mm:ss",
+                TimeZone::get(zone).unwrap(),
+                1_325_473_445 * NS_PER_SECOND,
+            )
+        };
+        let zones =
+            golden.lines().rev().take(2).map(|line| line.trim_start_matches("utcDateTimes: "));
+        assert!(zones.eq([in_zone("UTC"), in_zone("America/New_York")]));
     }
 
     proptest! {
@@ -529,13 +746,13 @@ mod tests {
         fn an_offset_reads_as_jiff_formats_it(seconds in -89_999..=89_999i32) {
             let offset = Offset::from_seconds(seconds).unwrap();
             let mut out = String::new();
-            push_offset(offset, true, &mut out);
+            push_offset(offset, OffsetForm { colon: true, zulu: false, short: false }, &mut out);
             let zoned = Timestamp::UNIX_EPOCH.to_zoned(offset.to_time_zone());
             prop_assert_eq!(out, zoned.strftime("%:z").to_string());
         }
 
         #[test]
-        fn no_format_panics(format in "[yMdDHhmsSEaZX' :.Qé]{0,12}", time_ns in any::<i64>()) {
+        fn no_format_panics(format in "[GyYMLdDFEuwWHkKhmsSeazZX' :.Qé]{0,12}", time_ns in any::<i64>()) {
             if let Ok(mut dates) = DateFormat::parse(&format, TimeZone::UTC) {
                 dates.write(time_ns, &mut String::new());
             }
