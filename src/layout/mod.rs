@@ -16,7 +16,7 @@ mod time;
 
 pub use json::{Group, Json};
 pub use page::Page;
-pub use pattern::{Pattern, PatternError};
+pub use pattern::{LetterError, Letters, Pattern, PatternError};
 
 use crate::event::Event;
 
@@ -38,6 +38,10 @@ pub trait Layout: Send + CloneLayout {
     fn write_page(&mut self, event: &Event<'_>, page: &mut Page) {
         page.push_with(|text| self.write(event, text));
     }
+
+    /// Whether colours are written; they are unless told otherwise. A layout without colours has
+    /// nothing to do. Whoever knows that nothing reads them says so before the first event.
+    fn show_colours(&mut self, _shown: bool) {}
 
     /// A number that changes when the same event would be written differently.
     ///
