@@ -19,6 +19,7 @@ pub(crate) fn golden(name: &str) -> Option<String> {
 }
 
 /// Everything an [`Event`] refers to. Change what the test is about, then ask for the event.
+#[derive(Clone)]
 pub(crate) struct Fixture {
     pub(crate) level: Level,
     pub(crate) time_ns: i64,

@@ -1,4 +1,4 @@
-//! Event → text: one line of a pattern, or one line of JSON.
+//! Event → text: one line of a pattern, of JSON, or of logfmt.
 //!
 //! A layout decides how an event looks, an appender where it goes. Whatever comes from data
 //! (messages, names, values, hosts) is escaped, so that one event is one line and cannot act on a
@@ -6,7 +6,11 @@
 
 mod digits;
 pub mod escape;
+mod flat;
+mod function;
+mod group;
 mod json;
+mod logfmt;
 mod page;
 mod pattern;
 mod program;
@@ -14,7 +18,10 @@ mod repeats;
 mod scalar;
 mod time;
 
-pub use json::{Group, Json};
+pub use function::{FromFn, from_fn};
+pub use group::Group;
+pub use json::{Ecs, FieldError, Json, OpenTelemetry};
+pub use logfmt::Logfmt;
 pub use page::Page;
 pub use pattern::{LetterError, Letters, Pattern, PatternError};
 

@@ -6,7 +6,7 @@ use crate::value::Kind;
 use proptest::prelude::*;
 use serde_json::json;
 
-fn line(layout: Json, fixture: &mut Fixture) -> String {
+fn line(layout: impl Layout, fixture: &mut Fixture) -> String {
     let mut layout = layout;
     let mut out = String::new();
     layout.write(&fixture.event(), &mut out);
@@ -171,6 +171,120 @@ fn hidden_characters_are_escaped() {
     let line = line(Json::new(), &mut fixture);
     let expected = r#""message":"\u0000\t\u001b\u007f\u009b\u2028\u2029\u202e\\é""#;
     assert!(line.contains(expected), "{line}");
+}
+
+#[test]
+fn fields_have_the_names_that_they_are_given() {
+    let mut fixture = Fixture::saying("m").with("k", Kind::U8, &[1]).inside("c", "v");
+    let renamed = |field: &str, name: &str, json: Json| json.rename(field, name).unwrap();
+    let layout = renamed("time", "ts", renamed("level", "a\"b", Json::full()));
+    let layout = renamed("fields", "data", layout).hide("category").unwrap();
+    let layout = layout.hide("template").unwrap().hide("process").unwrap().hide("context").unwrap();
+    let layout = renamed("thread_id", "category", layout);
+    let expected = concat!(
+        r#"{"ts":"2026-11-21T10:00:00.123456789Z","a\"b":"INFO","message":"m","data":{"k":1},"#,
+        r#""file":"src/till.rs","line":42,"module":"shop::till::drawer","thread":"worker-1","#,
+        r#""category":4711}"#,
+        "\n"
+    );
+    assert_eq!(line(layout.clone(), &mut fixture), expected);
+    assert_ne!(layout.hash(), Json::full().hash());
+    assert_eq!(renamed("time", "time", Json::new()).hash(), Json::new().hash());
+}
+
+#[test]
+fn any_of_the_first_fields_may_be_the_only_one() {
+    for (kept, expected) in [
+        ("time", r#"{"time":"2026-11-21T10:00:00.123456789Z"}"#),
+        ("level", r#"{"level":"INFO"}"#),
+        ("category", r#"{"category":"shop::till"}"#),
+        ("message", r#"{"message":"m\u001b"}"#),
+    ] {
+        let others = FIELDS[..HEAD].iter().filter(|field| **field != kept);
+        let layout = others.fold(Json::new(), |json, field| json.hide(field).unwrap());
+        let mut fixture = Fixture::saying("m\x1b");
+        assert_eq!(line(layout.clone(), &mut fixture), format!("{expected}\n"));
+        let error = layout.hide(kept).unwrap_err().to_string();
+        assert!(error.contains(&format!("field `{kept}`: a line needs one of")), "{error}");
+    }
+}
+
+#[test]
+fn a_field_that_is_not_there_and_a_name_that_is_are_refused() {
+    let unknown = Json::new().rename("tiem", "ts").unwrap_err().to_string();
+    assert!(unknown.contains("field `tiem`: no such field: use one of time, level"), "{unknown}");
+    assert!(Json::new().hide("fieldz").is_err());
+    let taken = Json::new().rename("time", "peer").unwrap_err().to_string();
+    assert!(taken.contains("`peer` is the name of another field"), "{taken}");
+}
+
+#[test]
+fn a_line_of_the_elastic_common_schema_has_its_names() {
+    let mut fixture = Fixture::saying("sold \"3\"")
+        .with("cashier.name", Kind::STR, b"Ada")
+        .with("cashier_name", Kind::STR, b"Bob")
+        .with("till", Kind::U8, &[7])
+        .with_none("none")
+        .with("", Kind::BOOL, &[1])
+        .inside("till", "context")
+        .inside("request", "r1");
+    let expected = concat!(
+        r#"{"@timestamp":"2026-11-21T10:00:00.123456789Z","log.level":"INFO","#,
+        r#""message":"sold \"3\"","ecs.version":"8.11.0","log.logger":"shop::till","#,
+        r#""log.origin.file.name":"src/till.rs","log.origin.file.line":42,"#,
+        r#""process.thread.name":"worker-1","process.thread.id":4711,"process.pid":815,"#,
+        r#""service.name":"shop","host.hostname":"box","#,
+        r#""labels":{"cashier_name":"Ada","till":"7","none":null,"_":"true","request":"r1"}}"#,
+        "\n"
+    );
+    assert_eq!(line(Ecs::new(), &mut fixture), expected);
+}
+
+#[test]
+fn a_line_of_open_telemetry_has_its_names() {
+    let mut fixture = Fixture::saying("sold 3")
+        .with("till", Kind::U8, &[7])
+        .with("thread.id", Kind::STR, b"mine")
+        .inside("request.id", "r1");
+    let expected = concat!(
+        r#"{"timeUnixNano":"1795255200123456789","severityNumber":9,"severityText":"INFO","#,
+        r#""body":"sold 3","attributes":{"code.file.path":"src/till.rs","code.line.number":42,"#,
+        r#""code.module.name":"shop::till::drawer","thread.name":"worker-1","thread.id":4711,"#,
+        r#""till":7,"thread.id_":"mine","request.id":"r1"},"scope":{"name":"shop::till"},"#,
+        r#""resource":{"service.name":"shop","host.name":"box","process.pid":815}}"#,
+        "\n"
+    );
+    assert_eq!(line(OpenTelemetry::new(), &mut fixture), expected);
+}
+
+#[test]
+fn every_group_has_its_place_in_the_schemas() {
+    let peer = "10.1.2.3:4".parse().unwrap();
+    let mut fixture = Fixture::saying("").with("0", Kind::U8, &[3]).inside("template", "mine");
+    fixture.site.template = Template::parse("sold {}");
+    fixture.receipt = Some(Receipt { received_ns: 5, peer, is_elsewhere: false });
+    let count = |event: serde_json::Value| event.as_object().unwrap().len();
+    let ecs = |with: &[Group]| {
+        let bare = Group::ALL.into_iter().fold(Ecs::new(), Ecs::without);
+        parsed(&line(with.iter().copied().fold(bare, Ecs::with), &mut fixture.clone()))
+    };
+    assert_eq!(count(ecs(&[])), 5);
+    assert_eq!(ecs(&[Group::Args])["labels"], json!({ "0": "3" }));
+    let labels = json!({ "template": "sold {}", "template_": "mine" });
+    assert_eq!(ecs(&[Group::Template, Group::Context])["labels"], labels);
+    let received = ecs(&[Group::Receipt]);
+    assert_eq!(received["event.ingested"], "1970-01-01T00:00:00.000000005Z");
+    assert_eq!(received["source.address"], "10.1.2.3:4");
+    let otel = |with: &[Group]| {
+        let bare = Group::ALL.into_iter().fold(OpenTelemetry::new(), OpenTelemetry::without);
+        parsed(&line(with.iter().copied().fold(bare, OpenTelemetry::with), &mut fixture.clone()))
+    };
+    assert_eq!(count(otel(&[])), 5);
+    assert_eq!(otel(&[Group::Args])["attributes"], json!({ "0": 3 }));
+    assert_eq!(otel(&[Group::Template, Group::Context])["attributes"], labels);
+    let received = otel(&[Group::Receipt]);
+    assert_eq!(received["observedTimeUnixNano"], "5");
+    assert_eq!(received["attributes"], json!({ "network.peer.address": "10.1.2.3:4" }));
 }
 
 proptest! {

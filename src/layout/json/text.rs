@@ -75,3 +75,17 @@ fn push_character(character: char, out: &mut String) {
         plain => out.push(plain),
     }
 }
+
+/// Appends a comma, a name and a string, unless the string is empty.
+pub(super) fn push_known(name: &str, text: &str, out: &mut String) {
+    if !text.is_empty() {
+        out.push_str(name);
+        push_string(text, out);
+    }
+}
+
+/// Appends a comma, a name and a number.
+pub(super) fn push_number(name: &str, number: u64, out: &mut String) {
+    out.push_str(name);
+    push_integer(Scalar::U64(number), out);
+}
