@@ -454,6 +454,14 @@ fn any_pattern() -> impl Strategy<Value = String> {
         "%H",
         "%05P",
         "%n",
+        "%[%-5p%]",
+        "%p{1}",
+        "%F{1}:%o",
+        "%M{1}",
+        "%l",
+        "%r",
+        "%m{chomp}",
+        "%m{indent}",
     ];
     let conversion = (prop::sample::select(known.to_vec()), hostile());
     prop::collection::vec(conversion, 0..8).prop_map(|conversions| {
