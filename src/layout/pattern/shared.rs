@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use crate::layout::fixture::Fixture;
+use crate::template::Template;
 use crate::value::Kind;
 
 /// A DEBUG event of 2010-12-05T14:18:30.045Z.
@@ -275,12 +276,17 @@ fn an_own_letter_is_asked_once_for_each_event() {
         out.push_str(&(ASKED.fetch_add(1, Ordering::Relaxed) + 1).to_string());
     };
     let letters = Letters::new().letter('N', count).unwrap();
-    let mut layout = Pattern::parse_with("%N %m%n", &letters).unwrap();
+    let mut layout = Pattern::parse_with("%N %R %m%n", &letters).unwrap();
     let mut page = Page::new();
-    for message in ["plain", "not\x1bplain", "plain"] {
-        layout.write_page(&Fixture::saying(message).event(), &mut page);
+    // A line of this site could be begun the short way, and the second one would be given up.
+    let mut site = Fixture::saying("").with("0", Kind::STR, b"").site;
+    site.template = Template::parse("{}");
+    for (ms, text) in [(0, "plain"), (5, "not\x1bplain"), (7, "plain")] {
+        let mut fixture = Fixture::saying("").with("0", Kind::STR, text.as_bytes());
+        fixture.time_ns += ms * 1_000_000;
+        layout.write_page(&Event { site: &site, ..fixture.event() }, &mut page);
     }
-    assert_eq!(page.as_bytes(), b"1 plain\n2 not\\u{1b}plain\n3 plain\n");
+    assert_eq!(page.as_bytes(), b"1 0 plain\n2 5 not\\u{1b}plain\n3 2 plain\n");
 }
 
 #[test]
