@@ -518,6 +518,8 @@ impl Swapped {
                 let path = std::fs::read_link(entry.path()).ok()?;
                 let name = path.file_name()?.to_str()?;
                 let is_wanted = path.starts_with(dir) && name.starts_with("segment");
+                // The journal has another one to write with.
+                let is_wanted = is_wanted && !is_writable(number)?;
                 is_wanted.then_some((path, number))
             })
             .collect();
@@ -532,6 +534,14 @@ impl Swapped {
         rustix::io::dup2(write_only, &mut descriptor).unwrap();
         Swapped { descriptor, before }
     }
+}
+
+/// Whether a descriptor of this process was opened for writing.
+fn is_writable(descriptor: RawFd) -> Option<bool> {
+    let facts = std::fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}")).ok()?;
+    let flags = facts.lines().find_map(|line| line.strip_prefix("flags:"))?;
+    let access = u32::from_str_radix(flags.trim(), 8).ok()? & 0o3;
+    Some(access != 0)
 }
 
 impl Drop for Swapped {
