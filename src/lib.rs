@@ -48,9 +48,10 @@ pub use sys::crash::NAMES as CRASH_POINTS;
 #[cfg(not(loom))]
 pub use engine::{
     AppenderReport, Batch, Builder, ClusterRole, ClusterStats, Dropped, Durability, FlushError,
-    Guard, InitError, Logger, MdcScope, OutletState, OutletStats, OverflowPolicy, ShutdownReport,
-    Stats, SyncPolicy, Timestamp, WaitStrategy, batch, builder, flush, flush_to, init, logger, mdc,
-    prepare_thread, stats,
+    Guard, Inheritance, InitError, Logger, Mdc, MdcScope, Ndc, NdcScope, OutletState, OutletStats,
+    OverflowPolicy, ShutdownReport, Stats, SyncPolicy, Timestamp, WaitStrategy, batch, builder,
+    flush, flush_to, inherit, inherited, init, logger, mdc, ndc, prepare_thread, spawn_inheriting,
+    stats,
 };
 pub use level::{Level, LevelFilter};
 #[cfg(not(loom))]

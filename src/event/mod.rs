@@ -3,6 +3,8 @@
 //! A view: the values are still the bytes of the record, the rest are references to what define
 //! blocks said about the site, the thread, the context and the process.
 
+mod context;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,6 +13,8 @@ use crate::record::Values;
 use crate::site::Definition;
 use crate::template::Template;
 use crate::value::Value;
+pub use context::ContextInfo;
+pub(crate) use context::{NDC_KEY, RESERVED};
 
 /// One event.
 #[derive(Clone, Copy, Debug)]
@@ -168,18 +172,4 @@ pub struct Receipt {
     pub peer: SocketAddr,
     /// Another master may have it, too: see *several masters* in `docs/protocol.md`.
     pub is_elsewhere: bool,
-}
-
-/// The mapped diagnostic context of a thread at some time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ContextInfo {
-    /// Keys and rendered values, outermost first.
-    pub pairs: Box<[(Box<str>, Box<str>)]>,
-}
-
-impl ContextInfo {
-    /// The innermost value of `key`.
-    pub fn get(&self, key: &str) -> Option<&str> {
-        self.pairs.iter().rev().find(|(name, _)| **name == *key).map(|(_, value)| &**value)
-    }
 }
