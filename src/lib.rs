@@ -27,6 +27,7 @@ pub mod layout;
 pub mod level;
 #[cfg(not(loom))]
 mod macros;
+mod mask;
 #[cfg(all(feature = "master", not(loom)))]
 pub mod master;
 pub mod net;
@@ -34,12 +35,14 @@ pub mod record;
 pub mod recover;
 pub(crate) mod ring;
 pub mod route;
+mod secret;
 pub mod site;
 pub(crate) mod store;
 pub(crate) mod sync;
 pub(crate) mod sys;
 pub mod template;
 pub mod value;
+pub mod warp;
 
 #[cfg(feature = "crash-points")]
 #[doc(hidden)]
@@ -57,4 +60,6 @@ pub use level::{Level, LevelFilter};
 #[cfg(not(loom))]
 #[doc(hidden)]
 pub use macros::__private;
+pub use mask::Mask;
+pub use secret::Secret;
 pub use sys::output::IoMethod;
