@@ -253,6 +253,11 @@ fn cut(text: &str) -> Arc<str> {
     Arc::from(&text[..text.floor_char_boundary(TEXT_BYTES_MAX)])
 }
 
+/// Compiles the examples of the page.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/context.md")]
+struct Documentation;
+
 #[cfg(test)]
 mod tests {
     use super::*;
