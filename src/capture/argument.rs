@@ -43,7 +43,7 @@ impl<T: ?Sized, R> Deref for Argument<'_, T, R> {
 /// A type whose values can be copied as they are. `R` renders the value where that is no use after
 /// all.
 pub trait CaptureRaw<'a, R> {
-    /// What a record takes: a [`Capture`], if `R` can render where that is needed.
+    /// What a record takes: a [`Capture`](super::Capture), if `R` can render where that is needed.
     type Captured;
     /// What a record takes of an `Option` of this.
     type Optional;
