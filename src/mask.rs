@@ -20,13 +20,13 @@ const HIDDEN: &str = "[masked]";
 /// assert!(mask.hides("Password") && mask.hides("session_token_2"));
 /// assert!(!mask.hides("password_age_days"));
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mask {
     rules: Vec<Rule>,
 }
 
 /// Lower case throughout.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Rule {
     Key(Box<[char]>),
     Pattern(Box<[char]>),
