@@ -681,7 +681,8 @@ fn definitions_that_come_again_count_once() {
     let mut definitions = Definitions::new(info);
     for id in 1..=2600 {
         let value = "x".repeat(16 << 10).into_boxed_str();
-        definitions.set_context(id, ContextInfo { pairs: [("key".into(), value)].into() });
+        let pairs = [("key".into(), value)].into();
+        definitions.set_context(id, ContextInfo { pairs, ..ContextInfo::default() });
     }
     // Two thirds of what a connection may have defined.
     let (mut raw, _) = Raw::welcomed(&master, 7, 1, 0);
