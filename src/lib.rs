@@ -11,6 +11,7 @@ pub mod appender;
 pub mod block;
 #[doc(hidden)]
 pub mod capture;
+pub(crate) mod category;
 #[cfg(all(feature = "cli", not(loom)))]
 pub mod cli;
 pub mod clock;
@@ -29,6 +30,7 @@ pub mod level;
 mod macros;
 #[cfg(all(feature = "master", not(loom)))]
 pub mod master;
+pub(crate) mod nearest;
 pub mod net;
 pub mod record;
 pub mod recover;
@@ -56,4 +58,6 @@ pub use level::{Level, LevelFilter};
 #[cfg(not(loom))]
 #[doc(hidden)]
 pub use macros::__private;
+#[cfg(not(loom))]
+pub use route::{Category, Directives};
 pub use sys::output::IoMethod;

@@ -1,12 +1,28 @@
-//! How grave an event is.
+//! How grave an event is, and from which level on events are taken.
+
+mod colour;
+mod custom;
+mod filter;
+mod levels;
+pub(crate) mod live;
 
 use std::fmt;
 use std::str::FromStr;
 
+pub use colour::{Colour, UnknownColour};
+pub(crate) use custom::nearly;
+pub use custom::{LevelError, NAME_BYTES_MAX};
+pub use filter::LevelFilter;
+pub use levels::Levels;
+
+pub use crate::category::{CATEGORIES_MAX, TooManyCategories};
+use crate::nearest::nearest;
+
 /// The severity of an event, as a number that grows with gravity.
 ///
 /// The numbers are those of OpenTelemetry (1 to 24), so levels between the named ones have room:
-/// a record, a block and a master keep any number from 1 to 24.
+/// a record, a block and a master keep any number from 1 to 24. [`Level::register`] names one of
+/// them.
 ///
 /// # Examples
 /// ```
@@ -50,16 +66,47 @@ impl Level {
         self.0
     }
 
-    /// The upper-case name; a level between two names carries the lower one.
-    pub const fn name(self) -> &'static str {
+    /// The upper-case name. A level between two names that the process has not [named] carries the
+    /// lower one.
+    ///
+    /// [named]: Level::register
+    #[inline]
+    pub fn name(self) -> &'static str {
         match self.0 {
-            0..=4 => "TRACE",
-            5..=8 => "DEBUG",
-            9..=12 => "INFO",
-            13..=16 => "WARN",
-            17..=20 => "ERROR",
-            _ => "FATAL",
+            1 => "TRACE",
+            5 => "DEBUG",
+            9 => "INFO",
+            13 => "WARN",
+            17 => "ERROR",
+            21 => "FATAL",
+            _ => self.name_between(),
         }
+    }
+
+    #[cold]
+    fn name_between(self) -> &'static str {
+        custom::of_number(self.0).map_or_else(|| self.built_in().name(), |custom| &custom.name)
+    }
+
+    /// The colour that people expect of it: what it was [named](Level::register) with; blue, cyan, green,
+    /// yellow, red and magenta from TRACE to FATAL. A level between two names has that of the lower.
+    pub fn colour(self) -> Colour {
+        if let Some(custom) = custom::of_number(self.0) {
+            return custom.colour;
+        }
+        match self.built_in() {
+            Level::TRACE => Colour::Blue,
+            Level::DEBUG => Colour::Cyan,
+            Level::INFO => Colour::Green,
+            Level::WARN => Colour::Yellow,
+            Level::ERROR => Colour::Red,
+            _ => Colour::Magenta,
+        }
+    }
+
+    /// The greatest built-in level that is not above it.
+    fn built_in(self) -> Level {
+        Level::ALL.into_iter().rfind(|level| *level <= self).unwrap_or(Level::TRACE)
     }
 }
 
@@ -79,81 +126,12 @@ impl FromStr for Level {
     type Err = UnknownLevel;
 
     fn from_str(text: &str) -> Result<Level, UnknownLevel> {
-        let level = Level::ALL.into_iter().find(|level| level.name().eq_ignore_ascii_case(text));
-        level
+        let custom = custom::all().map(|(level, _)| level);
+        let mut levels = Level::ALL.into_iter().chain(custom);
+        levels
+            .find(|level| level.name().eq_ignore_ascii_case(text))
             .or((text.eq_ignore_ascii_case("warning")).then_some(Level::WARN))
             .ok_or_else(|| UnknownLevel { found: text.to_owned() })
-    }
-}
-
-/// From which level on events pass; or none at all.
-///
-/// # Examples
-/// ```
-/// use rollway::{Level, LevelFilter};
-///
-/// assert!(LevelFilter::from(Level::INFO).allows(Level::WARN));
-/// assert!(!LevelFilter::OFF.allows(Level::FATAL));
-/// assert_eq!("off".parse(), Ok(LevelFilter::OFF));
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct LevelFilter(u8);
-
-impl LevelFilter {
-    /// Every event passes.
-    pub const ALL: LevelFilter = LevelFilter(0);
-    /// No event passes.
-    pub const OFF: LevelFilter = LevelFilter(u8::MAX);
-
-    /// Whether an event of `level` passes.
-    pub const fn allows(self, level: Level) -> bool {
-        level.0 >= self.0
-    }
-
-    /// The lowest number that passes; 255 for [`LevelFilter::OFF`].
-    pub(crate) const fn lowest_number(self) -> u8 {
-        self.0
-    }
-
-    /// The filter whose [`lowest_number`](Self::lowest_number) is `number`.
-    pub(crate) const fn from_lowest_number(number: u8) -> LevelFilter {
-        LevelFilter(number)
-    }
-}
-
-impl From<Level> for LevelFilter {
-    fn from(level: Level) -> LevelFilter {
-        LevelFilter(level.0)
-    }
-}
-
-impl fmt::Display for LevelFilter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            0 => f.pad("ALL"),
-            1..=24 => f.pad(Level(self.0).name()),
-            _ => f.pad("OFF"),
-        }
-    }
-}
-
-impl fmt::Debug for LevelFilter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for LevelFilter {
-    type Err = UnknownLevel;
-
-    fn from_str(text: &str) -> Result<LevelFilter, UnknownLevel> {
-        if text.eq_ignore_ascii_case("off") {
-            return Ok(LevelFilter::OFF);
-        }
-        if text.eq_ignore_ascii_case("all") {
-            return Ok(LevelFilter::ALL);
-        }
-        text.parse::<Level>().map(LevelFilter::from)
     }
 }
 
@@ -166,11 +144,13 @@ pub struct UnknownLevel {
 
 impl fmt::Display for UnknownLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "unknown level `{}`: use trace, debug, info, warn, error or fatal",
-            self.found.escape_debug()
-        )
+        let mut words: Vec<&str> = custom::known_words().collect();
+        let hint = nearest(&self.found, words.iter().copied())
+            .map(|near| format!(" (did you mean `{near}`?)"))
+            .unwrap_or_default();
+        let last = words.pop().unwrap_or_default();
+        let words = words.join(", ");
+        write!(f, "unknown level `{}`{hint}: use {words} or {last}", self.found.escape_debug())
     }
 }
 
@@ -192,14 +172,16 @@ mod tests {
     #[test]
     fn an_unknown_level_is_named_in_the_error() {
         let error = "loud".parse::<Level>().unwrap_err();
-        assert!(error.to_string().contains("`loud`"), "{error}");
+        assert!(error.to_string().starts_with("unknown level `loud`: use trace, debug"), "{error}");
+        let error = "wran".parse::<Level>().unwrap_err();
+        assert!(error.to_string().contains("did you mean `warn`?"), "{error}");
     }
 
     #[test]
     fn a_number_between_two_names_keeps_its_rank_and_the_lower_name() {
-        let notice = Level::from_number(10).unwrap();
-        assert!(notice > Level::INFO && notice < Level::WARN);
-        assert_eq!(notice.name(), "INFO");
+        let unnamed = Level::from_number(11).unwrap();
+        assert!(unnamed > Level::INFO && unnamed < Level::WARN);
+        assert_eq!((unnamed.name(), unnamed.colour()), ("INFO", Colour::Green));
         assert_eq!(Level::from_number(0), None);
         assert_eq!(Level::from_number(25), None);
     }
