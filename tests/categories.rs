@@ -195,6 +195,25 @@ fn what_counts_where_can_be_asked_for() {
 }
 
 #[test]
+fn more_and_less_logging_step_through_the_levels() {
+    let _watchdog = watchdog();
+    let (guard, [all]) = start(["all"], |builder| builder.level(Level::FATAL));
+    let logger = guard.logger();
+    let say = |word: &str| {
+        // Between them no other test names a level.
+        for level in [Level::WARN, Level::ERROR] {
+            log!(logger: logger, target: "a", level, "{word} {level}");
+        }
+    };
+    say("first");
+    logger.more_logging("a", 2).unwrap();
+    say("more");
+    logger.less_logging("a", 1).unwrap();
+    say("less");
+    assert_eq!(got(&guard, &all), ["more WARN", "more ERROR", "less ERROR"]);
+}
+
+#[test]
 fn too_many_categories_are_refused_and_change_nothing() {
     let _watchdog = watchdog();
     let many: Vec<_> = (0..rollway::level::CATEGORIES_MAX).map(|n| format!("c{n:04}")).collect();

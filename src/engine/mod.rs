@@ -164,7 +164,26 @@ impl Logger {
         self.shared.change_levels(|levels| levels.set(category, level))
     }
 
-    /// Changes the levels that the directives name, all at once.
+    /// Lowers the level of a category by so many steps, so that more events are taken: from ERROR by
+    /// 2 is INFO. The levels that the process has named are steps, too. The category has a level of its
+    /// own then.
+    ///
+    /// # Errors
+    /// As [`Logger::set_category_level`].
+    pub fn more_logging(&self, category: &str, steps: u8) -> Result<(), TooManyCategories> {
+        self.shared.change_levels(|levels| levels.lower_by(category, i32::from(steps)))
+    }
+
+    /// Raises it: see [`Logger::more_logging`].
+    ///
+    /// # Errors
+    /// As [`Logger::set_category_level`].
+    pub fn less_logging(&self, category: &str, steps: u8) -> Result<(), TooManyCategories> {
+        self.shared.change_levels(|levels| levels.lower_by(category, -i32::from(steps)))
+    }
+
+    /// Changes the levels that the directives name, all at once. What is wrong in them is for the caller to
+    /// tell: see [`Directives::errors`].
     ///
     /// # Errors
     /// [`TooManyCategories`]; then no level is changed.

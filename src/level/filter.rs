@@ -45,6 +45,29 @@ impl LevelFilter {
         if other.0 > self.0 { other } else { self }
     }
 
+    /// The filter `steps` names further down, so that more events pass, or for a negative number up; at the
+    /// ends it stays [`ALL`](LevelFilter::ALL) or [`OFF`](LevelFilter::OFF). The levels that the process has
+    /// [named](Level::register) are steps, too.
+    ///
+    /// # Examples
+    /// ```
+    /// use rollway::{Level, LevelFilter};
+    ///
+    /// let error = LevelFilter::from(Level::ERROR);
+    /// assert_eq!(error.lower_by(1), Level::WARN.into());
+    /// assert_eq!(error.lower_by(-2), LevelFilter::OFF);
+    /// ```
+    pub fn lower_by(self, steps: i32) -> LevelFilter {
+        let is_step = |number: u8| Level::from_number(number).is_some_and(Level::is_named);
+        let mut ladder: Vec<u8> = (1..=24).filter(|number| is_step(*number)).collect();
+        ladder.insert(0, LevelFilter::ALL.0);
+        ladder.push(LevelFilter::OFF.0);
+        // Between two steps the one below it counts.
+        let at = ladder.partition_point(|number| *number <= self.0) - 1;
+        let to = at.saturating_add_signed(0isize.saturating_sub(steps as isize));
+        LevelFilter(ladder[to.min(ladder.len() - 1)])
+    }
+
     /// The lowest number that passes; 255 for [`LevelFilter::OFF`].
     pub(crate) const fn lowest_number(self) -> u8 {
         self.0

@@ -36,8 +36,11 @@ impl Levels {
 
     /// What counts for events of this category.
     pub fn of(&self, category: &str) -> LevelFilter {
-        let nearest = self.categories.path(category).next().copied();
-        nearest.unwrap_or(self.root).stricter(self.threshold)
+        self.without_threshold(category).stricter(self.threshold)
+    }
+
+    fn without_threshold(&self, category: &str) -> LevelFilter {
+        self.categories.path(category).next().copied().unwrap_or(self.root)
     }
 
     /// The level of the root.
@@ -82,6 +85,16 @@ impl Levels {
             Some(level) => self.categories.insert(category, level),
         }
         Ok(())
+    }
+
+    /// Lowers the level of a category by so many [steps](LevelFilter::lower_by), so that more of its
+    /// events are taken, or raises it. From then on it has a level of its own.
+    ///
+    /// # Errors
+    /// As [`Levels::set`].
+    pub fn lower_by(&mut self, category: &str, steps: i32) -> Result<(), TooManyCategories> {
+        let level = self.without_threshold(category).lower_by(steps);
+        self.set(category, Some(level))
     }
 
     /// The categories that have a level of their own, each behind those above it. The root is not
@@ -144,6 +157,18 @@ mod tests {
         assert_eq!(levels.of("x"), Level::WARN.into());
         assert_eq!(levels.of("quiet"), Level::ERROR.into());
         assert_eq!(levels.bounds(), (Level::WARN.number(), Level::ERROR.number()));
+    }
+
+    #[test]
+    fn a_level_is_lowered_and_raised_by_steps_from_what_counts_so_far() {
+        let mut levels = Levels::new(Level::ERROR);
+        levels.lower_by("a::b", 2).unwrap();
+        assert_eq!([levels.of("a::b"), levels.of("a")], [Level::INFO.into(), Level::ERROR.into()]);
+        levels.lower_by("a::b", -1).unwrap();
+        assert_eq!(levels.of("a::b"), Level::WARN.into());
+        levels.lower_by("", 100).unwrap();
+        levels.lower_by("a::b", i32::MIN).unwrap();
+        assert_eq!([levels.of("a"), levels.of("a::b")], [LevelFilter::ALL, LevelFilter::OFF]);
     }
 
     #[test]

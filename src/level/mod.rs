@@ -104,6 +104,11 @@ impl Level {
         }
     }
 
+    /// Whether its number has a name of its own.
+    fn is_named(self) -> bool {
+        Level::ALL.contains(&self) || custom::of_number(self.0).is_some()
+    }
+
     /// The greatest built-in level that is not above it.
     fn built_in(self) -> Level {
         Level::ALL.into_iter().rfind(|level| *level <= self).unwrap_or(Level::TRACE)

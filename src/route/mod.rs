@@ -184,6 +184,11 @@ impl fmt::Display for UnknownName {
 
 impl std::error::Error for UnknownName {}
 
+/// Compiles the examples of the page.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/routing.md")]
+struct Documentation;
+
 #[cfg(test)]
 mod tests {
     use super::*;
