@@ -27,6 +27,7 @@ impl<T> CategoryMap<T> {
 
     /// Gives a category its value, in the place of an earlier one.
     pub(crate) fn insert(&mut self, category: &str, value: T) {
+        let category = cut(category);
         match self.find(category) {
             Ok(at) => self.entries[at] = (category.into(), value),
             Err(at) => self.entries.insert(at, (category.into(), value)),
@@ -46,7 +47,7 @@ impl<T> CategoryMap<T> {
 
     /// The values of the category and of what lies above it, the nearest first, the root's last.
     pub(crate) fn path(&self, category: &str) -> impl Iterator<Item = &T> {
-        ancestors(category).filter_map(|category| self.get(category))
+        ancestors(cut(category)).filter_map(|category| self.get(category))
     }
 
     /// The categories with their values, each behind those above it.
@@ -55,6 +56,7 @@ impl<T> CategoryMap<T> {
     }
 
     fn find(&self, category: &str) -> Result<usize, usize> {
+        let category = cut(category);
         self.entries.binary_search_by(|(entry, _)| parts(entry).cmp(parts(category)))
     }
 }
@@ -63,6 +65,11 @@ impl<T> Default for CategoryMap<T> {
     fn default() -> CategoryMap<T> {
         CategoryMap::new()
     }
+}
+
+/// A category of at most [`CATEGORY_BYTES_MAX`], cut at a character's border.
+pub(crate) fn cut(category: &str) -> &str {
+    &category[..category.floor_char_boundary(CATEGORY_BYTES_MAX)]
 }
 
 /// The parts of a category.
@@ -81,6 +88,8 @@ fn ancestors(category: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// A category that is chosen at run time is cut to this length wherever it is used.
+const CATEGORY_BYTES_MAX: usize = 1024;
 /// A colon alone separates, too.
 const SEPARATORS: [char; 2] = ['.', ':'];
 
@@ -130,6 +139,17 @@ mod tests {
         assert_eq!((map.get("shop.till."), map.get("shop")), (Some(&2), Some(&3)));
         assert_eq!(map.path("shop.till::drawer").collect::<Vec<_>>(), [&2, &3]);
         assert_eq!(map.get("shoptill"), None);
+    }
+
+    #[test]
+    fn a_category_without_end_is_that_of_its_beginning() {
+        let mut map = CategoryMap::new();
+        let long = |end| format!("a.{}.{end}", "é".repeat(600));
+        map.insert("a", 1);
+        map.insert(&long("x"), 2);
+        assert_eq!(map.get(&long("y")), Some(&2));
+        assert_eq!(map.path(&"a.".repeat(1 << 20)).collect::<Vec<_>>(), [&1]);
+        assert!(cut(&long("x")).len() <= CATEGORY_BYTES_MAX);
     }
 
     #[test]
