@@ -23,7 +23,7 @@ const VARIABLES: [&str; 2] = ["ROLLWAY_LOG", "RUST_LOG"];
 /// let directives = Directives::parse("info, shop::db=debug, noisy=lound");
 /// assert_eq!(directives.root(), Some(Level::INFO.into()));
 /// assert_eq!(directives.categories().collect::<Vec<_>>(), [("shop::db", Level::DEBUG.into())]);
-/// assert!(directives.errors()[0].to_string().starts_with("`noisy=lound` at character 22: "));
+/// assert!(directives.errors()[0].to_string().starts_with("`noisy=lound` at character 23: "));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directives {
