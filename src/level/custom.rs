@@ -40,7 +40,7 @@ impl Level {
     /// Names a level between the built-in ones, for the whole process and for as long as it lives.
     ///
     /// `name` begins with a letter and has letters, digits and underscores, all ASCII and at most
-    /// [`NAME_BYTES_MAX`](crate::level::NAME_BYTES_MAX); it is kept in upper case. `number` is 1 to 24,
+    /// [`NAME_BYTES_MAX`]; it is kept in upper case. `number` is 1 to 24,
     /// and not that of a built-in level. From then on the name is known to [`Level::name`],
     /// `Display` and `parse`. To say the same again changes nothing.
     ///
