@@ -11,6 +11,7 @@ pub mod appender;
 pub mod block;
 #[doc(hidden)]
 pub mod capture;
+pub(crate) mod category;
 #[cfg(all(feature = "cli", not(loom)))]
 pub mod cli;
 pub mod clock;
@@ -30,6 +31,7 @@ mod macros;
 mod mask;
 #[cfg(all(feature = "master", not(loom)))]
 pub mod master;
+pub(crate) mod nearest;
 pub mod net;
 pub mod record;
 pub mod recover;
@@ -61,5 +63,7 @@ pub use level::{Level, LevelFilter};
 #[doc(hidden)]
 pub use macros::__private;
 pub use mask::Mask;
+#[cfg(not(loom))]
+pub use route::{Category, Directives};
 pub use secret::Secret;
 pub use sys::output::IoMethod;
