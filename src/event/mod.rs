@@ -45,6 +45,19 @@ pub struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
+    /// An event as it was logged, for the tests of appenders, layouts and filters; `receipt` is `None`.
+    pub fn new(
+        level: Level,
+        time_ns: i64,
+        site: &'a SiteInfo,
+        thread: &'a ThreadInfo,
+        context: &'a ContextInfo,
+        source: &'a SourceInfo,
+        values: Values<'a>,
+    ) -> Event<'a> {
+        Event { level, time_ns, site, thread, context, source, receipt: None, values, view: None }
+    }
+
     /// Appends the message to `out`: what `format!` would have made of the call's arguments, unless a
     /// warp or a mask has another one shown.
     ///
