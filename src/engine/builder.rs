@@ -30,7 +30,8 @@ use crate::journal::{
 };
 use crate::level::{Level, LevelFilter};
 use crate::recover::{self, Manifest, ProcessFacts};
-use crate::route::Router;
+use crate::route::composite::{Composite, CompositeError};
+use crate::route::{Gate, Router};
 use crate::site;
 use crate::sys;
 use crate::sys::crash::{self, CrashPoint};
@@ -343,6 +344,14 @@ impl Builder {
         self
     }
 
+    /// Adds what stands between categories and appenders: filters, buffers, limits, locks. Its relays,
+    /// appenders and other composites, may be added before it or behind it. An appender that is a relay
+    /// gets what comes through its composites, and what routes send to itself.
+    pub fn composite(mut self, name: &str, composite: impl Into<Composite>) -> Builder {
+        self.router.composite(name, composite);
+        self
+    }
+
     /// Whether it joins processes that share their appenders.
     pub(super) fn is_in_group(&self) -> bool {
         self.group.is_some()
@@ -405,10 +414,11 @@ impl Builder {
                 return Err(InitError::DuplicateAppender { name });
             }
         }
+        seen.extend(self.router.composites().names().map(str::to_owned));
         if let Some(unknown) = self.router.appenders().find(|name| !seen.contains(*name)) {
             return Err(InitError::UnknownAppender { name: unknown.to_owned() });
         }
-        Ok(())
+        self.appenders.check_composites(&self.router).map_err(InitError::Composite)
     }
 
     pub(super) fn run(self, as_process_logger: bool) -> Result<Guard, InitError> {
@@ -543,9 +553,9 @@ impl Builder {
                 outputs: &outputs,
                 term: 0,
             };
-            let mandatory = appender.is_mandatory();
+            let (mandatory, gate) = (appender.is_mandatory(), appender.gate());
             let opened = appender.open(&place).map_err(InitError::Appender)?;
-            let outlet = Outlet::spawn(&journal, name, mandatory, opened, &router)
+            let outlet = Outlet::spawn(&journal, name, mandatory, opened, &gate, &router)
                 .map_err(resource("the thread of an appender"))?;
             shared.outlets().push(Arc::new(outlet));
             Ok(())
@@ -553,7 +563,7 @@ impl Builder {
         if let Some(member) = &member {
             let follow = member.follow(&journal).map_err(resource("the cursor of the cluster"))?;
             let opened = Opened::Blocks(follow);
-            let outlet = Outlet::spawn(&journal, CLUSTER, true, opened, &router)
+            let outlet = Outlet::spawn(&journal, CLUSTER, true, opened, &Gate::new(), &router)
                 .map_err(resource("the thread that waits for the cluster"))?;
             shared.outlets().push(Arc::new(outlet));
         }
@@ -754,6 +764,8 @@ pub enum InitError {
     DuplicateAppender { name: String },
     /// A route names an appender that there is not.
     UnknownAppender { name: String },
+    /// The composites cannot be resolved.
+    Composite(CompositeError),
     /// The journal directory cannot be used.
     Directory { path: PathBuf, source: io::Error },
     /// Another process, or another engine of this one, has the journal directory.
@@ -785,8 +797,12 @@ impl fmt::Display for InitError {
                 write!(f, "two appenders are named `{name}`; give each its own name")
             }
             InitError::UnknownAppender { name } => {
-                write!(f, "a route names `{name}`; add an appender of that name, or name another")
+                write!(
+                    f,
+                    "a route names `{name}`; add an appender or a composite of that name, or name another"
+                )
             }
+            InitError::Composite(error) => error.fmt(f),
             InitError::Directory { path, .. } => write!(
                 f,
                 "journal directory {}: it cannot be used; check the path and its permissions",

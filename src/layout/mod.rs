@@ -87,7 +87,7 @@ fn hash_of(kind: u8, parts: &[&str]) -> u64 {
 struct Documentation;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 
 #[cfg(test)]
 mod tests {

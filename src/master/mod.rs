@@ -26,6 +26,7 @@ use tokio::sync::watch;
 
 pub use crate::net::{AckLevel, Reason};
 use crate::route::Router;
+use crate::route::composite::{Composite, CompositeError};
 pub use stats::{MasterStats, Throttled};
 
 use crate::appender::{Open, OpenError, Opened, Place};
@@ -184,6 +185,15 @@ impl MasterBuilder {
         appenders: impl IntoIterator<Item = &'a str>,
     ) -> MasterBuilder {
         self.router.route(category, appenders);
+        self
+    }
+
+    /// Adds what stands between categories and appenders: filters, buffers, limits, locks. Its relays,
+    /// appenders and other composites, may be added before it or behind it. An appender that is a relay
+    /// gets what comes through its composites, and what routes send to itself.
+    #[must_use]
+    pub fn composite(mut self, name: &str, composite: impl Into<Composite>) -> MasterBuilder {
+        self.router.composite(name, composite);
         self
     }
 
@@ -519,11 +529,18 @@ fn open_outlets(
     outputs: &Outputs,
 ) -> Result<Vec<Outlet>, MasterError> {
     let router = Arc::new(router);
-    let known = |name: &&str| appenders.iter().any(|(known, _)| known == *name);
+    let known = |name: &&str| {
+        let composites = router.composites().names();
+        appenders.iter().map(|(known, _)| &**known).chain(composites).any(|known| known == *name)
+    };
     if let Some(unknown) = router.appenders().find(|name| !known(name)) {
-        let what = "a route names it, and there is no appender of that name";
+        let what = "a route names it, and there is no appender or composite of that name";
         return Err(MasterError::Appender(refused(unknown.to_owned(), what)));
     }
+    let described = appenders.iter();
+    let described: Vec<_> =
+        described.map(|(name, appender)| (name.clone(), appender.ships_blocks())).collect();
+    router.check_composites(&described).map_err(MasterError::Composite)?;
     let mut names = HashSet::new();
     let mut outlets = Vec::new();
     for (name, appender) in appenders {
@@ -542,13 +559,13 @@ fn open_outlets(
             outputs,
             term: 0,
         };
-        let is_mandatory = appender.is_mandatory();
+        let (is_mandatory, gate) = (appender.is_mandatory(), appender.gate());
         let opened = appender.open(&place).map_err(MasterError::Appender)?;
         if matches!(opened, Opened::Blocks(_)) {
             let what = "it ships a process's own blocks, and a master has none; let the workers ship to it";
             return Err(MasterError::Appender(refused(name, what)));
         }
-        let outlet = Outlet::spawn(journal, &name, is_mandatory, opened, &router)
+        let outlet = Outlet::spawn(journal, &name, is_mandatory, opened, &gate, &router)
             .map_err(|source| MasterError::Resources { what: "an appender's thread", source })?;
         outlets.push(outlet);
     }
@@ -579,6 +596,8 @@ pub enum MasterError {
     Journal(JournalError),
     /// An appender cannot be opened.
     Appender(OpenError),
+    /// The composites cannot be resolved.
+    Composite(CompositeError),
     /// The operating system did not give what a master needs.
     Resources { what: &'static str, source: io::Error },
 }
@@ -620,6 +639,7 @@ impl fmt::Display for MasterError {
             ),
             MasterError::Journal(_) => write!(f, "the journal cannot be opened"),
             MasterError::Appender(error) => error.fmt(f),
+            MasterError::Composite(error) => error.fmt(f),
             MasterError::Resources { what, .. } => write!(f, "{what} cannot be started"),
         }
     }
@@ -633,6 +653,7 @@ impl std::error::Error for MasterError {
             | MasterError::Resources { source, .. } => Some(source),
             MasterError::Journal(source) => Some(source),
             MasterError::Appender(source) => source.source(),
+            MasterError::Composite(_) => None,
             MasterError::Address { .. }
             | MasterError::Level { .. }
             | MasterError::Locked { .. } => None,

@@ -3,12 +3,18 @@
 //! Without routes every appender gets every event. A route names the appenders of a category and
 //! of all below it; the nearest one counts, as in a tree of loggers.
 
+pub mod composite;
+pub mod filter;
+mod gate;
+mod nearest;
 mod share;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub(crate) use share::Share;
+use composite::{Composite, CompositeError, Composites};
+pub use gate::Gate;
+pub(crate) use share::{Fate, Share};
 
 /// Routes by category.
 ///
@@ -26,6 +32,7 @@ pub(crate) use share::Share;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Router {
     routes: HashMap<Box<str>, Vec<Box<str>>>,
+    composites: Composites,
 }
 
 impl Router {
@@ -43,8 +50,12 @@ impl Router {
 
     /// Whether events of `category` go to this appender.
     pub fn delivers(&self, category: &str, appender: &str) -> bool {
-        let nearest = ancestors(category).find_map(|category| self.routes.get(category));
-        nearest.is_none_or(|appenders| appenders.iter().any(|name| **name == *appender))
+        self.attached(category, appender) > 0
+    }
+
+    /// The names that the nearest route has for a category.
+    fn nearest(&self, category: &str) -> Option<&Vec<Box<str>>> {
+        ancestors(category).find_map(|category| self.routes.get(category))
     }
 
     /// The appenders that routes name.
@@ -52,10 +63,54 @@ impl Router {
         self.routes.values().flatten().map(|name| &**name)
     }
 
-    /// The share of one appender; `None` where it gets everything.
-    pub(crate) fn share(self: &Arc<Router>, appender: &str) -> Option<Share> {
-        let (router, appender) = (Arc::clone(self), appender.into());
-        (!self.routes.is_empty()).then(|| Share::new(router, appender))
+    /// Adds what stands between categories and appenders: see [`composite`].
+    pub fn composite(&mut self, name: &str, composite: impl Into<Composite>) {
+        self.composites.insert(name, composite.into());
+    }
+
+    pub(crate) fn composites(&self) -> &Composites {
+        &self.composites
+    }
+
+    /// Checks that all composites can be resolved. `appenders` are their names, with whether each
+    /// takes whole blocks.
+    ///
+    /// # Errors
+    /// [`CompositeError`], which names the composite and the remedy.
+    pub(crate) fn check_composites(
+        &self,
+        appenders: &[(String, bool)],
+    ) -> Result<(), CompositeError> {
+        self.composites.check(appenders, |name| self.is_entry(name))
+    }
+
+    /// Whether no category is attached to anything: then everything goes to what is no relay.
+    fn is_empty(&self) -> bool {
+        self.routes.is_empty()
+    }
+
+    /// Whether some category may be attached to `name`, an appender or a composite.
+    fn is_entry(&self, name: &str) -> bool {
+        let takes_unrouted = !self.routes.contains_key("") && !self.composites.is_relay(name);
+        takes_unrouted || self.appenders().any(|attached| attached == name)
+    }
+
+    /// How often `category` is attached to `name`, an appender or a composite.
+    fn attached(&self, category: &str, name: &str) -> u32 {
+        match self.nearest(category) {
+            Some(names) => u32::from(names.iter().any(|attached| **attached == *name)),
+            None => u32::from(!self.composites.is_relay(name)),
+        }
+    }
+
+    /// Whether an appender gets an event once, however often it is attached.
+    fn is_one_message_per_appender(&self) -> bool {
+        true
+    }
+
+    /// The share of one appender behind its gate; `None` where it gets everything.
+    pub(crate) fn share(self: &Arc<Router>, appender: &str, gate: &Gate) -> Option<Share> {
+        Share::new(self, appender, gate)
     }
 }
 
