@@ -54,13 +54,13 @@ fn the_place_of_a_call_is_where_it_stands_in_the_source() {
         expected.push(format!("layout_lines.rs:{line} layout_lines{module} {message}"));
     };
 
-    expect(plain(&logger), "", "plain function");
+    expect(plain(logger), "", "plain function");
     let closure = || {
         rollway::info!(logger: logger, "closure");
         line!() - 1
     };
     expect(closure(), "", "closure");
-    expect(inner::method(&logger), "::inner", "method");
+    expect(inner::method(logger), "::inner", "method");
     rollway::info!(
         logger: logger,
         "spread over {} lines",
