@@ -291,32 +291,32 @@ impl File {
 
 impl Open for File {
     fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
-        let failed = |path: &Path, what, source| OpenError {
+        let failed = |what, source| OpenError {
             name: place.name.to_owned(),
-            path: Some(path.to_owned()),
+            path: Some(self.path.clone()),
             what,
             source,
         };
         if let Some(what) = self.contradiction() {
-            return Err(failed(&self.path, what, None));
+            return Err(failed(what, None));
         }
         let unowned = "its owner or group is unknown; write a name of this system or a number";
-        self.making.check().map_err(|source| failed(&self.path, unowned, Some(source)))?;
+        self.making.check().map_err(|source| failed(unowned, Some(source)))?;
         let configured = with_home(&self.path);
         self.making.directories(&configured).map_err(|source| {
             let what = "its directory cannot be made; check the path and its permissions";
-            failed(&configured, what, Some(source))
+            failed(what, Some(source))
         })?;
         let uncontinued =
             "it cannot be continued; check the file, its directory and the cursor's directory";
         let configured = path_to_rename(configured.clone())
-            .map_err(|source| failed(&configured, uncontinued, Some(source)))?;
+            .map_err(|source| failed(uncontinued, Some(source)))?;
         let cursor = place.cursor()?;
         let names = self.rules.names(&configured);
         let path = self.path_to_write(&configured, cursor.as_ref());
         let is_special = fs::metadata(&path).is_ok_and(|found| !found.is_file());
         let unusable = "it cannot be opened for writing; check the path and its permissions";
-        let unusable = |source| failed(&path, unusable, Some(source));
+        let unusable = |source| failed(unusable, Some(source));
         let target = if is_special {
             let file = fs::OpenOptions::new().write(true).open(&path);
             Target::Special(file.map_err(unusable)?)
@@ -325,10 +325,10 @@ impl Open for File {
         } else {
             match self.making.open_locked(&path).map_err(unusable)? {
                 Some(lock) => Target::Locked(lock),
-                None => return Err(failed(&path, IN_USE, None)),
+                None => return Err(failed(IN_USE, None)),
             }
         };
-        let uncontinued = |source| failed(&path, uncontinued, Some(source));
+        let uncontinued = |source| failed(uncontinued, Some(source));
         let is_rolled = self.is_rolled() && !is_special;
         let rotation = is_rolled.then(|| Rotation::new(self.rules.clone(), names, &path));
         let mut file = TextFile::new(Parts {

@@ -167,17 +167,15 @@ impl Work {
         let mut found = self.names.look()?;
         found.sort_unstable_by_key(|(name, _)| *name);
         let mut first_failure = Ok(());
-        for (name, form) in found {
+        // Of a process that is dead: nobody else writes beside this text file.
+        for (name, _) in found.iter().filter(|(_, form)| *form == Form::Partial) {
+            first_failure = first_failure.and(self.remove_partial(*name));
+        }
+        for (name, _) in found.iter().filter(|(_, form)| *form == Form::Plain) {
             if self.is_stopping() {
                 break;
             }
-            let done = match form {
-                Form::Plain => self.pack(name),
-                // Of a process that is dead: nobody else writes beside this text file.
-                Form::Partial => self.remove_partial(name),
-                Form::Gzip | Form::Zstd => Ok(()),
-            };
-            first_failure = first_failure.and(done);
+            first_failure = first_failure.and(self.pack(*name));
         }
         first_failure
     }
