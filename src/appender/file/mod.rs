@@ -438,3 +438,8 @@ fn told(doing: &str, path: &Path, error: io::Error) -> io::Error {
     let path = path.display();
     io::Error::new(error.kind(), format!("cannot {doing} {path}: {error}; {remedy}"))
 }
+
+/// Compiles the examples of the page.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/files.md")]
+struct Documentation;
