@@ -4,9 +4,16 @@
 //! What a builder or a configuration holds before anything is opened is an [`Open`].
 
 mod batch;
+mod bookmark;
+mod callback;
+mod caught;
 pub mod console;
 pub mod file;
 pub mod forwarder;
+mod memory;
+mod null;
+mod per_value;
+mod writer;
 
 use std::fmt;
 use std::io;
@@ -19,9 +26,14 @@ use crate::sys::output::Outputs;
 
 pub use batch::Batch;
 pub(crate) use batch::{Counts, Part};
-pub use console::Console;
+pub use callback::Callback;
+pub use console::{Colour, ColourError, Console, LevelColours, Stream};
 pub use file::File;
 pub use forwarder::{Forwarder, ForwarderMonitor, ForwarderState, ForwarderStats};
+pub use memory::{Memory, Recorded};
+pub use null::Null;
+pub use per_value::{Key, Missing, PerValue};
+pub use writer::Writer;
 
 /// Text is written out when it has grown to this: that of a whole block may be a thousand times as
 /// long as the block.
