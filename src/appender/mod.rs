@@ -357,3 +357,8 @@ impl std::error::Error for AppendError {
         }
     }
 }
+
+/// Compiles the examples of the page.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/appenders.md")]
+struct Documentation;

@@ -4,6 +4,7 @@
 //! reason: a line `//! Covers: ` with names, and lines ``//! - `case`: reason``. The rest of the header
 //! is free. The cases are those of [`suite::CASES`]. Every one runs in a process of its own with a
 //! journal directory, is killed where the case says so, and started again.
+#![allow(unreachable_pub, reason = "the modules of one test")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -8,24 +8,40 @@ use std::fs;
 use std::path::Path;
 
 use rollway::appender::{File, Key, Open, PerValue};
+use rollway::layout::Pattern;
 
-use crate::suite::{Subject, layout};
+use crate::suite::{SHARDS, Subject};
 
-struct ByModule;
+struct ByShard;
 
-impl Subject for ByModule {
+impl Subject for ByShard {
     const MAY_DOUBLE: bool = false;
     const SOURCE: &'static str = include_str!("per_value.rs");
 
     fn open(dir: &Path) -> Box<dyn Open> {
-        let per_value = PerValue::new(dir.join("values"), Key::Category).open_files_max(1);
-        Box::new(per_value.files(|path| File::new(path).layout(layout())))
+        let layout = Pattern::parse("%k{number} %m%n").unwrap();
+        let per_value = PerValue::new(dir.join("values"), Key::pair("shard")).open_files_max(1);
+        Box::new(per_value.files(move |path| File::new(path).layout(layout.clone())))
     }
 
+    /// The lines of all files by the number of their event. Within a file they are in its order.
     fn arrived(dir: &Path) -> Option<String> {
-        let files = fs::read_dir(dir.join("values")).unwrap().flatten();
-        Some(files.map(|file| fs::read_to_string(file.path()).unwrap()).collect())
+        let mut lines = Vec::new();
+        for file in fs::read_dir(dir.join("values")).unwrap().flatten() {
+            let shard: u64 = file.path().file_stem()?.to_str()?.parse().unwrap();
+            let mut last = None;
+            for line in fs::read_to_string(file.path()).unwrap().lines() {
+                let number: u64 = line.split_once(' ').unwrap().0.parse().unwrap();
+                assert_eq!(number % SHARDS, shard, "{line}");
+                // The next program begins with the first number again.
+                assert!(last.is_none_or(|last| number > last) || number == shard, "{line}");
+                last = Some(number);
+                lines.push((number, format!("{line}\n")));
+            }
+        }
+        lines.sort_by_key(|(number, _)| *number);
+        Some(lines.into_iter().map(|(_, line)| line).collect())
     }
 }
 
-conformance!(ByModule);
+conformance!(ByShard);

@@ -139,6 +139,8 @@ fn skips(source: &str) -> Vec<(String, String)> {
 const EVENTS: u64 = 60;
 /// So many come at a time, a block each as far as can be.
 const GROUP: u64 = 5;
+/// Values of the key `shard`, which the events have by turns.
+pub const SHARDS: u64 = 3;
 /// Bytes of the long event, which is as long as a record can be.
 const LONG_BYTES: usize = (1 << 20) - 1024;
 /// Kills of one program after the other.
@@ -368,7 +370,7 @@ fn program<S: Subject>(case: &str, part: &str, dir: &Path) {
         let kill: usize = kill.parse().unwrap();
         let ledger = Ledger::open(&ledger_path(dir));
         for number in 0..EVENTS_UNTIL_KILLED {
-            rollway::info!(logger: logger, "~{kill}/{number}");
+            rollway::info!(logger: logger, number, shard = number % SHARDS; "~{kill}/{number}");
             ledger.slot(kill).store(number + 1, Ordering::Release);
             if number % 50 == 0 {
                 std::thread::sleep(Duration::from_micros(500));
@@ -380,8 +382,9 @@ fn program<S: Subject>(case: &str, part: &str, dir: &Path) {
     }
     if part == "log" {
         for (number, message) in messages(case).iter().enumerate() {
-            rollway::info!(logger: logger, "{message}");
-            if number as u64 % GROUP == GROUP - 1 {
+            let number = number as u64;
+            rollway::info!(logger: logger, number, shard = number % SHARDS; "{message}");
+            if number % GROUP == GROUP - 1 {
                 std::thread::sleep(Duration::from_millis(4));
             }
         }
