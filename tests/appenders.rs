@@ -596,6 +596,30 @@ fn a_link_in_the_place_of_a_file_is_not_written_through() {
     assert_eq!(fs::read_to_string(&victim).unwrap(), "theirs\n");
 }
 
+/// How many files below a directory this process has open.
+fn open_files(dir: &Path) -> usize {
+    let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    open.filter(|entry| fs::read_link(entry.path()).is_ok_and(|to| to.starts_with(dir))).count()
+}
+
+// F13: the time-out.
+#[test]
+fn a_file_that_was_not_written_for_long_is_closed() {
+    let _watchdog = watchdog();
+    for (time, open) in [(Duration::ZERO, 1), (PATIENCE, 5)] {
+        let dir = tempfile::tempdir().unwrap();
+        let values = per_value(dir.path(), Key::pair("v")).close_idle_after(time);
+        let guard = start("values", values);
+        for number in 0..5 {
+            rollway::info!(logger: guard.logger(), v = number; "{number}");
+            guard.flush().unwrap();
+        }
+        assert_eq!(open_files(dir.path()), open);
+        guard.shutdown(PATIENCE);
+        assert_eq!((files(dir.path()).len(), open_files(dir.path())), (5, 0));
+    }
+}
+
 #[test]
 fn more_values_than_may_be_open_lose_and_double_nothing() {
     let _watchdog = watchdog();
@@ -615,10 +639,7 @@ fn more_values_than_may_be_open_lose_and_double_nothing() {
             rollway::info!(logger: guard.logger(), v = number * 7 % 10; "{number}");
             if number % 50 == 0 {
                 guard.flush().unwrap();
-                let open = fs::read_dir("/proc/self/fd").unwrap().flatten().filter(|entry| {
-                    fs::read_link(entry.path()).is_ok_and(|to| to.starts_with(&base))
-                });
-                assert!(open.count() <= 2);
+                assert!(open_files(&base) <= 2);
             }
         }
         assert_eq!(guard.shutdown(PATIENCE).left(), 0);

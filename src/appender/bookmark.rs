@@ -86,3 +86,41 @@ impl Bookmark {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::output::{IoMethod, Outputs};
+
+    #[test]
+    fn the_journal_keeps_what_a_start_after_a_power_failure_needs() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |offset| Position { generation: 1, offset, index: 0 };
+        let open = |journal_dir| {
+            let place = Place {
+                source: 7,
+                epoch: 1,
+                service: "",
+                name: "writer",
+                journal_dir,
+                begin: at(64),
+                term: 0,
+                outputs: &Outputs::new(IoMethod::Write, |_| {}),
+            };
+            Bookmark::open(&place).unwrap()
+        };
+        let mut bookmark = open(Some(dir.path()));
+        bookmark.settle(at(128)).unwrap();
+        assert_eq!((bookmark.settled(), bookmark.keeps_from()), (at(128), at(64)));
+        bookmark.sync().unwrap();
+        assert_eq!(bookmark.keeps_from(), at(128));
+        bookmark.settle(at(192)).unwrap();
+        drop(bookmark);
+        let again = open(Some(dir.path()));
+        assert_eq!((again.settled(), again.keeps_from()), (at(192), at(128)));
+        // Of a journal in memory nothing is left after a power failure.
+        let mut in_memory = open(None);
+        in_memory.settle(at(128)).unwrap();
+        assert_eq!(in_memory.keeps_from(), at(128));
+    }
+}

@@ -1,7 +1,7 @@
 //! The open files, and who of them gets what of a batch.
 
 use std::cell::Cell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -42,6 +42,8 @@ pub(super) struct Files {
     ahead: HashMap<String, Position>,
     /// Files of values in the directory.
     known: usize,
+    /// Files that were opened so far: no more than there are.
+    opened: HashSet<String>,
     /// It was told that there are too many values.
     is_full: bool,
     /// Counts the parts of batches that were handed over.
@@ -204,6 +206,7 @@ impl Files {
             open: HashMap::new(),
             ahead: HashMap::new(),
             known: parts.known,
+            opened: HashSet::new(),
             is_full: false,
             turn: 0,
             missed: Missed::default(),
@@ -243,7 +246,7 @@ impl Files {
 
     fn name_of(&mut self, value: &str) -> String {
         let name = encoded(value);
-        if self.open.contains_key(&name) || self.home.has(&name) {
+        if self.opened.contains(&name) || self.home.has(&name) {
             return name;
         }
         if self.known >= self.files_max {
@@ -309,10 +312,11 @@ impl Files {
     fn reach(&mut self, name: &str, begin: Position) -> Result<(), AppendError> {
         if !self.open.contains_key(name) {
             self.make_room()?;
-            let is_new = !self.home.has(name);
+            let is_new = !self.opened.contains(name) && !self.home.has(name);
             let opened = self.home.open(name, &self.template, begin);
             let appender = opened.map_err(|source| AppendError::Unavailable { source })?;
             self.known += usize::from(is_new);
+            self.opened.insert(name.to_owned());
             let (turn, at) = (self.turn, Instant::now());
             let file = OpenFile { appender, turn, at, is_failing: false, is_unsynced: false };
             self.open.insert(name.to_owned(), file);
