@@ -2,7 +2,8 @@
 //!
 //! Covers: `Callback`.
 //!
-//! Skips nothing.
+//! Skips:
+//! - `killed_between_two_steps`: it has no steps but to deliver and to store its position
 
 use std::io::Write;
 use std::path::Path;

@@ -7,6 +7,7 @@
 //! - `failing_and_recovering`: `tests/failover.rs` and `tests/half_open.rs` cut its connections
 //! - `killed_before_settling`: `killed_at_any_instant` kills it there, too
 //! - `killed_after_settling`: `killed_at_any_instant` kills it there, too
+//! - `killed_between_two_steps`: it has no files of its own
 //! - `poison_event`: a master refuses no event; what its own appenders refuse is a case of theirs
 //! - `shutdown_deadline`: `tests/half_open.rs` has masters that never answer
 

@@ -6,6 +6,8 @@
 //! - `killed_before_settling`: what it has goes with the process
 //! - `killed_after_settling`: what it has goes with the process
 //! - `killed_at_any_instant`: what it has goes with the process
+//! - `killed_between_two_steps`: what it has goes with the process
+//! - `killed_and_rebooted`: what it has goes with the process
 
 use std::io::Write;
 use std::path::Path;

@@ -10,7 +10,7 @@ use std::path::Path;
 use rollway::appender::{File, Key, Open, PerValue};
 use rollway::layout::Pattern;
 
-use crate::suite::{SHARDS, Subject};
+use crate::suite::{SHARDS, Subject, case};
 
 struct ByShard;
 
@@ -21,14 +21,21 @@ impl Subject for ByShard {
     fn open(dir: &Path) -> Box<dyn Open> {
         let layout = Pattern::parse("%k{number} %m%n").unwrap();
         let per_value = PerValue::new(dir.join("values"), Key::pair("shard")).open_files_max(1);
-        Box::new(per_value.files(move |path| File::new(path).layout(layout.clone())))
+        // Each rotation is synced: only where it is what the case is about.
+        let limit_bytes = if case() == "killed_between_two_steps" { 60 } else { 1 << 30 };
+        Box::new(
+            per_value.files(move |path| {
+                File::new(path).layout(layout.clone()).rotate_at_bytes(limit_bytes)
+            }),
+        )
     }
 
     /// The lines of all files by the number of their event. Within a file they are in its order.
     fn arrived(dir: &Path) -> Option<String> {
         let mut lines = Vec::new();
         for file in fs::read_dir(dir.join("values")).unwrap().flatten() {
-            let shard: u64 = file.path().file_stem()?.to_str()?.parse().unwrap();
+            let name = file.file_name().into_string().unwrap();
+            let shard: u64 = name.split('.').next()?.parse().unwrap();
             let mut last = None;
             for line in fs::read_to_string(file.path()).unwrap().lines() {
                 let number: u64 = line.split_once(' ').unwrap().0.parse().unwrap();

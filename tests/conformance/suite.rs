@@ -56,6 +56,8 @@ pub const CASES: &[&str] = &[
     "killed_before_settling",
     "killed_after_settling",
     "killed_at_any_instant",
+    "killed_between_two_steps",
+    "killed_and_rebooted",
     "poison_event",
     "event_of_a_mebibyte",
     "hostile_text",
@@ -75,15 +77,16 @@ macro_rules! conformance {
     ($subject:ty) => {
         conformance!($subject:
             slow failing_and_recovering killed_before_settling killed_after_settling
-            killed_at_any_instant poison_event event_of_a_mebibyte hostile_text shutdown_deadline
+            killed_at_any_instant killed_between_two_steps killed_and_rebooted poison_event
+            event_of_a_mebibyte hostile_text shutdown_deadline
         );
 
         #[test]
         fn every_case_is_here() {
             let cases = stringify!(
                 slow failing_and_recovering killed_before_settling killed_after_settling
-                killed_at_any_instant poison_event event_of_a_mebibyte hostile_text
-                shutdown_deadline
+                killed_at_any_instant killed_between_two_steps killed_and_rebooted poison_event
+                event_of_a_mebibyte hostile_text shutdown_deadline
             );
             let cases: Vec<_> = cases.split_whitespace().collect();
             assert_eq!(cases, $crate::suite::CASES);
@@ -159,10 +162,13 @@ pub fn run<S: Subject>(test: &str) {
         println!("skipped: {reason}");
         return;
     }
+    if case == "killed_between_two_steps" {
+        return run_steps::<S>(test);
+    }
     let _watchdog = watchdog();
     let dir = tempfile::tempdir().unwrap();
     let beside = S::beside(dir.path());
-    let scene = Scene { test, dir: dir.path() };
+    let scene = Scene { test, case, dir: dir.path(), point: None, boot: None };
     let mut expected = messages(case);
     match case {
         "killed_before_settling" | "killed_after_settling" => {
@@ -172,6 +178,14 @@ pub fn run<S: Subject>(test: &str) {
             });
             scene.kill(program);
             scene.play("recover");
+        }
+        "killed_and_rebooted" => {
+            // What lay in the rings is gone with the memory: everything is in the journal before.
+            let program = scene.spawn("log");
+            wait_until("all is delivered", || logged_path(scene.dir).exists());
+            scene.kill(program);
+            let boot = Some("00000000-0000-4000-8000-000000000000");
+            Scene { boot, ..scene }.play("recover");
         }
         "killed_at_any_instant" => {
             let mut random = Random(7);
@@ -215,6 +229,43 @@ pub fn run<S: Subject>(test: &str) {
         }
         _ => assert!(lines == expected, "{}", difference(&lines, &expected)),
     }
+}
+
+/// Kills the program at each step of a file's protocol, at the first, second and fourth time that it
+/// comes there: a batch has several files where there is one for each value.
+#[cfg(feature = "crash-points")]
+fn run_steps<S: Subject>(test: &str) {
+    use std::os::unix::process::ExitStatusExt;
+
+    let (mut reached, case) = (0, "killed_between_two_steps");
+    for point in rollway::CRASH_POINTS.iter().filter(|point| point.starts_with("file.")) {
+        for times in [1, 2, 4] {
+            let _watchdog = watchdog();
+            let dir = tempfile::tempdir().unwrap();
+            let beside = S::beside(dir.path());
+            let at = format!("{point}:{times}");
+            let scene = Scene { test, case, dir: dir.path(), point: Some(&at), boot: None };
+            let ended = scene.spawn("log to the end").wait().unwrap();
+            if ended.signal().is_none() {
+                break;
+            }
+            reached += 1;
+            Scene { point: None, ..scene }.play("recover");
+            drop(beside);
+            let lines = lines_of(&S::arrived(dir.path()).unwrap());
+            // The kill may have come before all was logged; nothing that was is missing or doubled.
+            let expected = &messages(case)[..lines.len().min(EVENTS as usize)];
+            assert!(lines == expected, "{at}: {}", difference(&lines, expected));
+            let logged = Ledger::open(&ledger_path(scene.dir)).slot(0).load(Ordering::Acquire);
+            assert!(lines.len() as u64 >= logged, "{at}: {} of {logged}", lines.len());
+        }
+    }
+    assert!(reached > 0, "no step was come to");
+}
+
+#[cfg(not(feature = "crash-points"))]
+fn run_steps<S: Subject>(_test: &str) {
+    println!("skipped: needs the feature crash-points");
 }
 
 /// The messages of the lines, each from its `~` on: what the test harness prints stands before it.
@@ -263,9 +314,20 @@ fn check_killed<S: Subject>(dir: &Path, lines: &[String]) {
     }
 }
 
+/// The case that this program plays a part of.
+pub fn case() -> String {
+    child::variable("CONFORMANCE_CASE")
+}
+
+#[derive(Clone, Copy)]
 struct Scene<'a> {
     test: &'a str,
+    case: &'a str,
     dir: &'a Path,
+    /// Where the program kills itself.
+    point: Option<&'a str>,
+    /// The boot that it believes to be in.
+    boot: Option<&'a str>,
 }
 
 /// What a program said at its end.
@@ -281,7 +343,10 @@ impl Scene<'_> {
     fn spawn(&self, part: &str) -> Child {
         let out = fs::File::options().append(true).create(true).open(self.dir.join("stdout"));
         let mut command = child::command(self.test, part);
-        command.env("CONFORMANCE_DIR", self.dir).stdout(Stdio::from(out.unwrap()));
+        command.env("CONFORMANCE_DIR", self.dir).env("CONFORMANCE_CASE", self.case);
+        command.envs(self.point.map(|point| ("ROLLWAY_CRASH_AT", point)));
+        command.envs(self.boot.map(|boot| ("ROLLWAY_BOOT_ID", boot)));
+        command.stdout(Stdio::from(out.unwrap()));
         command.spawn().unwrap()
     }
 
@@ -366,8 +431,7 @@ fn program<S: Subject>(case: &str, part: &str, dir: &Path) {
         .flush_timeout(PATIENCE);
     let guard = S::add(builder, dir, fault).start().unwrap();
     let logger = guard.logger();
-    if let Some(kill) = part.strip_prefix("log ") {
-        let kill: usize = kill.parse().unwrap();
+    if let Some(Ok(kill)) = part.strip_prefix("log ").map(str::parse::<usize>) {
         let ledger = Ledger::open(&ledger_path(dir));
         for number in 0..EVENTS_UNTIL_KILLED {
             rollway::info!(logger: logger, number, shard = number % SHARDS; "~{kill}/{number}");
@@ -380,16 +444,21 @@ fn program<S: Subject>(case: &str, part: &str, dir: &Path) {
             std::thread::park();
         }
     }
-    if part == "log" {
+    if part.starts_with("log") {
+        let ledger = Ledger::open(&ledger_path(dir));
         for (number, message) in messages(case).iter().enumerate() {
             let number = number as u64;
             rollway::info!(logger: logger, number, shard = number % SHARDS; "{message}");
+            ledger.slot(0).store(number + 1, Ordering::Release);
             if number % GROUP == GROUP - 1 {
                 std::thread::sleep(Duration::from_millis(4));
             }
         }
+        if case == "killed_and_rebooted" {
+            guard.flush().unwrap();
+        }
         fs::write(logged_path(dir), "").unwrap();
-        if case.starts_with("killed") {
+        if case.starts_with("killed") && part == "log" {
             loop {
                 std::thread::park();
             }
