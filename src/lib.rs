@@ -54,9 +54,9 @@ pub use sys::crash::NAMES as CRASH_POINTS;
 pub use engine::{
     AppenderReport, Batch, Builder, ClusterRole, ClusterStats, Dropped, Durability, FlushError,
     Guard, Inheritance, InitError, Logger, Mdc, MdcScope, Ndc, NdcScope, OutletState, OutletStats,
-    OverflowPolicy, ShutdownReport, Stats, SyncPolicy, Timestamp, WaitStrategy, batch, builder,
-    flush, flush_to, inherit, inherited, init, logger, mdc, ndc, prepare_thread, spawn_inheriting,
-    stats,
+    OverflowPolicy, ReleaseError, ShutdownReport, Stats, SyncPolicy, Timestamp, WaitStrategy,
+    batch, builder, flush, flush_to, inherit, inherited, init, logger, mdc, ndc, prepare_thread,
+    spawn_inheriting, stats,
 };
 pub use level::{Level, LevelFilter};
 #[cfg(not(loom))]

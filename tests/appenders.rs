@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rollway::appender::{
-    AppendError, Callback, Colour, Console, File, Key, LevelColours, Memory, Missing, Null, Open,
+    AppendError, Callback, Colours, Console, File, Key, LevelColours, Memory, Missing, Null, Open,
     PerValue, Stream, Writer,
 };
 use rollway::layout::Pattern;
@@ -244,7 +244,7 @@ fn a_console_colours_lines_by_level_where_colours_can_be_seen() {
         Console::stderr().level_colours(colours.with(Level::DEBUG, "").unwrap())
     };
     match child::part().as_deref() {
-        Some("always") => return print(coloured().colour(Colour::Always)),
+        Some("always") => return print(coloured().colours(Colours::Always)),
         Some("auto") => return print(coloured()),
         Some("layout") => {
             let guard = start("console", Console::stderr().layout(Painted));
@@ -257,7 +257,7 @@ fn a_console_colours_lines_by_level_where_colours_can_be_seen() {
     let _watchdog = watchdog();
     let plain = "<TRACE>\n<DEBUG>\n<INFO>\n<WARN>\n<ERROR>\n<FATAL>\n";
     let bright = "\x1b[34m<TRACE>\x1b[0m\n<DEBUG>\n\x1b[32m<INFO>\x1b[0m\n\
-                  \x1b[33m<WARN>\x1b[0m\n\x1b[31m<ERROR>\x1b[0m\n\x1b[1;37;41m<FATAL>\x1b[0m\n";
+                  \x1b[33m<WARN>\x1b[0m\n\x1b[91m<ERROR>\x1b[0m\n\x1b[1;37;41m<FATAL>\x1b[0m\n";
     let text = |part, variables| printed(TEST, part, variables).1;
     assert_eq!(text("always", &[("NO_COLOR", "1")]), bright);
     assert_eq!(text("auto", &[]), plain, "a pipe is no terminal");

@@ -10,9 +10,11 @@ mod caught;
 pub mod console;
 pub mod file;
 pub mod forwarder;
+mod gated;
 mod memory;
 mod null;
 mod per_value;
+mod synchronized;
 mod writer;
 
 use std::fmt;
@@ -22,17 +24,20 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::journal::{CursorFile, Journal, Position, segment_paths};
+use crate::route::Gate;
 use crate::sys::output::Outputs;
 
 pub use batch::Batch;
 pub(crate) use batch::{Counts, Part};
 pub use callback::Callback;
-pub use console::{Colour, ColourError, Console, LevelColours, Stream};
+pub use console::{ColourError, Colours, Console, LevelColours, Stream};
 pub use file::File;
 pub use forwarder::{Forwarder, ForwarderMonitor, ForwarderState, ForwarderStats};
+pub use gated::{Gated, with};
 pub use memory::{Memory, Recorded};
 pub use null::Null;
 pub use per_value::{Key, Missing, PerValue};
+pub(crate) use synchronized::under_locks;
 pub use writer::Writer;
 
 /// Text is written out when it has grown to this: that of a whole block may be a thousand times as
@@ -182,6 +187,11 @@ pub trait Open: Send {
         true
     }
 
+    /// What stands before the appender; by default nothing. Asked once, before it is opened.
+    fn gate(&self) -> Gate {
+        Gate::new()
+    }
+
     /// Whether it opens as [`Opened::Blocks`]. In a cluster each process has such a one for its own
     /// journal; whoever is elected runs the others for all.
     fn ships_blocks(&self) -> bool {
@@ -237,6 +247,10 @@ impl Open for Held {
 
     fn is_mandatory(&self) -> bool {
         self.is_mandatory
+    }
+
+    fn gate(&self) -> Gate {
+        self.appender.gate()
     }
 
     fn ships_blocks(&self) -> bool {

@@ -11,13 +11,13 @@ use crate::level::Level;
 ///
 /// # Examples
 /// ```
-/// use rollway::appender::Colour;
+/// use rollway::appender::Colours;
 ///
-/// assert_eq!("auto".parse(), Ok(Colour::Auto));
-/// assert!("sometimes".parse::<Colour>().is_err());
+/// assert_eq!("auto".parse(), Ok(Colours::Auto));
+/// assert!("sometimes".parse::<Colours>().is_err());
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
-pub enum Colour {
+pub enum Colours {
     /// Where the stream is a terminal that knows colours and nobody asked for none: `NO_COLOR` is
     /// not set, or empty, and `TERM` is not `dumb`. `CLICOLOR_FORCE`, set to anything but `0`, has
     /// colours anywhere, unless there is `NO_COLOR`.
@@ -29,7 +29,7 @@ pub enum Colour {
     Never,
 }
 
-impl Colour {
+impl Colours {
     /// Whether a stream gets colours, as the environment is now.
     pub(super) fn applies_to(self, stream: &impl IsTerminal) -> bool {
         self.decide(stream.is_terminal(), |name| std::env::var_os(name).map(OsString::into_vec))
@@ -40,23 +40,23 @@ impl Colour {
             variable(name).is_some_and(|value| !value.is_empty() && value != without)
         };
         match self {
-            Colour::Always => true,
-            Colour::Never => false,
-            Colour::Auto if is_set("NO_COLOR", b"") => false,
-            Colour::Auto if is_set("CLICOLOR_FORCE", b"0") => true,
-            Colour::Auto => is_terminal && variable("TERM").is_none_or(|term| term != b"dumb"),
+            Colours::Always => true,
+            Colours::Never => false,
+            Colours::Auto if is_set("NO_COLOR", b"") => false,
+            Colours::Auto if is_set("CLICOLOR_FORCE", b"0") => true,
+            Colours::Auto => is_terminal && variable("TERM").is_none_or(|term| term != b"dumb"),
         }
     }
 }
 
-impl std::str::FromStr for Colour {
+impl std::str::FromStr for Colours {
     type Err = ColourError;
 
-    fn from_str(text: &str) -> Result<Colour, ColourError> {
+    fn from_str(text: &str) -> Result<Colours, ColourError> {
         match text {
-            "auto" => Ok(Colour::Auto),
-            "always" => Ok(Colour::Always),
-            "never" => Ok(Colour::Never),
+            "auto" => Ok(Colours::Auto),
+            "always" => Ok(Colours::Always),
+            "never" => Ok(Colours::Never),
             other => Err(ColourError { found: other.to_owned(), remedy: "auto, always or never" }),
         }
     }
@@ -80,26 +80,29 @@ impl std::str::FromStr for Colour {
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LevelColours {
-    /// From the lowest level up: from it on, this sequence.
-    styles: Vec<(Level, String)>,
+    /// What begins a line, by the number of its level; 0 is none.
+    styles: [Box<str>; LEVELS],
 }
 
-/// TRACE blue, DEBUG cyan, INFO green, WARN yellow, ERROR red, FATAL magenta.
+/// Numbers of levels, and 0.
+const LEVELS: usize = 25;
+
+/// Each level has [its colour](Level::colour), the registered ones as they are registered by now.
 impl Default for LevelColours {
     fn default() -> LevelColours {
-        let numbers = ["34", "36", "32", "33", "31", "35"];
-        let styles = Level::ALL.into_iter().zip(numbers.map(sequence)).collect();
-        LevelColours { styles }
+        let of = |number| Level::from_number(number as u8).map(|level| level.colour().sgr());
+        let style = |number| of(number).map(|sgr| sequence(&sgr.to_string()).into());
+        LevelColours { styles: std::array::from_fn(|number| style(number).unwrap_or_default()) }
     }
 }
 
 impl LevelColours {
     /// No level has a colour.
     pub fn none() -> LevelColours {
-        LevelColours { styles: Vec::new() }
+        LevelColours { styles: Default::default() }
     }
 
-    /// Gives `level`, and those above it up to the next that has one, a style.
+    /// Gives a style to `level`, and to those between it and the next built-in one.
     ///
     /// # Errors
     /// [`ColourError`] for a word that there is not.
@@ -110,17 +113,16 @@ impl LevelColours {
             true => String::new(),
             false => sequence(&numbers.join(";")),
         };
-        match self.styles.binary_search_by_key(&level, |(level, _)| *level) {
-            Ok(at) => self.styles[at].1 = style,
-            Err(at) => self.styles.insert(at, (level, style)),
-        }
+        let from = usize::from(level.number());
+        let next = Level::ALL.iter().map(|named| usize::from(named.number()));
+        let end = next.filter(|named| *named > from).min().unwrap_or(LEVELS);
+        self.styles[from..end].fill(style.into());
         Ok(self)
     }
 
     /// What begins a line of this level; empty for no colour.
     pub(super) fn of(&self, level: Level) -> &str {
-        let from = self.styles.partition_point(|(from, _)| *from <= level);
-        from.checked_sub(1).map_or("", |at| &self.styles[at].1)
+        self.styles.get(usize::from(level.number())).map_or("", |style| style)
     }
 }
 
@@ -200,21 +202,22 @@ mod tests {
     #[test]
     fn a_level_between_two_has_the_colour_of_the_lower_one() {
         let colours = LevelColours::none().with(Level::WARN, "yellow").unwrap();
-        let colours = colours.with(Level::DEBUG, "cyan").unwrap();
-        assert_eq!(colours.of(Level::TRACE), "");
-        assert_eq!(colours.of(Level::from_number(6).unwrap()), "\x1b[36m");
-        assert_eq!(colours.of(Level::ERROR), "\x1b[33m");
-        assert_eq!(LevelColours::default().of(Level::FATAL), "\x1b[35m");
+        let of = |number| colours.of(Level::from_number(number).unwrap());
+        assert_eq!([of(12), of(13), of(16), of(17)], ["", "\x1b[33m", "\x1b[33m", ""]);
+        let highest = colours.with(Level::FATAL, "red").unwrap();
+        assert_eq!(highest.of(Level::from_number(24).unwrap()), "\x1b[31m");
+        let all = LevelColours::default();
+        assert_eq!((all.of(Level::TRACE), all.of(Level::FATAL)), ("\x1b[34m", "\x1b[35m"));
     }
 
     #[test]
     fn whoever_wants_no_colours_gets_none() {
-        let decide = |colour: Colour, is_terminal, variables: &[(&str, &str)]| {
+        let decide = |colours: Colours, is_terminal, variables: &[(&str, &str)]| {
             let find = |name: &str| variables.iter().find(|(key, _)| *key == name);
-            colour
+            colours
                 .decide(is_terminal, |name| find(name).map(|(_, value)| value.as_bytes().to_vec()))
         };
-        let auto = |is_terminal, variables| decide(Colour::Auto, is_terminal, variables);
+        let auto = |is_terminal, variables| decide(Colours::Auto, is_terminal, variables);
         assert!(auto(true, &[]) && !auto(false, &[]));
         assert!(auto(true, &[("TERM", "xterm"), ("NO_COLOR", "")]));
         assert!(!auto(true, &[("NO_COLOR", "1")]));
@@ -222,7 +225,7 @@ mod tests {
         assert!(auto(false, &[("CLICOLOR_FORCE", "1"), ("TERM", "dumb")]));
         assert!(!auto(false, &[("CLICOLOR_FORCE", "0")]));
         assert!(!auto(true, &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
-        assert!(decide(Colour::Always, false, &[("NO_COLOR", "1")]));
-        assert!(!decide(Colour::Never, true, &[("CLICOLOR_FORCE", "1")]));
+        assert!(decide(Colours::Always, false, &[("NO_COLOR", "1")]));
+        assert!(!decide(Colours::Never, true, &[("CLICOLOR_FORCE", "1")]));
     }
 }

@@ -18,7 +18,7 @@ use crate::journal::Position;
 use crate::layout::{Layout, Page, Pattern};
 use crate::level::{Level, LevelFilter};
 
-pub use colour::{Colour, ColourError, LevelColours};
+pub use colour::{ColourError, Colours, LevelColours};
 
 /// The console, before it is opened.
 ///
@@ -35,7 +35,7 @@ pub use colour::{Colour, ColourError, LevelColours};
 pub struct Console {
     streams: Streams,
     layout: Box<dyn Layout>,
-    colour: Colour,
+    colours: Colours,
     level_colours: LevelColours,
     is_mandatory: bool,
 }
@@ -73,7 +73,7 @@ impl Console {
         Console {
             streams: Streams { default: stream, from: Vec::new() },
             layout: Box::new(Pattern::simple()),
-            colour: Colour::Auto,
+            colours: Colours::Auto,
             level_colours: LevelColours::none(),
             is_mandatory: false,
         }
@@ -127,12 +127,12 @@ impl Console {
         self
     }
 
-    /// Whether colours are printed, by default [`Colour::Auto`]: those of the levels, and those that
+    /// Whether colours are printed, by default [`Colours::Auto`]: those of the levels, and those that
     /// the layout brings. Where they are not, they are taken out of its text. Decided for each
     /// stream, when the console is opened.
     #[must_use]
-    pub fn colour(mut self, colour: Colour) -> Console {
-        self.colour = colour;
+    pub fn colours(mut self, colours: Colours) -> Console {
+        self.colours = colours;
         self
     }
 
@@ -163,8 +163,8 @@ impl Open for Console {
             layout: self.layout.clone(),
             level_colours: self.level_colours.clone(),
             has_colours: [
-                self.colour.applies_to(&io::stdout()),
-                self.colour.applies_to(&io::stderr()),
+                self.colours.applies_to(&io::stdout()),
+                self.colours.applies_to(&io::stderr()),
             ],
             text: Page::new(),
             line: String::new(),
