@@ -16,7 +16,7 @@ pub mod cli;
 pub mod clock;
 #[cfg(not(loom))]
 pub mod cluster;
-#[cfg(all(feature = "cli", not(loom)))]
+#[cfg(all(feature = "config", not(loom)))]
 pub mod config;
 pub(crate) mod context;
 #[cfg(not(loom))]
@@ -45,11 +45,15 @@ pub mod value;
 #[doc(hidden)]
 pub use sys::crash::NAMES as CRASH_POINTS;
 
+#[cfg(all(feature = "config", not(loom)))]
+pub use config::{init, init_from};
+#[cfg(all(not(feature = "config"), not(loom)))]
+pub use engine::init;
 #[cfg(not(loom))]
 pub use engine::{
     AppenderReport, Batch, Builder, ClusterRole, ClusterStats, Dropped, Durability, FlushError,
     Guard, InitError, Logger, MdcScope, OutletState, OutletStats, OverflowPolicy, ShutdownReport,
-    Stats, SyncPolicy, Timestamp, WaitStrategy, batch, builder, flush, flush_to, init, logger, mdc,
+    Stats, SyncPolicy, Timestamp, WaitStrategy, batch, builder, flush, flush_to, logger, mdc,
     prepare_thread, stats,
 };
 pub use level::{Level, LevelFilter};

@@ -1,0 +1,468 @@
+//! A table with its declared keys, and what is read from it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::error::{ConfigError, Problem};
+use super::from_toml;
+use super::key::{Key, Kind, Secret, Typed};
+use super::node::{Entry, Node, Table, Value};
+use super::place::{Origin, Place};
+use super::registry::Registry;
+use super::words;
+use crate::layout::Layout;
+use crate::level::{Level, LevelFilter};
+
+/// What all sections of a configuration share while it is read.
+pub(super) struct Reader<'a> {
+    pub(super) registry: &'a Registry,
+    problems: RefCell<Vec<Problem>>,
+    effective: RefCell<Vec<Effective>>,
+    /// The sections `[layouts.NAME]`; `None` is one with a problem.
+    pub(super) layouts: RefCell<BTreeMap<String, Option<Box<dyn Layout>>>>,
+    /// The names of all appenders.
+    pub(super) appenders: RefCell<Vec<String>>,
+}
+
+/// A value that was read; its place says where it comes from.
+#[derive(Clone, Debug)]
+pub(super) struct Effective {
+    /// The section it stands in, empty for the root.
+    pub(super) section: String,
+    pub(super) key: String,
+    pub(super) node: Node,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(registry: &'a Registry) -> Reader<'a> {
+        Reader {
+            registry,
+            problems: RefCell::default(),
+            effective: RefCell::default(),
+            layouts: RefCell::default(),
+            appenders: RefCell::default(),
+        }
+    }
+
+    /// Notes something that is wrong.
+    pub(super) fn refuse(&self, place: Option<&Place>, what: impl Into<String>) {
+        let place = place.cloned();
+        self.problems.borrow_mut().push(Problem { place, what: what.into(), unread: None });
+    }
+
+    /// What was read, if nothing was wrong.
+    ///
+    /// # Errors
+    /// All that was wrong.
+    pub(super) fn end(self) -> Result<Vec<Effective>, ConfigError> {
+        let problems = self.problems.into_inner();
+        match problems.is_empty() {
+            true => Ok(self.effective.into_inner()),
+            false => Err(ConfigError::new(problems)),
+        }
+    }
+}
+
+/// A table of a configuration, from which a factory reads its keys.
+///
+/// Each getter gives the value of a declared key, its default, or `None`. A value that is wrong is
+/// noted with its place and remedy, and `None` is given: a factory goes on, so that all problems
+/// are found at once. Keys that nobody asked for are refused when the factory has returned.
+///
+/// Asking for a key that is not among those declared is a mistake of the factory and gives `None`;
+/// with debug assertions it panics.
+pub struct Section<'a> {
+    reader: &'a Reader<'a>,
+    table: &'a Table,
+    keys: Vec<&'a [Key]>,
+    /// `appenders.file`; empty for the root.
+    path: String,
+    place: Option<Place>,
+    asked: RefCell<Vec<&'static str>>,
+    is_refused: Cell<bool>,
+}
+
+/// How many keys are listed beside the one that was probably meant.
+const LISTED_MAX: usize = 10;
+
+static EMPTY: Table = Table { entries: Vec::new() };
+
+impl<'a> Section<'a> {
+    pub(super) fn new(
+        reader: &'a Reader<'a>,
+        table: &'a Table,
+        keys: Vec<&'a [Key]>,
+        path: String,
+        place: Option<Place>,
+    ) -> Section<'a> {
+        let (asked, is_refused) = (RefCell::default(), Cell::new(false));
+        Section { reader, table, keys, path, place, asked, is_refused }
+    }
+
+    /// The name of the section: `file` in `[appenders.file]`.
+    pub fn name(&self) -> &str {
+        self.path.rsplit_once('.').map_or(&self.path, |(_, name)| name)
+    }
+
+    /// A text.
+    pub fn text(&self, key: &str) -> Option<String> {
+        match self.typed(key)? {
+            Typed::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A path.
+    pub fn path(&self, key: &str) -> Option<PathBuf> {
+        match self.typed(key)? {
+            Typed::Path(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// `true` or `false`.
+    pub fn truth(&self, key: &str) -> Option<bool> {
+        match self.typed(key)? {
+            Typed::Truth(truth) => Some(truth),
+            _ => None,
+        }
+    }
+
+    /// A whole number, a size in bytes, or the permissions of a file.
+    pub fn number(&self, key: &str) -> Option<u64> {
+        match self.typed(key)? {
+            Typed::Number(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// The same as a `usize`, which holds every number that a key in use allows.
+    pub(super) fn size(&self, key: &str) -> Option<usize> {
+        self.number(key).map(|number| usize::try_from(number).unwrap_or(usize::MAX))
+    }
+
+    /// A duration.
+    pub fn duration(&self, key: &str) -> Option<Duration> {
+        match self.typed(key)? {
+            Typed::Duration(duration) => Some(duration),
+            _ => None,
+        }
+    }
+
+    /// A level.
+    pub fn level(&self, key: &str) -> Option<Level> {
+        match self.typed(key)? {
+            Typed::Level(level) => Some(level),
+            _ => None,
+        }
+    }
+
+    /// A level, `all` or `off`.
+    pub fn threshold(&self, key: &str) -> Option<LevelFilter> {
+        match self.typed(key)? {
+            Typed::Threshold(threshold) => Some(threshold),
+            _ => None,
+        }
+    }
+
+    /// Texts.
+    pub fn texts(&self, key: &str) -> Option<Vec<String>> {
+        match self.typed(key)? {
+            Typed::Texts(texts) => Some(texts),
+            _ => None,
+        }
+    }
+
+    /// One of some words (`Ok`), or a duration (`Err`).
+    pub(super) fn word_or_duration(&self, key: &str) -> Option<Result<String, Duration>> {
+        match self.typed(key)? {
+            Typed::Text(word) => Some(Ok(word)),
+            Typed::Duration(duration) => Some(Err(duration)),
+            _ => None,
+        }
+    }
+
+    /// Where a secret is.
+    pub fn secret(&self, key: &str) -> Option<Secret> {
+        match self.typed(key)? {
+            Typed::Secret(secret) => Some(secret),
+            _ => None,
+        }
+    }
+
+    /// A layout: one of the section `[layouts]` by its name, a type that needs no keys by its name,
+    /// or a table with its `type`.
+    pub fn layout(&self, key: &str) -> Option<Box<dyn Layout>> {
+        let node = self.value(key)?;
+        let place = &node.place;
+        if let Some(table) = node.table() {
+            let path = self.below(key);
+            return self.reader.registry.layout(self.reader, table, path, place);
+        }
+        let Some(name) = node.text() else {
+            self.refuse_value(key, &node, "use the name of a layout, or a table with its `type`");
+            return None;
+        };
+        if let Some(layout) = self.reader.layouts.borrow().get(name) {
+            return layout.clone();
+        }
+        let registry = self.reader.registry;
+        if registry.layouts.get(name).is_some_and(|known| !known.needs_keys()) {
+            let table = Table::type_only(name, place);
+            return registry.layout(self.reader, &table, self.below(key), place);
+        }
+        let layouts = self.reader.layouts.borrow();
+        let plain = registry.layouts.iter().filter(|(_, known)| !known.needs_keys());
+        let known: Vec<&str> =
+            layouts.keys().map(String::as_str).chain(plain.map(|(name, _)| &**name)).collect();
+        let hint = words::hint(name, known.iter().copied());
+        let known = words::listed(known.iter().copied());
+        let what = format!("there is no section [layouts.{name}]{hint}; known are {known}");
+        self.reader.refuse(Some(place), what);
+        self.is_refused.set(true);
+        None
+    }
+
+    /// Names of appenders, all of which there are.
+    pub fn appenders(&self, key: &str) -> Option<Vec<String>> {
+        let names = match self.typed(key)? {
+            Typed::Text(name) => vec![name],
+            Typed::Texts(names) => names,
+            _ => return None,
+        };
+        let known = self.reader.appenders.borrow();
+        let unknown = names.iter().filter(|name| !known.contains(name));
+        for name in unknown {
+            let hint = words::hint(name, known.iter().map(String::as_str));
+            let known = match known.is_empty() {
+                true => "add it".to_owned(),
+                false => format!("known are {}", words::listed(known.iter().map(String::as_str))),
+            };
+            self.refuse(key, format!("there is no section [appenders.{name}]{hint}; {known}"));
+        }
+        Some(names)
+    }
+
+    /// Whether the key is written, whatever its value.
+    pub fn has(&self, key: &str) -> bool {
+        self.table.get(key).is_some()
+    }
+
+    /// Notes that the value of `key` is wrong: `what` says so, with the remedy. The place is that of
+    /// the value, or of the section where the key is not written.
+    pub fn refuse(&self, key: &str, what: impl Into<String>) {
+        self.is_refused.set(true);
+        let place = self.element(key).map(|entry| &entry.node.place).or(self.place.as_ref());
+        self.reader.refuse(place, what);
+    }
+
+    /// The same for a character of a text, counted from 1. Where the file has the text with escapes,
+    /// the place is that of the text, and the column stands in the words.
+    pub fn refuse_inside(&self, key: &str, column: usize, what: &str) {
+        let node = self.element(key).map(|entry| &entry.node);
+        match node {
+            Some(Node { value: Value::Text { is_verbatim: true, .. }, place }) => {
+                self.is_refused.set(true);
+                self.reader.refuse(Some(&place.behind(column)), what);
+            }
+            _ => self.refuse(key, format!("column {column} of the pattern: {what}")),
+        }
+    }
+
+    /// Whether something was refused in this section so far.
+    pub fn is_refused(&self) -> bool {
+        self.is_refused.get()
+    }
+
+    pub(super) fn reader(&self) -> &'a Reader<'a> {
+        self.reader
+    }
+
+    /// A table with keys of its own; empty where it is not written.
+    pub(super) fn section(&self, key: &'static str) -> Section<'a> {
+        let declared = self.declared(key).map(|declared| declared.kind);
+        let Some(Kind::Section(keys)) = declared else {
+            debug_assert!(false, "`{key}` is not declared as a section");
+            return Section::new(self.reader, &EMPTY, Vec::new(), self.below(key), None);
+        };
+        let (table, place) = self.inner(key);
+        Section::new(self.reader, table, vec![keys], self.below(key), place)
+    }
+
+    /// The tables below a key, by name, in the order of the file; or those of a list, which may have
+    /// a `name` each and are `app001` and so on otherwise.
+    pub(super) fn tables(&self, key: &'static str) -> Vec<(String, Place, &'a Table)> {
+        let Some(entry) = self.ask(key) else { return Vec::new() };
+        let mut found = Vec::new();
+        match &entry.node.value {
+            Value::Table(table) => {
+                for entry in &table.entries {
+                    match entry.node.table() {
+                        Some(table) => {
+                            found.push((entry.key.clone(), entry.key_place.clone(), table));
+                        }
+                        None => {
+                            let (name, shown) = (&entry.key, entry.node.shown());
+                            let what = format!("`{name}` is {shown}; use a table: [{key}.{name}]");
+                            self.reader.refuse(Some(&entry.node.place), what);
+                        }
+                    }
+                }
+            }
+            Value::List(nodes) => {
+                for (at, node) in nodes.iter().enumerate() {
+                    let name = match node.table().map(|table| table.get("name")) {
+                        Some(Some(entry)) => entry.node.text().map(str::to_owned),
+                        Some(None) => Some(format!("app{:03}", at + 1)),
+                        None => None,
+                    };
+                    match (name, node.table()) {
+                        (Some(name), Some(table)) => found.push((name, node.place.clone(), table)),
+                        _ => {
+                            let what = format!(
+                                "number {} of `{key}` is {}; use a table",
+                                at + 1,
+                                node.shown()
+                            );
+                            self.reader.refuse(Some(&node.place), what);
+                        }
+                    }
+                }
+            }
+            _ => self.refuse_value(key, &entry.node, "use a table of tables, one for each name"),
+        }
+        found
+    }
+
+    /// The end of reading: refuses what nobody asked for.
+    pub(super) fn end(self) {
+        let asked = self.asked.borrow();
+        let known: Vec<&str> = self.keys.iter().copied().flatten().map(|key| key.name).collect();
+        for entry in &self.table.entries {
+            let key = &*entry.key;
+            if asked.contains(&key) {
+                continue;
+            }
+            let what = match known.contains(&key) {
+                // Who found something wrong may not have come to it.
+                true if self.is_refused.get() => continue,
+                true => format!("`{key}` says nothing here; leave it out"),
+                false => {
+                    let hint = words::hint(key, known.iter().copied());
+                    let has = match self.table.get("type").and_then(|entry| entry.node.text()) {
+                        Some(name) => format!("`{name}` has"),
+                        None => "known are".to_owned(),
+                    };
+                    let listed = words::listed(known.iter().copied());
+                    match hint.is_empty() || known.len() <= LISTED_MAX {
+                        true => format!("unknown key `{key}`{hint}; {has} {listed}"),
+                        false => format!("unknown key `{key}`{hint}"),
+                    }
+                }
+            };
+            self.reader.refuse(Some(&entry.key_place), what);
+        }
+    }
+
+    /// Notes that the key has been seen to, whoever reads it.
+    pub(super) fn pass(&self, key: &'static str) {
+        self.asked.borrow_mut().push(key);
+    }
+
+    fn below(&self, key: &str) -> String {
+        match self.path.is_empty() {
+            true => key.to_owned(),
+            false => format!("{}.{key}", self.path),
+        }
+    }
+
+    fn element(&self, key: &str) -> Option<&'a Entry> {
+        self.table.get(key)
+    }
+
+    fn declared(&self, key: &str) -> Option<&'a Key> {
+        self.keys.iter().copied().flatten().find(|declared| declared.name == key)
+    }
+
+    /// The entry of a key, which counts as asked for from now on.
+    fn ask(&self, key: &str) -> Option<&'a Entry> {
+        let declared = self.declared(key);
+        debug_assert!(declared.is_some(), "`{key}` is not declared in [{}]", self.path);
+        self.asked.borrow_mut().push(declared?.name);
+        self.element(key)
+    }
+
+    /// The value of a key, or its default, which is then what counts.
+    fn value(&self, key: &str) -> Option<Node> {
+        let entry = self.ask(key);
+        let declared = self.declared(key)?;
+        let node = match (entry, declared.default) {
+            (Some(entry), _) => entry.node.clone(),
+            (None, Some(default)) => default_node(default)?,
+            (None, None) => {
+                if declared.is_required {
+                    let section = match self.path.is_empty() {
+                        true => String::new(),
+                        false => format!(" in [{}]", self.path),
+                    };
+                    let example = declared.example.unwrap_or("…");
+                    let what = format!("`{key}` is missing{section}; add `{key} = {example}`");
+                    self.is_refused.set(true);
+                    self.reader.refuse(self.place.as_ref(), what);
+                }
+                return None;
+            }
+        };
+        // The keys of a layout are read as those of a section.
+        if node.table().is_none() || declared.kind == Kind::Secret {
+            let (section, key) = (self.path.clone(), key.to_owned());
+            let effective = Effective { section, key, node: node.clone() };
+            self.reader.effective.borrow_mut().push(effective);
+        }
+        Some(node)
+    }
+
+    fn typed(&self, key: &str) -> Option<Typed> {
+        let node = self.value(key)?;
+        let kind = self.declared(key)?.kind;
+        match kind.read(&node) {
+            Ok(typed) => Some(typed),
+            // What may be a secret is not repeated.
+            Err(remedy) if kind == Kind::Secret => {
+                self.refuse(key, format!("`{key}` is a secret and does not stand here; {remedy}"));
+                None
+            }
+            Err(remedy) => {
+                let culprit = kind.culprit(&node);
+                self.is_refused.set(true);
+                let what = format!("`{key}` is {}; {remedy}", culprit.shown());
+                self.reader.refuse(Some(&culprit.place), what);
+                None
+            }
+        }
+    }
+
+    fn refuse_value(&self, key: &str, node: &Node, remedy: &str) {
+        self.refuse(key, format!("`{key}` is {}; {remedy}", node.shown()));
+    }
+
+    fn inner(&self, key: &'static str) -> (&'a Table, Option<Place>) {
+        let Some(entry) = self.ask(key) else { return (&EMPTY, self.place.clone()) };
+        match entry.node.table() {
+            Some(table) => (table, Some(entry.key_place.clone())),
+            None => {
+                let remedy = format!("use a table: [{}]", self.below(key));
+                self.refuse_value(key, &entry.node, &remedy);
+                (&EMPTY, None)
+            }
+        }
+    }
+}
+
+/// A value of TOML as a node; `None` if it is none, which a test rules out for those declared here.
+pub(super) fn default_node(value: &str) -> Option<Node> {
+    let table = from_toml::parse(&format!("x = {value}"), Origin::Default).ok()?;
+    table.entries.into_iter().next().map(|entry| entry.node)
+}
