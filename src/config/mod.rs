@@ -50,7 +50,6 @@ use crate::appender::Console;
 use crate::engine::Builder;
 use node::Table;
 use plan::Plan;
-use registry::Made;
 use section::{Effective, Reader};
 
 /// A configuration that was read and found to be right.
@@ -166,7 +165,7 @@ impl Config {
         }
         for (name, open) in plan.appenders {
             if master.appenders.contains(&name) {
-                master.builder = master.builder.appender(name, Made(open));
+                master.builder = master.builder.appender(name, registry::Made(open));
             }
         }
         Ok(master)

@@ -141,10 +141,9 @@ impl Sources {
         self
     }
 
-    /// Has a table begin anew with a flag.
-    #[cfg(feature = "cli")]
-    pub(crate) fn clear(mut self, flag: &str, key: String) -> Sources {
-        self.flags.push((flag.to_owned(), key, Given::Nothing));
+    /// Has a table begin anew with a flag: what files say of it does not count.
+    pub fn clear(mut self, flag: impl Into<String>, key: impl Into<String>) -> Sources {
+        self.flags.push((flag.into(), key.into(), Given::Nothing));
         self
     }
 

@@ -90,17 +90,23 @@ fn nearest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<
     (near.0 <= 1 + near.1.chars().count() / 4).then_some(near.1)
 }
 
-/// How many characters must be put in, left out or changed to make one word of the other.
+/// How many characters must be put in, left out, changed, or changed with their neighbour to make one
+/// word of the other.
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut above = vec![0; b.len() + 1];
     let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
+    for i in 0..a.len() {
+        let mut next = vec![i + 1];
+        for j in 0..b.len() {
+            let changed = row[j] + usize::from(a[i] != b[j]);
+            let mut least = changed.min(row[j + 1] + 1).min(next[j] + 1);
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+                least = least.min(above[j - 1] + 1);
+            }
+            next.push(least);
         }
+        (above, row) = (row, next);
     }
     row[b.len()]
 }
@@ -151,6 +157,7 @@ mod tests {
     fn a_word_that_is_nearly_right_is_found() {
         assert_eq!(nearest("jornal", ["journal", "level"]), Some("journal"));
         assert_eq!(nearest("Journal", ["journal", "level"]), Some("journal"));
+        assert_eq!(nearest("dri", ["dir", "sync"]), Some("dir"));
         assert_eq!(nearest("colour", ["journal", "level"]), None);
     }
 }
