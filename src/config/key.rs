@@ -149,27 +149,27 @@ pub(super) enum Typed {
     Level(Level),
     Threshold(LevelFilter),
     Texts(Vec<String>),
-    Secret(Secret),
+    Secret(SecretPlace),
 }
 
 /// Where a secret is, which is read when it is needed.
 ///
 /// # Examples
 /// ```
-/// use rollway::config::Secret;
+/// use rollway::config::SecretPlace;
 ///
-/// let secret = Secret::Variable("ROLLWAY_TEST_NO_SUCH_VARIABLE".into());
+/// let secret = SecretPlace::Variable("ROLLWAY_TEST_NO_SUCH_VARIABLE".into());
 /// assert!(secret.read().unwrap_err().to_string().contains("ROLLWAY_TEST_NO_SUCH_VARIABLE"));
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Secret {
+pub enum SecretPlace {
     /// In a file, without the end of its last line.
     File(PathBuf),
     /// In a variable of the environment.
     Variable(String),
 }
 
-impl Secret {
+impl SecretPlace {
     /// The secret. Reads the file or the environment.
     ///
     /// # Errors
@@ -177,13 +177,13 @@ impl Secret {
     pub fn read(&self) -> std::io::Result<String> {
         use std::io::{Error, ErrorKind};
         let (secret, place) = match self {
-            Secret::File(path) => {
+            SecretPlace::File(path) => {
                 let place = format!("the secret's file {}", path.display());
                 let text = std::fs::read_to_string(path)
                     .map_err(|error| Error::new(error.kind(), format!("{place}: {error}")))?;
                 (text.trim_end_matches(['\n', '\r']).to_owned(), place)
             }
-            Secret::Variable(name) => {
+            SecretPlace::Variable(name) => {
                 let place = format!("the secret's variable {name}");
                 let text = std::env::var(name).map_err(|error| {
                     Error::new(ErrorKind::NotFound, format!("{place}: {error}"))
@@ -372,12 +372,12 @@ fn mode(digits: &str) -> Option<u64> {
     (!digits.is_empty() && mode <= 0o7777).then_some(mode)
 }
 
-fn secret(node: &Node) -> Option<Secret> {
+fn secret(node: &Node) -> Option<SecretPlace> {
     let [entry] = &*node.table()?.entries else { return None };
     let text = entry.node.text().filter(|text| !text.is_empty())?;
     match &*entry.key {
-        "file" => Some(Secret::File(path(text))),
-        "env" => Some(Secret::Variable(text.to_owned())),
+        "file" => Some(SecretPlace::File(path(text))),
+        "env" => Some(SecretPlace::Variable(text.to_owned())),
         _ => None,
     }
 }

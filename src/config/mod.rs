@@ -35,7 +35,7 @@ mod start;
 mod words;
 
 pub use error::{ConfigError, Problem};
-pub use key::{Family, Key, Kind, Secret};
+pub use key::{Family, Key, Kind, SecretPlace};
 #[cfg(feature = "cli")]
 pub(crate) use master::APPENDER as MASTER_APPENDER;
 #[cfg(feature = "master")]

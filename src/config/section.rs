@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::error::{ConfigError, Problem};
 use super::from_toml;
-use super::key::{Key, Kind, Secret, Typed};
+use super::key::{Key, Kind, SecretPlace, Typed};
 use super::node::{Entry, Node, Table, Value};
 use super::place::{Origin, Place};
 use super::registry::Registry;
@@ -185,7 +185,7 @@ impl<'a> Section<'a> {
     }
 
     /// Where a secret is.
-    pub fn secret(&self, key: &str) -> Option<Secret> {
+    pub fn secret(&self, key: &str) -> Option<SecretPlace> {
         match self.typed(key)? {
             Typed::Secret(secret) => Some(secret),
             _ => None,
