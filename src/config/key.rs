@@ -82,6 +82,12 @@ pub enum Kind {
     Secret,
     /// A layout: its name, or a table with its `type`.
     Layout,
+    /// Filters: a name, a table with its `type`, or a list of them.
+    Filters,
+    /// A warp, such as `"join:, "`.
+    Warp,
+    /// A table of texts.
+    Pairs,
     /// A table with these keys.
     Section(&'static [Key]),
     /// A table of tables, by name, with these keys.
@@ -98,6 +104,8 @@ pub enum Family {
     Appender,
     /// How events become text.
     Layout,
+    /// What is asked of an event before an appender gets it.
+    Filter,
 }
 
 impl Family {
@@ -106,6 +114,7 @@ impl Family {
         match self {
             Family::Appender => "appender",
             Family::Layout => "layout",
+            Family::Filter => "filter",
         }
     }
 }
@@ -149,6 +158,7 @@ pub(super) enum Typed {
     Level(Level),
     Threshold(LevelFilter),
     Texts(Vec<String>),
+    Pairs(Vec<(String, String)>),
     Secret(SecretPlace),
 }
 
@@ -205,7 +215,9 @@ impl Kind {
     /// What to write instead.
     pub(super) fn read(self, node: &Node) -> Result<Typed, String> {
         let found = match self {
-            Kind::Text | Kind::Appender => node.text().map(|text| Typed::Text(text.to_owned())),
+            Kind::Text | Kind::Appender | Kind::Warp => {
+                node.text().map(|text| Typed::Text(text.to_owned()))
+            }
             Kind::Path => node.text().filter(|path| !path.is_empty()).map(path).map(Typed::Path),
             Kind::Truth => truth(node).map(Typed::Truth),
             Kind::Number(least, most) => {
@@ -245,14 +257,19 @@ impl Kind {
                 texts(node).filter(are_right).map(Typed::Texts)
             }
             Kind::Secret => secret(node).map(Typed::Secret),
+            Kind::Pairs => pairs(node).map(Typed::Pairs),
             // These are read as sections.
-            Kind::Layout | Kind::Section(_) | Kind::Sections(_) | Kind::Typed(_) => None,
+            Kind::Layout
+            | Kind::Filters
+            | Kind::Section(_)
+            | Kind::Sections(_)
+            | Kind::Typed(_) => None,
         };
         found.ok_or_else(|| self.remedy(self.culprit(node)))
     }
 
     /// What to write instead.
-    fn remedy(self, node: &Node) -> String {
+    pub(super) fn remedy(self, node: &Node) -> String {
         if let Value::Other(NULL) = node.value {
             return "leave the key out".to_owned();
         }
@@ -303,6 +320,11 @@ impl Kind {
             }
             Kind::Secret => "use { file = \"PATH\" } or { env = \"NAME\" }".to_owned(),
             Kind::Layout => "use the name of a layout, or a table with its `type`".to_owned(),
+            Kind::Filters => {
+                "use the name of a filter, a table with its `type`, or a list".to_owned()
+            }
+            Kind::Warp => "use a warp such as \"join:, \" or \"limit:3\"".to_owned(),
+            Kind::Pairs => "use a table of texts, such as { a = \"b\" }".to_owned(),
             Kind::Section(_) => "use a table".to_owned(),
             Kind::Sections(_) | Kind::Typed(_) => {
                 "use a table of tables, one for each name".to_owned()
@@ -365,6 +387,11 @@ fn texts(node: &Node) -> Option<Vec<String>> {
         Value::Word(word) => Some(word.split(',').map(|part| part.trim().to_owned()).collect()),
         _ => node.text().map(|text| vec![text.to_owned()]),
     }
+}
+
+fn pairs(node: &Node) -> Option<Vec<(String, String)>> {
+    let entries = node.table()?.entries.iter();
+    entries.map(|entry| Some((entry.key.clone(), entry.node.text()?.to_owned()))).collect()
 }
 
 fn mode(digits: &str) -> Option<u64> {

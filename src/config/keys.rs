@@ -14,6 +14,10 @@ pub(super) const ROOT: &[Key] = &[
     Key::new("service", Kind::Text, "the name of the service in its events")
         .otherwise("the program's name", "\"shop\""),
     Key::new("level", Kind::Threshold, "from which level on events are taken").default("\"info\""),
+    Key::new("threshold", Kind::Threshold, "no event below this level is taken, whatever the level of its category")
+        .default("\"all\""),
+    Key::new("one_message_per_appender", Kind::Truth, "whether an appender gets an event once, however many of its categories name it")
+        .default("true"),
     Key::new("timestamp", Kind::OneOf(&["call", "drain"]), "when an event gets its time: in the log `call`, or at the `drain` of its thread's ring, which makes the call cheaper")
         .default("\"call\""),
     Key::new("flush_timeout", Kind::Duration, "how long a flush and the end of the program may take")
@@ -29,11 +33,41 @@ pub(super) const ROOT: &[Key] = &[
     Key::new("rings", Kind::Section(RINGS), "what log calls write to"),
     Key::new("overflow", Kind::Section(OVERFLOW), "what a log call does when its ring is full"),
     Key::new("writer", Kind::Section(WRITER), "the thread that empties the rings"),
+    Key::new("levels", Kind::Sections(LEVEL), "levels of the program's own, for the whole process"),
+    Key::new("categories", Kind::Sections(CATEGORY), "levels and appenders by category: `root`, or a name in quotes such as `\"shop::till\"`"),
     Key::new("layouts", Kind::Typed(Family::Layout), "layouts that appenders name"),
-    Key::new("appenders", Kind::Typed(Family::Appender), "where events go"),
+    Key::new("filters", Kind::Typed(Family::Filter), "filters that appenders and expressions name"),
+    Key::new("appenders", Kind::Typed(Family::Appender), "where events go, and composites that stand before others"),
     Key::new("forward", Kind::Section(FORWARD), "the masters that events are shipped to"),
     Key::new("cluster", Kind::Section(CLUSTER), "the processes that share their appenders"),
     Key::new("master", Kind::Section(MASTER), "the receiving side, for `rollway master`"),
+];
+
+pub(super) const LEVEL: &[Key] = &[
+    Key::new("value", Kind::Number(1, 24), "its number, between those of trace (1), debug (5), info (9), warn (13), error (17) and fatal (21)")
+        .example("10")
+        .required(),
+    Key::new("colour", Kind::OneOf(COLOURS), "its colour").default("\"white\""),
+];
+
+const COLOURS: &[&str] =
+    &["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white", "grey"];
+
+pub(super) const CATEGORY: &[Key] = &[
+    Key::new(
+        "level",
+        Kind::Threshold,
+        "from which level on its events are taken, and those below it",
+    )
+    .otherwise("that of the category above", "\"debug\""),
+    Key::new("appenders", Kind::Appenders, "the appenders that get its events, and those below it")
+        .otherwise("those of the categories above", "[\"file\"]"),
+    Key::new(
+        "additive",
+        Kind::Truth,
+        "whether the appenders of the categories above get them, too",
+    )
+    .default("true"),
 ];
 
 pub(super) const JOURNAL: &[Key] = &[

@@ -145,6 +145,12 @@ impl Config {
         if has_none && !plan.has_journal {
             builder = builder.appender("console", Console::stderr());
         }
+        for category in plan.categories {
+            builder = builder.category(category);
+        }
+        for (name, composite) in plan.composites {
+            builder = builder.composite(&name, composite);
+        }
         for (name, open) in plan.appenders.into_iter().chain(plan.forward) {
             builder = builder.boxed_appender(name, open);
         }
@@ -160,14 +166,24 @@ impl Config {
     pub fn master(&self) -> Result<MasterPlan, ConfigError> {
         let (plan, _) = self.plan()?;
         let mut master = plan.master;
-        if master.appenders.is_empty() {
-            master.builder = master.builder.appender(master::APPENDER, Console::stdout());
+        let mut builder = master.builder;
+        let takes = |name: &String| master.appenders.is_empty() || master.appenders.contains(name);
+        let appenders: Vec<_> =
+            plan.appenders.into_iter().filter(|(name, _)| takes(name)).collect();
+        if appenders.is_empty() && master.appenders.is_empty() {
+            builder = builder.appender(master::APPENDER, Console::stdout());
         }
-        for (name, open) in plan.appenders {
-            if master.appenders.contains(&name) {
-                master.builder = master.builder.appender(name, registry::Made(open));
-            }
+        for (name, open) in appenders {
+            builder = builder.boxed_appender(name, open);
         }
+        for (name, composite) in plan.composites {
+            builder = builder.composite(&name, composite);
+        }
+        builder = builder.one_message_per_appender(plan.one_message_per_appender);
+        for category in &plan.categories {
+            builder = builder.category(category);
+        }
+        master.builder = builder;
         Ok(master)
     }
 

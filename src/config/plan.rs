@@ -3,19 +3,26 @@
 use super::builtin;
 use super::keys::ROOT;
 use super::node::Table;
-use super::section::{Reader, Section};
+use super::registry::Attached;
+use super::section::{NamedFilter, Path, Reader, Section};
 use crate::appender::{self, Open};
 use crate::cluster::Cluster;
 use crate::engine::{
     Builder, Durability, OverflowPolicy, SyncPolicy, Timestamp, WaitStrategy, builder,
 };
+use crate::level::Level;
+use crate::route::Category;
+use crate::route::composite::Composite;
 use crate::sys::output::IoMethod;
 
 /// What a configuration describes: nothing of it is open.
 pub(super) struct Plan {
     /// The process that logs, without its appenders.
     pub(super) service: Builder,
-    pub(super) appenders: Vec<(String, Box<dyn Open>)>,
+    pub(super) appenders: Named<Box<dyn Open>>,
+    pub(super) composites: Named<Composite>,
+    pub(super) categories: Vec<Category>,
+    pub(super) one_message_per_appender: bool,
     /// The appender of the section `[forward]`.
     pub(super) forward: Option<(String, Box<dyn Open>)>,
     /// Whether the journal outlives the process.
@@ -28,8 +35,10 @@ impl Plan {
     /// Reads all sections. What is wrong is noted with the reader; the plan is of use only if
     /// nothing was.
     pub(super) fn read(reader: &Reader<'_>, tree: &Table) -> Plan {
-        let root = Section::new(reader, tree, vec![ROOT], String::new(), None);
-        let mut service = process(&root, builder());
+        let root = Section::new(reader, tree, vec![ROOT], Path::default(), None);
+        levels(&root);
+        let once = root.truth("one_message_per_appender").unwrap_or(true);
+        let mut service = process(&root, builder().one_message_per_appender(once));
         let journal = root.section("journal");
         let (has_journal, described) = self::journal(&journal, service);
         service = described;
@@ -38,7 +47,9 @@ impl Plan {
         service = within(&root, "overflow", service, overflow);
         service = within(&root, "writer", service, writer);
         layouts(&root);
-        let appenders = appenders(&root);
+        filters(&root);
+        let (appenders, composites) = appenders(&root);
+        let categories = categories(&root);
         let forward = forward(&root, &appenders);
         if root.has("cluster") {
             service = within(&root, "cluster", service, cluster);
@@ -51,6 +62,9 @@ impl Plan {
         Plan {
             service,
             appenders,
+            composites,
+            categories,
+            one_message_per_appender: once,
             forward,
             has_journal,
             #[cfg(feature = "master")]
@@ -58,6 +72,12 @@ impl Plan {
         }
     }
 }
+
+/// What has a name.
+type Named<T> = Vec<(String, T)>;
+
+/// The name that the root of all categories has here.
+pub(super) const ROOT_CATEGORY: &str = "root";
 
 /// Reads one section to its end.
 fn within(
@@ -78,6 +98,9 @@ fn process(root: &Section<'_>, mut builder: Builder) -> Builder {
     }
     if let Some(level) = root.threshold("level") {
         builder = builder.level(level);
+    }
+    if let Some(threshold) = root.threshold("threshold") {
+        builder = builder.threshold(threshold);
     }
     if let Some(word) = root.text("timestamp") {
         builder = builder.timestamp(match &*word {
@@ -224,29 +247,86 @@ fn writer(section: &Section<'_>, mut builder: Builder) -> Builder {
     builder
 }
 
+/// Names the program's own levels, which other keys may have.
+fn levels(root: &Section<'_>) {
+    for section in root.sections("levels") {
+        let (value, colour) = (section.number("value"), section.text("colour"));
+        let colour = colour.and_then(|name| name.parse().ok());
+        if let (Some(value), Some(colour)) = (value, colour) {
+            let number = u8::try_from(value).unwrap_or(u8::MAX);
+            if let Err(error) = Level::register(section.name(), number, colour) {
+                section.refuse("value", error.to_string());
+            }
+        }
+        section.end();
+    }
+}
+
+fn categories(root: &Section<'_>) -> Vec<Category> {
+    let mut categories = Vec::new();
+    for section in root.sections("categories") {
+        let name = if section.name() == ROOT_CATEGORY { "" } else { section.name() };
+        let mut category = Category::new(name);
+        if let Some(level) = section.threshold("level") {
+            category = category.level(level);
+        }
+        if let Some(names) = section.appenders("appenders") {
+            category = category.appenders(names.iter().map(String::as_str));
+        }
+        if let Some(additive) = section.truth("additive") {
+            category = category.additive(additive);
+        }
+        section.end();
+        categories.push(category);
+    }
+    categories
+}
+
 fn layouts(root: &Section<'_>) {
     let reader = root.reader();
     for (name, place, table) in root.tables("layouts") {
-        let layout = reader.registry.layout(reader, table, format!("layouts.{name}"), &place);
+        let layout = reader.registry.layout(reader, table, Path::of("layouts", &name), &place);
         reader.layouts.borrow_mut().insert(name, layout);
     }
 }
 
-fn appenders(root: &Section<'_>) -> Vec<(String, Box<dyn Open>)> {
+/// Reads all filters, those that nobody names too.
+fn filters(root: &Section<'_>) {
     let reader = root.reader();
-    let mut appenders = Vec::new();
-    for (name, place, table) in root.tables("appenders") {
-        let is_double = reader.appenders.borrow().contains(&name);
+    let found = root.tables("filters");
+    for (name, place, table) in &found {
+        let unread = NamedFilter::Unread(place.clone(), (*table).clone());
+        reader.filters.borrow_mut().insert(name.clone(), unread);
+    }
+    for (name, place, _) in &found {
+        if let Err(what) = reader.filter(name) {
+            reader.refuse(Some(place), what);
+        }
+    }
+}
+
+/// The appenders, and the composites in front of them.
+fn appenders(root: &Section<'_>) -> (Named<Box<dyn Open>>, Named<Composite>) {
+    let reader = root.reader();
+    let found = root.tables("appenders");
+    for (name, place, _) in &found {
+        let is_double = reader.appenders.borrow().contains(name);
         if is_double {
             let what = format!("two appenders are named `{name}`; give each its own name");
-            reader.refuse(Some(&place), what);
+            reader.refuse(Some(place), what);
         }
         reader.appenders.borrow_mut().push(name.clone());
-        let path = format!("appenders.{name}");
-        appenders
-            .extend(reader.registry.open(reader, table, path, &place).map(|open| (name, open)));
     }
-    appenders
+    let (mut appenders, mut composites) = (Vec::new(), Vec::new());
+    for (name, place, table) in found {
+        let path = Path::of("appenders", &name);
+        match reader.registry.attached(reader, table, path, &place) {
+            None => {}
+            Some(Attached::Composite(composite)) => composites.push((name, composite)),
+            Some(Attached::Appender(open)) => appenders.push((name, open)),
+        }
+    }
+    (appenders, composites)
 }
 
 fn forward(

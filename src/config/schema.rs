@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::key::{Family, Key, Kind, LEVELS};
 use super::keys::ROOT;
-use super::registry::{APPENDER, LAYOUT, Registry, Type};
+use super::registry::{Declared, Registry};
 use super::section::default_node;
 
 /// The schema, in the dialect of 2020-12, which is also good for TOML.
@@ -49,7 +49,9 @@ fn kind(registry: &Registry, kind: Kind) -> Value {
         json!({ "enum": words })
     };
     match kind {
-        Kind::Text | Kind::Path | Kind::Appender | Kind::Address => json!({ "type": "string" }),
+        Kind::Text | Kind::Path | Kind::Appender | Kind::Address | Kind::Warp => {
+            json!({ "type": "string" })
+        }
         Kind::Truth => json!({ "type": "boolean" }),
         Kind::Number(least, u64::MAX) => json!({ "type": "integer", "minimum": least }),
         Kind::Number(least, most) => {
@@ -77,6 +79,13 @@ fn kind(registry: &Registry, kind: Kind) -> Value {
         Kind::Layout => {
             json!({ "anyOf": [{ "type": "string" }, typed(registry, Family::Layout)] })
         }
+        Kind::Filters => {
+            let one = json!({ "anyOf": [{ "type": "string" }, typed(registry, Family::Filter)] });
+            several(one)
+        }
+        Kind::Pairs => {
+            json!({ "type": "object", "additionalProperties": { "type": "string" } })
+        }
         Kind::Section(keys) => object(registry, keys.iter()),
         Kind::Sections(keys) => {
             json!({ "type": "object", "additionalProperties": object(registry, keys.iter()) })
@@ -99,22 +108,11 @@ fn duration() -> Value {
 
 /// One of the types of a family, told apart by `type`.
 fn typed(registry: &Registry, family: Family) -> Value {
-    match family {
-        Family::Appender => types(registry, registry.appenders.iter(), APPENDER),
-        Family::Layout => types(registry, registry.layouts.iter(), LAYOUT),
-    }
-}
-
-fn types<'a, T: 'a>(
-    registry: &Registry,
-    types: impl Iterator<Item = (&'a String, &'a Type<T>)>,
-    common: &[Key],
-) -> Value {
-    let one = |(name, known): (&String, &Type<T>)| {
-        let mut object = object(registry, common.iter().chain(known.keys));
+    let one = |known: &Declared<'_>| {
+        let mut object = object(registry, known.common.iter().chain(known.keys));
         object["description"] = known.about.into();
-        object["properties"]["type"] = json!({ "const": name });
+        object["properties"]["type"] = json!({ "const": known.name });
         object
     };
-    json!({ "oneOf": types.map(one).collect::<Vec<_>>() })
+    json!({ "oneOf": registry.types(family).iter().map(one).collect::<Vec<_>>() })
 }

@@ -3,17 +3,20 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::{ConfigError, Problem};
 use super::from_toml;
 use super::key::{Key, Kind, SecretPlace, Typed};
-use super::node::{Entry, Node, Table, Value};
+use super::node::{Entry, Node, Table, Value, bare};
 use super::place::{Origin, Place};
 use super::registry::Registry;
 use super::words;
-use crate::layout::Layout;
+use crate::layout::{Layout, Letters};
 use crate::level::{Level, LevelFilter};
+use crate::route::filter::{Answers, Filter, Verdict};
+use crate::warp::Warp;
 
 /// What all sections of a configuration share while it is read.
 pub(super) struct Reader<'a> {
@@ -22,8 +25,20 @@ pub(super) struct Reader<'a> {
     effective: RefCell<Vec<Effective>>,
     /// The sections `[layouts.NAME]`; `None` is one with a problem.
     pub(super) layouts: RefCell<BTreeMap<String, Option<Box<dyn Layout>>>>,
-    /// The names of all appenders.
+    /// The sections `[filters.NAME]`.
+    pub(super) filters: RefCell<BTreeMap<String, NamedFilter>>,
+    /// The names of all appenders and composites.
     pub(super) appenders: RefCell<Vec<String>>,
+}
+
+/// A section `[filters.NAME]`, which is read when somebody names it, or at last.
+#[derive(Clone)]
+pub(super) enum NamedFilter {
+    Unread(Place, Table),
+    /// It names itself, by way of others, if it is asked for now.
+    Reading,
+    /// `None` is one with a problem.
+    Read(Option<Arc<dyn Filter>>),
 }
 
 /// A value that was read; its place says where it comes from.
@@ -42,7 +57,40 @@ impl<'a> Reader<'a> {
             problems: RefCell::default(),
             effective: RefCell::default(),
             layouts: RefCell::default(),
+            filters: RefCell::default(),
             appenders: RefCell::default(),
+        }
+    }
+
+    /// The filter of a name; `None` where its section has a problem.
+    ///
+    /// # Errors
+    /// There is none of the name, or it needs itself.
+    pub(super) fn filter(&self, name: &str) -> Result<Option<Arc<dyn Filter>>, String> {
+        let found = self.filters.borrow().get(name).cloned();
+        match found {
+            Some(NamedFilter::Read(filter)) => Ok(filter),
+            Some(NamedFilter::Reading) => {
+                Err(format!("filter `{name}` needs itself; take it out of its own expression"))
+            }
+            Some(NamedFilter::Unread(place, table)) => {
+                let put = |state| self.filters.borrow_mut().insert(name.to_owned(), state);
+                put(NamedFilter::Reading);
+                let path = Path::of("filters", name);
+                let filter = self.registry.filter(self, &table, path, &place);
+                put(NamedFilter::Read(filter.clone()));
+                Ok(filter)
+            }
+            None => {
+                let filters = self.filters.borrow();
+                let known = || filters.keys().map(String::as_str);
+                let hint = words::hint(name, known());
+                let rest = match filters.is_empty() {
+                    true => "add it".to_owned(),
+                    false => format!("known are {}", words::listed(known())),
+                };
+                Err(format!("there is no section [filters.{name}]{hint}; {rest}"))
+            }
         }
     }
 
@@ -77,8 +125,7 @@ pub struct Section<'a> {
     reader: &'a Reader<'a>,
     table: &'a Table,
     keys: Vec<&'a [Key]>,
-    /// `appenders.file`; empty for the root.
-    path: String,
+    path: Path,
     place: Option<Place>,
     asked: RefCell<Vec<&'static str>>,
     is_refused: Cell<bool>,
@@ -87,6 +134,29 @@ pub struct Section<'a> {
 /// How many keys are listed beside the one that was probably meant.
 const LISTED_MAX: usize = 10;
 
+/// Where a section stands.
+#[derive(Clone, Default)]
+pub(super) struct Path {
+    /// As a file has it: `appenders.file`, `categories."shop.till"`; empty for the root.
+    pub(super) text: String,
+    /// Its last part, without quotes.
+    name: String,
+}
+
+impl Path {
+    pub(super) fn below(&self, name: &str) -> Path {
+        let text = match self.text.is_empty() {
+            true => bare(name),
+            false => format!("{}.{}", self.text, bare(name)),
+        };
+        Path { text, name: name.to_owned() }
+    }
+
+    pub(super) fn of(section: &str, name: &str) -> Path {
+        Path::default().below(section).below(name)
+    }
+}
+
 static EMPTY: Table = Table { entries: Vec::new() };
 
 impl<'a> Section<'a> {
@@ -94,7 +164,7 @@ impl<'a> Section<'a> {
         reader: &'a Reader<'a>,
         table: &'a Table,
         keys: Vec<&'a [Key]>,
-        path: String,
+        path: Path,
         place: Option<Place>,
     ) -> Section<'a> {
         let (asked, is_refused) = (RefCell::default(), Cell::new(false));
@@ -103,7 +173,7 @@ impl<'a> Section<'a> {
 
     /// The name of the section: `file` in `[appenders.file]`.
     pub fn name(&self) -> &str {
-        self.path.rsplit_once('.').map_or(&self.path, |(_, name)| name)
+        &self.path.name
     }
 
     /// A text.
@@ -184,6 +254,14 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Keys and texts of a table, in its order.
+    pub fn pairs(&self, key: &str) -> Option<Vec<(String, String)>> {
+        match self.typed(key)? {
+            Typed::Pairs(pairs) => Some(pairs),
+            _ => None,
+        }
+    }
+
     /// Where a secret is.
     pub fn secret(&self, key: &str) -> Option<SecretPlace> {
         match self.typed(key)? {
@@ -223,6 +301,81 @@ impl<'a> Section<'a> {
         self.reader.refuse(Some(place), what);
         self.is_refused.set(true);
         None
+    }
+
+    /// Filters: those of the section `[filters]` by their names, or tables with their `type`; one or a
+    /// list. `None` where there is none, or one of them is wrong.
+    pub fn filters(&self, key: &str) -> Option<Vec<Arc<dyn Filter>>> {
+        let node = self.value(key)?;
+        let nodes = match &node.value {
+            Value::List(nodes) => &**nodes,
+            _ => std::slice::from_ref(&node),
+        };
+        // All of them, for their problems.
+        let filters: Vec<_> = nodes.iter().map(|node| self.filter(key, node)).collect();
+        filters.into_iter().collect()
+    }
+
+    fn filter(&self, key: &str, node: &Node) -> Option<Arc<dyn Filter>> {
+        let reader = self.reader;
+        let found = match (node.table(), node.text()) {
+            (Some(table), _) => reader.registry.filter(reader, table, self.below(key), &node.place),
+            (_, Some(name)) => match reader.filter(name) {
+                Ok(filter) => filter,
+                Err(what) => {
+                    reader.refuse(Some(&node.place), what);
+                    None
+                }
+            },
+            _ => {
+                self.refuse_value(key, node, &Kind::Filters.remedy(node));
+                None
+            }
+        };
+        if found.is_none() {
+            self.is_refused.set(true);
+        }
+        found
+    }
+
+    /// What a filter says of events that are as it asks, and of all others: its keys `on_match` and
+    /// `on_mismatch`.
+    pub fn answers(&self) -> Answers {
+        let verdict = |key, otherwise| match self.text(key).as_deref() {
+            Some("accept") => Verdict::Accept,
+            Some("reject") => Verdict::Reject,
+            Some("neutral") => Verdict::Neutral,
+            _ => otherwise,
+        };
+        let Answers { on_match, on_mismatch } = Answers::default();
+        Answers {
+            on_match: verdict("on_match", on_match),
+            on_mismatch: verdict("on_mismatch", on_mismatch),
+        }
+    }
+
+    /// A warp; `None` where there is none, or it is wrong.
+    pub fn warp(&self, key: &str) -> Option<Warp> {
+        match self.reader.registry.warps.get(&self.text(key)?) {
+            Ok(warp) => Some(warp),
+            Err(error) => {
+                self.refuse(key, error.to_string());
+                None
+            }
+        }
+    }
+
+    /// The letters that patterns have beside those of this crate.
+    pub(super) fn letters(&self) -> &'a Letters {
+        &self.reader.registry.letters
+    }
+
+    /// A filter of the section `[filters]`, as an expression names it.
+    ///
+    /// # Errors
+    /// As [`Reader::filter`].
+    pub(super) fn named_filter(&self, name: &str) -> Result<Option<Arc<dyn Filter>>, String> {
+        self.reader.filter(name)
     }
 
     /// Names of appenders, all of which there are.
@@ -267,7 +420,7 @@ impl<'a> Section<'a> {
                 self.is_refused.set(true);
                 self.reader.refuse(Some(&place.behind(column)), what);
             }
-            _ => self.refuse(key, format!("column {column} of the pattern: {what}")),
+            _ => self.refuse(key, format!("column {column} of the text: {what}")),
         }
     }
 
@@ -289,6 +442,20 @@ impl<'a> Section<'a> {
         };
         let (table, place) = self.inner(key);
         Section::new(self.reader, table, vec![keys], self.below(key), place)
+    }
+
+    /// The sections below a key, by name, in the order of the file.
+    pub(super) fn sections(&self, key: &'static str) -> Vec<Section<'a>> {
+        let declared = self.declared(key).map(|declared| declared.kind);
+        let Some(Kind::Sections(keys)) = declared else {
+            debug_assert!(false, "`{key}` is not declared as sections");
+            return Vec::new();
+        };
+        let section = |(name, place, table): (String, Place, &'a Table)| {
+            let path = self.below(key).below(&name);
+            Section::new(self.reader, table, vec![keys], path, Some(place))
+        };
+        self.tables(key).into_iter().map(section).collect()
     }
 
     /// The tables below a key, by name, in the order of the file; or those of a list, which may have
@@ -371,11 +538,8 @@ impl<'a> Section<'a> {
         self.asked.borrow_mut().push(key);
     }
 
-    fn below(&self, key: &str) -> String {
-        match self.path.is_empty() {
-            true => key.to_owned(),
-            false => format!("{}.{key}", self.path),
-        }
+    fn below(&self, key: &str) -> Path {
+        self.path.below(key)
     }
 
     fn element(&self, key: &str) -> Option<&'a Entry> {
@@ -389,7 +553,7 @@ impl<'a> Section<'a> {
     /// The entry of a key, which counts as asked for from now on.
     fn ask(&self, key: &str) -> Option<&'a Entry> {
         let declared = self.declared(key);
-        debug_assert!(declared.is_some(), "`{key}` is not declared in [{}]", self.path);
+        debug_assert!(declared.is_some(), "`{key}` is not declared in [{}]", self.path.text);
         self.asked.borrow_mut().push(declared?.name);
         self.element(key)
     }
@@ -403,9 +567,9 @@ impl<'a> Section<'a> {
             (None, Some(default)) => default_node(default)?,
             (None, None) => {
                 if declared.is_required {
-                    let section = match self.path.is_empty() {
+                    let section = match self.path.text.is_empty() {
                         true => String::new(),
-                        false => format!(" in [{}]", self.path),
+                        false => format!(" in [{}]", self.path.text),
                     };
                     let example = declared.example.unwrap_or("…");
                     let what = format!("`{key}` is missing{section}; add `{key} = {example}`");
@@ -416,8 +580,8 @@ impl<'a> Section<'a> {
             }
         };
         // The keys of a layout are read as those of a section.
-        if node.table().is_none() || declared.kind == Kind::Secret {
-            let (section, key) = (self.path.clone(), key.to_owned());
+        if node.table().is_none() || matches!(declared.kind, Kind::Secret | Kind::Pairs) {
+            let (section, key) = (self.path.text.clone(), key.to_owned());
             let effective = Effective { section, key, node: node.clone() };
             self.reader.effective.borrow_mut().push(effective);
         }
@@ -453,7 +617,7 @@ impl<'a> Section<'a> {
         match entry.node.table() {
             Some(table) => (table, Some(entry.key_place.clone())),
             None => {
-                let remedy = format!("use a table: [{}]", self.below(key));
+                let remedy = format!("use a table: [{}]", self.below(key).text);
                 self.refuse_value(key, &entry.node, &remedy);
                 (&EMPTY, None)
             }

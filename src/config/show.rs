@@ -7,9 +7,10 @@ use serde_json::json;
 use super::key::{Key, Kind};
 use super::keys::ROOT;
 use super::node::bare;
-use super::plan::Plan;
-use super::registry::{APPENDER, LAYOUT, Registry};
+use super::plan::{Plan, ROOT_CATEGORY};
+use super::registry::Registry;
 use super::section::Effective;
+use crate::route::Category;
 
 /// The column at which origins stand, if the value leaves room.
 const ORIGIN_COLUMN: usize = 44;
@@ -25,8 +26,7 @@ pub(super) fn toml(effective: &[Effective]) -> String {
     }
     for section in sections {
         if !section.is_empty() {
-            let path: Vec<_> = section.split('.').map(bare).collect();
-            let _ = writeln!(out, "\n[{}]", path.join("."));
+            let _ = writeln!(out, "\n[{section}]");
         }
         for value in effective.iter().filter(|value| value.section == section) {
             let line = format!("{} = {}", bare(&value.key), value.node.to_toml());
@@ -53,11 +53,21 @@ pub(super) fn json(effective: &[Effective]) -> String {
 /// What a plan sets up.
 pub(super) fn summary(plan: &Plan) -> Vec<String> {
     let mut lines = Vec::new();
-    let names: Vec<&str> = plan.appenders.iter().map(|(name, _)| &**name).collect();
-    lines.push(match &*names {
-        [] => "no appenders".to_owned(),
-        names => format!("appenders: {}", names.join(", ")),
+    lines.push(match plan.appenders.is_empty() {
+        true => "no appenders".to_owned(),
+        false => format!("appenders: {}", names(&plan.appenders)),
     });
+    if !plan.composites.is_empty() {
+        lines.push(format!("composites: {}", names(&plan.composites)));
+    }
+    if !plan.categories.is_empty() {
+        let name = |category: &Category| match category.name() {
+            "" => ROOT_CATEGORY.to_owned(),
+            name => name.to_owned(),
+        };
+        let names: Vec<_> = plan.categories.iter().map(name).collect();
+        lines.push(format!("categories: {}", names.join(", ")));
+    }
     if let Some((name, _)) = &plan.forward {
         lines.push(format!("forwards to a master as `{name}`"));
     }
@@ -72,6 +82,11 @@ pub(super) fn summary(plan: &Plan) -> Vec<String> {
     lines
 }
 
+fn names<T>(named: &[(String, T)]) -> String {
+    let names: Vec<&str> = named.iter().map(|(name, _)| &**name).collect();
+    names.join(", ")
+}
+
 /// Every key with its meaning and default, commented out.
 pub(super) fn default_file(registry: &Registry) -> String {
     let mut out = String::from(
@@ -79,7 +94,7 @@ pub(super) fn default_file(registry: &Registry) -> String {
          # A key without a default shows an example. docs/configuration.md tells more.\n\n",
     );
     for key in ROOT {
-        if !matches!(key.kind, Kind::Section(_) | Kind::Typed(_)) {
+        if !matches!(key.kind, Kind::Section(_) | Kind::Sections(_) | Kind::Typed(_)) {
             entry(&mut out, key);
         }
     }
@@ -89,20 +104,16 @@ pub(super) fn default_file(registry: &Registry) -> String {
                 head(&mut out, key.about, key.name);
                 keys.iter().for_each(|key| entry(&mut out, key));
             }
-            Kind::Typed(super::Family::Appender) => {
-                for (name, known) in &registry.appenders {
-                    head(&mut out, known.about, &format!("appenders.my_{}", identifier(name)));
-                    let _ = writeln!(out, "#type = \"{name}\"");
-                    let common =
-                        APPENDER.iter().filter(|key| !["type", "name"].contains(&key.name));
-                    common.chain(known.keys).for_each(|key| entry(&mut out, key));
-                }
+            Kind::Sections(keys) => {
+                head(&mut out, key.about, &format!("{}.my_own", key.name));
+                keys.iter().for_each(|key| entry(&mut out, key));
             }
-            Kind::Typed(super::Family::Layout) => {
-                for (name, known) in &registry.layouts {
-                    head(&mut out, known.about, &format!("layouts.my_{}", identifier(name)));
-                    let _ = writeln!(out, "#type = \"{name}\"");
-                    let common = LAYOUT.iter().filter(|key| key.name != "type");
+            Kind::Typed(family) => {
+                for known in registry.types(family) {
+                    head(&mut out, known.about, &format!("{}.my_{}", key.name, known.name));
+                    let _ = writeln!(out, "#type = \"{}\"", known.name);
+                    let common = known.common.iter();
+                    let common = common.filter(|key| !["type", "name"].contains(&key.name));
                     common.chain(known.keys).for_each(|key| entry(&mut out, key));
                 }
             }
@@ -114,10 +125,6 @@ pub(super) fn default_file(registry: &Registry) -> String {
 
 fn head(out: &mut String, about: &str, section: &str) {
     let _ = writeln!(out, "\n# {about}\n#[{section}]");
-}
-
-fn identifier(name: &str) -> String {
-    name.replace('-', "_")
 }
 
 fn entry(out: &mut String, key: &Key) {
@@ -183,27 +190,20 @@ mod tests {
                     table(&mut out, &format!("`[{}.NAME]`", key.name), &sentence(key.about), &keys);
                 }
                 Kind::Typed(family) => {
-                    let (common, types): (_, Vec<_>) = match family {
-                        Family::Appender => {
-                            let types = registry.appenders.iter();
-                            (APPENDER, types.map(|(n, t)| (n, t.about, t.keys)).collect())
-                        }
-                        Family::Layout => {
-                            let types = registry.layouts.iter();
-                            (LAYOUT, types.map(|(n, t)| (n, t.about, t.keys)).collect())
-                        }
-                    };
-                    let common: Vec<_> = common.iter().collect();
+                    let types = registry.types(family);
+                    let common: Vec<_> = types.iter().flat_map(|known| known.common).collect();
+                    let common = &common[..common.len() / types.len()];
                     table(
                         &mut out,
                         &format!("`[{}.NAME]`", key.name),
                         &sentence(key.about),
-                        &common,
+                        common,
                     );
-                    for (name, about, keys) in types {
-                        let keys: Vec<_> = keys.iter().collect();
-                        let title = format!("`[{}.NAME]` with `type = \"{name}\"`", key.name);
-                        table(&mut out, &title, about, &keys);
+                    for known in types {
+                        let keys: Vec<_> = known.keys.iter().collect();
+                        let title =
+                            format!("`[{}.NAME]` with `type = \"{}\"`", key.name, known.name);
+                        table(&mut out, &title, known.about, &keys);
                     }
                 }
                 _ => {}
@@ -237,8 +237,9 @@ mod tests {
         }
         let registry = Registry::new();
         below(ROOT, each);
-        registry.appenders.values().for_each(|known| below(known.keys, each));
-        registry.layouts.values().for_each(|known| below(known.keys, each));
+        for family in [Family::Appender, Family::Layout, Family::Filter] {
+            registry.types(family).iter().for_each(|known| below(known.keys, each));
+        }
     }
 
     #[test]
@@ -249,7 +250,7 @@ mod tests {
                 seen += 1;
                 let node = default_node(value).unwrap_or_else(|| panic!("{}: {value}", key.name));
                 // A table of a layout is read as a section.
-                if key.kind != Kind::Layout {
+                if !matches!(key.kind, Kind::Layout | Kind::Filters) {
                     key.kind.read(&node).unwrap_or_else(|what| panic!("{}: {what}", key.name));
                 }
             }
