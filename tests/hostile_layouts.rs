@@ -118,9 +118,8 @@ impl Hostile {
     fn show(&self, level: Level, see: impl FnOnce(&Event<'_>)) {
         let record = Records::new(&self.record).next().unwrap().unwrap();
         let (_, values) = record.open().unwrap();
-        let (site, thread, context) = (&self.site, &self.thread, &self.context);
-        let mut event =
-            Event::new(level, self.time_ns, site, thread, context, &self.source, values);
+        let mut event = Event::new(&self.site, &self.thread, &self.context, &self.source, values);
+        (event.level, event.time_ns) = (level, self.time_ns);
         event.receipt = Some(&self.receipt);
         see(&event);
     }
