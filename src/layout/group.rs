@@ -13,7 +13,8 @@ pub enum Group {
     Args,
     /// `template`: the format string as written.
     Template,
-    /// `context`: the mapped diagnostic context, an object of strings.
+    /// `context`: the mapped diagnostic context, an object of strings; `ndc`: the nested one, an array
+    /// of them.
     Context,
     /// `file`, `line` and `module` of the call; each left out where it is unknown.
     Location,

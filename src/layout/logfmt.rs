@@ -13,12 +13,13 @@ use crate::value::{Scalar, Value};
 /// [`Layout::hash`] of logfmt begins with this.
 const HASH_KIND: u8 = b'L';
 /// Keys of the layout's own, shown or not.
-const OWN: [&str; 16] = [
+const OWN: [&str; 17] = [
     "time",
     "level",
     "category",
     "message",
     "template",
+    "ndc",
     "file",
     "line",
     "module",
@@ -128,6 +129,9 @@ impl Logfmt {
         };
         if shows(Group::Template) {
             push_text(" template=", event.site.template.text(), out);
+        }
+        if shows(Group::Context) && !event.context.stack.is_empty() {
+            push_text(" ndc=", &event.context.stack.join(" "), out);
         }
         if shows(Group::Location) {
             push_known(" file=", &event.site.file, out);

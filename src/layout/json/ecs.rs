@@ -1,6 +1,6 @@
 //! JSON lines with the names of the Elastic Common Schema.
 
-use super::text::{push_known, push_number, push_string};
+use super::text::{push_known, push_number, push_string, push_strings};
 use crate::event::Event;
 use crate::layout::flat::Flat;
 use crate::layout::group::{Group, Groups};
@@ -10,8 +10,8 @@ use crate::layout::{Layout, hash_of};
 
 /// [`Layout::hash`] of these lines begins with this.
 const HASH_KIND: u8 = b'E';
-/// The label of the layout's own.
-const OWN: [&str; 1] = ["template"];
+/// Labels of the layout's own.
+const OWN: [&str; 2] = ["template", "ndc"];
 
 /// Events as JSON with the names of the Elastic Common Schema, one object and line each.
 ///
@@ -126,6 +126,9 @@ impl Ecs {
         if self.groups.shows(Group::Template) {
             out.push_str(",\"template\":");
             push_string(event.site.template.text(), out);
+        }
+        if self.groups.shows(Group::Context) {
+            push_strings(",\"ndc\":", &event.context.stack, out);
         }
         self.flat.for_each(event, self.groups, &OWN, push_label, |name, value| {
             out.push(',');

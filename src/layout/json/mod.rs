@@ -13,7 +13,7 @@ use super::scalar::push_integer;
 use super::time::DateFormat;
 use crate::event::Event;
 use crate::value::{Scalar, Value};
-use text::{push_string, push_value};
+use text::{push_string, push_strings, push_value};
 
 pub use ecs::Ecs;
 pub use otel::OpenTelemetry;
@@ -55,7 +55,7 @@ pub struct Json {
 }
 
 /// The fields of a line, in their order, by the names that they have unless told otherwise.
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 18] = [
     "time",
     "level",
     "category",
@@ -64,6 +64,7 @@ const FIELDS: [&str; 17] = [
     "args",
     "template",
     "context",
+    "ndc",
     "file",
     "line",
     "module",
@@ -91,6 +92,7 @@ enum Field {
     Args,
     Template,
     Context,
+    Ndc,
     File,
     Line,
     Module,
@@ -288,7 +290,12 @@ impl Json {
             Group::Fields => self.push_values(Field::Fields, &names[slots..], event.pairs(), out),
             Group::Args => self.push_values(Field::Args, &names[..slots], event.arguments(), out),
             Group::Template => self.push_text(Field::Template, event.site.template.text(), out),
-            Group::Context => self.push_context(event, out),
+            Group::Context => {
+                self.push_context(event, out);
+                if let Some(key) = &self.keys[Field::Ndc as usize] {
+                    push_strings(key, &event.context.stack, out);
+                }
+            }
             Group::Location => {
                 self.push_known(Field::File, &event.site.file, out);
                 if event.site.line != 0 {

@@ -1,6 +1,6 @@
 //! JSON lines with the names of OpenTelemetry's model of a log record.
 
-use super::text::{push_known, push_number, push_string, push_value};
+use super::text::{push_known, push_number, push_string, push_strings, push_value};
 use crate::event::Event;
 use crate::layout::flat::Flat;
 use crate::layout::group::{Group, Groups};
@@ -9,13 +9,14 @@ use crate::layout::{Layout, hash_of};
 /// [`Layout::hash`] of these lines begins with this.
 const HASH_KIND: u8 = b'O';
 /// Attributes of the layout's own, shown or not.
-const OWN: [&str; 7] = [
+const OWN: [&str; 8] = [
     "code.file.path",
     "code.line.number",
     "code.module.name",
     "thread.name",
     "thread.id",
     "template",
+    "ndc",
     "network.peer.address",
 ];
 
@@ -125,6 +126,9 @@ impl OpenTelemetry {
         }
         if let Some(receipt) = event.receipt.filter(|_| shows(Group::Receipt)) {
             push_known(",\"network.peer.address\":", &receipt.peer.to_string(), out);
+        }
+        if shows(Group::Context) {
+            push_strings(",\"ndc\":", &event.context.stack, out);
         }
         let as_it_is = |key: &str, name: &mut String| name.push_str(key);
         self.flat.for_each(event, self.groups, &OWN, as_it_is, |name, value| {

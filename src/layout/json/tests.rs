@@ -193,6 +193,22 @@ fn fields_have_the_names_that_they_are_given() {
 }
 
 #[test]
+fn the_nested_context_is_a_list() {
+    let mut fixture = Fixture::saying("m").inside("ndc", "mine");
+    fixture.context.stack = ["outer".into(), "in\nner".into()].into();
+    let nested = json!(["outer", "in\nner"]);
+    assert_eq!(parsed(&line(Json::new(), &mut fixture))["ndc"], nested);
+    let labels = json!({ "ndc": nested, "ndc_": "mine" });
+    assert_eq!(parsed(&line(Ecs::new(), &mut fixture))["labels"], labels);
+    let otel = OpenTelemetry::new().without(Group::Location).without(Group::Thread);
+    assert_eq!(parsed(&line(otel, &mut fixture))["attributes"], labels);
+    let logfmt = line(crate::layout::Logfmt::new(), &mut fixture);
+    assert!(logfmt.ends_with(" message=m ndc_=mine ndc=\"outer in\\nner\"\n"), "{logfmt}");
+    let without = line(Json::new().without(Group::Context), &mut fixture);
+    assert!(!without.contains("ndc"), "{without}");
+}
+
+#[test]
 fn any_of_the_first_fields_may_be_the_only_one() {
     for (kept, expected) in [
         ("time", r#"{"time":"2026-11-21T10:00:00.123456789Z"}"#),

@@ -89,3 +89,16 @@ pub(super) fn push_number(name: &str, number: u64, out: &mut String) {
     out.push_str(name);
     push_integer(Scalar::U64(number), out);
 }
+
+/// Appends a comma, a name and an array of strings, unless there are none.
+pub(super) fn push_strings(name: &str, texts: &[Box<str>], out: &mut String) {
+    if texts.is_empty() {
+        return;
+    }
+    out.push_str(name);
+    for (index, text) in texts.iter().enumerate() {
+        out.push(if index == 0 { '[' } else { ',' });
+        push_string(text, out);
+    }
+    out.push(']');
+}

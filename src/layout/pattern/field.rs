@@ -3,7 +3,6 @@
 use std::num::NonZeroUsize;
 
 use super::Pen;
-use super::colour;
 use super::letters::Own;
 use super::shape::Shape;
 use super::width::Width;
@@ -14,6 +13,8 @@ use crate::layout::scalar::{push_pair, push_value, push_word};
 use crate::layout::time::DateFormat;
 
 const NS_PER_MS: i64 = 1_000_000;
+/// Sets the foreground of a terminal back to its own.
+const COLOUR_END: &str = "\x1b[39m";
 
 #[derive(Clone, Debug)]
 pub(super) enum Field {
@@ -29,6 +30,8 @@ pub(super) enum Field {
     Pairs(Option<Box<str>>),
     /// One value of the context, or all pairs.
     Context(Option<Box<str>>),
+    /// The texts of the nested context, blanks between them.
+    Nested,
     /// The last so many parts of the path, or all.
     File(Option<NonZeroUsize>),
     Line,
@@ -101,6 +104,13 @@ impl Field {
             Field::Context(Some(key)) => {
                 out.push_str(event.context.get(key).unwrap_or(&pen.missing));
             }
+            Field::Nested if event.context.stack.is_empty() => out.push_str(&pen.missing),
+            Field::Nested => {
+                for (index, text) in event.context.stack.iter().enumerate() {
+                    out.push_str(if index > 0 { " " } else { "" });
+                    out.push_str(text);
+                }
+            }
             Field::File(None) => out.push_str(&event.site.file),
             Field::File(Some(count)) => out.push_str(last_of_path(&event.site.file, *count)),
             Field::Line => push_integer(event.site.line.into(), out),
@@ -127,8 +137,12 @@ impl Field {
                 let before_ns = previous_ns.replace(event.time_ns).unwrap_or(event.time_ns);
                 push_integer(ms_between(before_ns, event.time_ns), out);
             }
-            Field::Colour if pen.colours => out.push_str(colour::begin(event.level)),
-            Field::ColourEnd if pen.colours => out.push_str(colour::END),
+            Field::Colour if pen.colours => {
+                out.push_str("\x1b[");
+                push_integer(event.level.colour().sgr().into(), out);
+                out.push('m');
+            }
+            Field::ColourEnd if pen.colours => out.push_str(COLOUR_END),
             Field::Colour | Field::ColourEnd => {}
             Field::Own(own) => own.push(event, out),
         }
@@ -139,7 +153,7 @@ impl Field {
     fn is_raw(&self) -> bool {
         match self {
             Field::Category(_) | Field::Message | Field::File(_) | Field::Module(_) => true,
-            Field::Shaped(_) | Field::Location | Field::Own(_) => true,
+            Field::Shaped(_) | Field::Location | Field::Own(_) | Field::Nested => true,
             Field::Thread | Field::Host => true,
             Field::Pairs(key) | Field::Context(key) => key.is_some(),
             Field::Date(_) | Field::Level(_) | Field::Line | Field::Column => false,
@@ -155,7 +169,8 @@ impl Field {
             Field::Column | Field::Module(_) | Field::Location => true,
             Field::Colour | Field::ColourEnd => true,
             Field::Date(_) | Field::Message | Field::Shaped(_) | Field::Pairs(_) => false,
-            Field::Context(_) | Field::Thread | Field::Process | Field::Host => false,
+            Field::Context(_) | Field::Nested | Field::Thread | Field::Process => false,
+            Field::Host => false,
             Field::SinceStart | Field::SincePrevious(_) | Field::Own(_) => false,
         }
     }

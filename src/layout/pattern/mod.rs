@@ -5,7 +5,6 @@
 //! What neighbours show of the call site alone is remembered as one text. On a page most lines are
 //! written by a [`Program`], which leaves those to the parts that need more than copying.
 
-mod colour;
 mod field;
 mod letters;
 mod parse;

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::field::Field;
 use super::letters::Letters;
-use super::shape::{INDENT_MAX, Indent, Shape};
+use super::shape::{INDENT_MAX, Indent, Shape, Slice};
 use super::width::{Fill, Width};
 use super::{Part, PatternError};
 use crate::layout::time::DateFormat;
@@ -15,7 +15,7 @@ use crate::layout::time::DateFormat;
 const WIDTH_MAX: usize = 1000;
 /// The conversions, for error texts; each of them is a pattern.
 pub(super) const LETTERS: &str =
-    "%d %p %c %m %k %X %F %f %L %o %M %C %l %t %P %z %H %h %r %R %n %% %{";
+    "%d %p %c %m %k %x %X %F %f %L %o %M %C %l %t %P %z %H %h %r %R %n %% %{";
 /// The letters among them.
 pub(super) const BUILT_IN: &str = "dpcmkxXFfLoMCltPzHhrRn";
 /// Letters of other systems that show what an event does not have, and what to do instead.
@@ -98,6 +98,7 @@ impl Parser<'_> {
             'c' => Field::Category(self.count("parts")?),
             'm' => self.message(width.map(|_| start))?,
             'k' => Field::Pairs(self.key()?),
+            'x' => Field::Nested,
             'X' => Field::Context(self.key()?),
             'F' | 'f' => Field::File(self.count("parts")?),
             'L' => Field::Line,
@@ -161,7 +162,7 @@ impl Parser<'_> {
         Ok(Field::Own(own))
     }
 
-    /// Reads `{chomp,indent=n}`, all of it optional.
+    /// Reads `{from,to,chomp,indent=n}`, all of it optional.
     fn message(&mut self, width_at: Option<usize>) -> Result<Field, PatternError> {
         let Some((mut at, options)) = self.braces()? else { return Ok(Field::Message) };
         let mut shape = Shape::default();
@@ -170,11 +171,21 @@ impl Parser<'_> {
                 ("chomp", "") if option == "chomp" => shape.chomps = true,
                 ("indent", "") if option == "indent" => shape.indent = Some(Indent::Below),
                 ("indent", count) => shape.indent = Some(Indent::By(indent(at, count)?)),
+                (bound, "") if bound == option && bound.parse::<i16>().is_ok() => {
+                    let bound = bound.parse().unwrap_or_default();
+                    shape.slice = match shape.slice {
+                        None => Some(Slice { from: bound, to: None }),
+                        Some(Slice { from, to: None }) => Some(Slice { from, to: Some(bound) }),
+                        Some(_) => {
+                            return Err(error(at, "this is a third number: use two at most"));
+                        }
+                    };
+                }
                 _ => {
                     let option = option.escape_debug();
                     let problem = format!(
-                        "`{option}` is nothing a message can be told: use `chomp`, `indent` or \
-                         `indent=2`, with commas between"
+                        "`{option}` is nothing a message can be told: use `chomp`, `indent`, \
+                         `indent=2` or the places of its values, with commas between"
                     );
                     return Err(error(at, problem));
                 }

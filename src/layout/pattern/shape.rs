@@ -7,6 +7,7 @@ use super::Pen;
 use super::width::BLANKS;
 use crate::event::Event;
 use crate::layout::escape::escape;
+use crate::template::Template;
 
 /// The lines behind this one are not told apart: their newlines are escaped.
 pub(super) const LINES_MAX: usize = 4096;
@@ -19,6 +20,16 @@ pub(super) struct Shape {
     /// Its last newline is taken off.
     pub(super) chomps: bool,
     pub(super) indent: Option<Indent>,
+    /// Only some of its values are shown.
+    pub(super) slice: Option<Slice>,
+}
+
+/// Values of a message, counted from 0, below 0 from behind the last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Slice {
+    pub(super) from: i16,
+    /// The first that is not shown.
+    pub(super) to: Option<i16>,
 }
 
 /// Where the lines behind the first begin.
@@ -34,11 +45,16 @@ impl Shape {
     /// Appends the message in its shape. Returns whether nothing of it is to be escaped any more.
     pub(super) fn push(self, event: &Event<'_>, pen: &mut Pen, out: &mut String) -> bool {
         let start = out.len();
-        let is_plain = if pen.is_one_line {
-            out.push_str(&pen.line);
-            false
-        } else {
-            event.message(out)
+        let is_plain = match self.slice {
+            Some(slice) => {
+                slice.push(event, out);
+                false
+            }
+            None if pen.is_one_line => {
+                out.push_str(&pen.line);
+                false
+            }
+            None => event.message(out),
         };
         if is_plain {
             return true; // and so without newlines
@@ -67,6 +83,30 @@ impl Shape {
         }
         pen.shaped = message;
         true
+    }
+}
+
+impl Slice {
+    /// Appends the values with a blank between any two.
+    fn push(self, event: &Event<'_>, out: &mut String) {
+        let values = || event.chunks().filter(|chunk| chunk.value().is_some());
+        let count = values().count();
+        let place = |bound: i16| match usize::from(bound.unsigned_abs()) {
+            behind if bound < 0 => count.saturating_sub(behind),
+            before => before,
+        };
+        let (from, to) = (place(self.from), self.to.map_or(count, place));
+        let start = out.len();
+        for (index, value) in values().enumerate().take(to).skip(from) {
+            if index > from {
+                out.push(' ');
+            }
+            if out.len() - start >= Template::MESSAGE_BYTES_MAX {
+                out.push('…');
+                break;
+            }
+            value.push_to(out);
+        }
     }
 }
 

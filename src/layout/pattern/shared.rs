@@ -16,6 +16,7 @@ fn old() -> Fixture {
     fixture.site.file = "/path/to/file.rs".into();
     fixture.site.module = "multiple::levels".into();
     fixture.source.epoch = 1_291_558_709_000_000_000;
+    fixture.context.stack = ["outer".into(), "inner".into()].into();
     fixture
 }
 
@@ -74,6 +75,7 @@ fn every_conversion_of_both_systems_has_its_text() {
         ("%r", "1045"),
         ("%R", "0"),
         ("%X{known}|%X{none}|%X", "here||known=here"),
+        ("%x", "outer inner"),
         ("%[%p%]", "\x1b[36mDEBUG\x1b[39m"),
         ("%[%d{HH:mm:ss}%]", "\x1b[36m14:18:30\x1b[39m"),
         (r"\n literal", r"\n literal"),
@@ -175,6 +177,31 @@ fn a_hostile_message_makes_no_more_text_than_its_lines_and_bounded_blanks() {
 }
 
 #[test]
+fn the_values_of_a_message_can_be_shown_by_their_places() {
+    let mut fixture = ["a", "b", "c", "d"]
+        .iter()
+        .fold(Fixture::saying(""), |fixture, text| fixture.with("", Kind::STR, text.as_bytes()));
+    fixture = fixture.with("", Kind::U8, &[5]);
+    fixture.site.template = Template::parse("{}, {} and {:>3} then {} {:>3}!");
+    for (pattern, expected) in [
+        ("%m", "a, b and   c then d   5!"),
+        ("%m{0}", "a b   c d   5"),
+        ("%m{1}", "b   c d   5"),
+        ("%m{0,1}", "a"),
+        ("%m{1,2}", "b"),
+        ("%m{0,-1}", "a b   c d"),
+        ("%m{-2}", "d   5"),
+        ("%m{-9,2}", "a b"),
+        ("%m{3,2}", ""),
+        ("%m{9}", ""),
+        ("%-6.3m{0}|", "a b   |"),
+    ] {
+        assert_eq!(line(pattern, &mut fixture), expected, "{pattern}");
+    }
+    assert_eq!(line("%m{0}%n", &mut Fixture::saying("no values")), "\n");
+}
+
+#[test]
 fn each_line_of_a_message_can_have_a_prefix() {
     let layout = || Pattern::parse("%p %c> %m%n").unwrap().multiline(true);
     for (message, expected) in [
@@ -240,9 +267,11 @@ fn the_name_of_a_function_is_that_of_its_module() {
 
 #[test]
 fn a_key_that_is_not_there_shows_what_was_asked_for() {
-    for (missing, expected) in [("", "|here|||"), ("[undef]", "[undef]|here|[undef]||")] {
-        let layout = Pattern::parse("%X{none}|%X{known}|%k{none}|%k|").unwrap().missing(missing);
-        assert_eq!(written(layout, &mut old()), expected);
+    for (missing, expected) in [("", "|here||||"), ("[undef]", "[undef]|here|[undef]||[undef]|")] {
+        let layout = Pattern::parse("%X{none}|%X{known}|%k{none}|%k|%x|").unwrap().missing(missing);
+        let mut fixture = old();
+        fixture.context.stack = Box::default();
+        assert_eq!(written(layout, &mut fixture), expected);
     }
 }
 
@@ -313,7 +342,7 @@ fn the_number_of_a_pattern_follows_everything_that_changes_its_lines() {
 }
 
 /// Where ours shows something else than Log4perl, and why.
-const DIFFERENCES: [(&str, &str); 13] = [
+const DIFFERENCES: [(&str, &str); 12] = [
     ("%d", "RFC 3339 with nanoseconds"),
     ("%d{ISO8601}", "a `T` between date and time"),
     ("%l", "the module path: functions have no name"),
@@ -322,7 +351,6 @@ const DIFFERENCES: [(&str, &str); 13] = [
     ("%M{2}", "the module path: functions have no name"),
     ("%t", "the thread, which is known"),
     ("%X", "all pairs"),
-    ("%x", "nothing where no NDC is"),
     ("%q", "an error that names the column"),
     ("%T", "an error that names the column"),
     ("%m %n", "a newline in the message is escaped"),
@@ -355,6 +383,7 @@ fn lines_are_those_of_log4perl_where_no_difference_is_named() {
         fixture.site.file = "02-patternlayout.pl".into();
         fixture.site.line = 13;
         fixture.source.host = "<HOST>".into();
+        fixture.context.stack = ["outer".into(), "inner".into()].into();
         // What Log4perl does by itself is to be asked for.
         let asked = if pattern == "%m%n" { "%m{chomp}%n" } else { pattern };
         let asked = asked.replace("%P", "<PID>").replace("\\n literal", "%n literal");

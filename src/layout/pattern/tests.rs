@@ -243,8 +243,10 @@ fn an_error_names_the_column_and_the_remedy() {
         ("%p{x}", 4, "`x` is no number of letters: use 1 or more"),
         ("%F{0}", 4, "use 1 or more"),
         ("%M{-1}", 4, "use 1 or more"),
-        ("%m{}", 4, "use `chomp`, `indent` or `indent=2`"),
+        ("%m{}", 4, "use `chomp`, `indent`, `indent=2` or"),
         ("%m{chomp,wrap}", 10, "`wrap` is nothing a message can be told"),
+        ("%m{1,2,3}", 8, "use two at most"),
+        ("%m{99999}", 4, "`99999` is nothing a message can be told"),
         ("%m{indent=0}", 4, "use 1 to 200"),
         ("%m{indent=x}", 4, "`x` is no number of blanks"),
         ("%9m{indent}", 2, "takes no width"),
@@ -268,7 +270,7 @@ fn an_error_names_the_column_and_the_remedy() {
 
 proptest! {
     #[test]
-    fn no_pattern_panics(pattern in "(%|[-0-9.{}\\[\\]dpcmnkXFfLlMCtPzHhrRoq' é]){0,16}") {
+    fn no_pattern_panics(pattern in "(%|[-0-9.{}\\[\\]dpcmnkxXFfLlMCtPzHhrRoq' é]){0,16}") {
         if let Ok(mut layout) = Pattern::parse(&pattern) {
             layout.write(&Fixture::saying("é\n").inside("k", "v").event(), &mut String::new());
         }
@@ -460,6 +462,8 @@ fn any_pattern() -> impl Strategy<Value = String> {
         "%M{1}",
         "%l",
         "%r",
+        "%x",
+        "%m{0,-1}",
         "%m{chomp}",
         "%m{indent}",
     ];
