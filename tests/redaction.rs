@@ -6,9 +6,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
-use rollway::Secret;
-use rollway::appender::File;
-use rollway::layout::Json;
+use rollway::appender::{self, File};
+use rollway::layout::{Json, Pattern};
+use rollway::route::filter::{Verdict, from_fn};
+use rollway::warp::Warp;
+use rollway::{Mask, Secret};
 use support::{lines, watchdog};
 
 /// Neither of its traits shows it; it is looked for by its bytes.
@@ -82,4 +84,56 @@ fn a_secret_is_in_no_ring_no_journal_and_no_output_however_it_is_logged() {
     assert_eq!(lines[2].matches("[secret]").count(), 4, "{}", lines[2]);
     assert!(lines[3].contains(r#""context":{"password":"[secret]"}"#), "{}", lines[3]);
     assert_eq!(secret.expose(), VALUE);
+}
+
+#[test]
+fn a_mask_hides_values_by_key_in_all_that_appenders_write_and_not_in_the_journal() {
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let pattern = || Pattern::parse("%m%k %X%n").unwrap();
+    let guard = rollway::builder()
+        .journal_dir(path("journal"))
+        .rings_dir(path("rings"))
+        .mask(Mask::new().key("password").key_pattern("*TOKEN*"))
+        .appender("json", File::new(path("json")).layout(Json::full()))
+        .appender("text", File::new(path("text")).layout(pattern()))
+        .appender(
+            "gated",
+            appender::with(File::new(path("gated")).layout(pattern()))
+                .filter(from_fn(|event| {
+                    let is_first = event.pairs().any(|(key, _)| key == "first");
+                    if is_first { Verdict::Accept } else { Verdict::Reject }
+                }))
+                .warp(Warp::join("|")),
+        )
+        .start()
+        .unwrap();
+    let logger = guard.logger();
+    let password = VALUE;
+    {
+        let _scope = rollway::mdc("Session_Token", VALUE);
+        for user in ["ada", "grace"] {
+            rollway::info!(logger: logger, api_token = VALUE, first = 1; "{user} with {password}");
+        }
+    }
+    rollway::info!(logger: logger, "{password:>40} of {:?}, {}", Some(1), 2.5);
+    rollway::info!(logger: logger, "no key of it");
+    assert_eq!(guard.shutdown(Duration::from_secs(20)).left(), 0);
+
+    let masked = "with [masked] api_token=[masked] first=1 Session_Token=[masked]";
+    let expected = [
+        format!("ada {masked}"),
+        format!("grace {masked}"),
+        "[masked] of Some(1), 2.5 ".to_owned(),
+        "no key of it ".to_owned(),
+    ];
+    assert_eq!(lines(&path("text")), expected);
+    let masked = masked.replacen("with ", "| with |", 1);
+    assert_eq!(lines(&path("gated")), [format!("ada{masked}"), format!("grace{masked}")]);
+    let json = lines(&path("json"));
+    assert!(json.iter().all(|line| !line.contains(VALUE)), "{json:#?}");
+    assert!(json[0].contains(r#""api_token":"[masked]""#), "{}", json[0]);
+    let journal = files(&path("journal"));
+    assert!(journal.iter().any(|bytes| String::from_utf8_lossy(bytes).contains(VALUE)));
 }

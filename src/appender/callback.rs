@@ -130,6 +130,10 @@ impl Open for Callback {
     fn is_mandatory(&self) -> bool {
         self.is_mandatory
     }
+
+    fn takes_chunks(&self) -> bool {
+        true
+    }
 }
 
 /// The appender behind [`Callback`].

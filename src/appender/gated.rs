@@ -1,11 +1,13 @@
-//! A destination with a threshold and filters before it.
+//! A destination with a threshold, filters and a warp before it.
 
 use super::{Open, OpenError, Opened, Place};
 use crate::level::LevelFilter;
 use crate::route::Gate;
 use crate::route::filter::Filter;
+use crate::warp::Warp;
 
-/// Puts a gate before a destination: only what passes its threshold and its filters gets there.
+/// Puts a gate before a destination: only what passes its threshold and its filters gets there, and
+/// as its warp has it.
 ///
 /// # Examples
 /// ```no_run
@@ -49,6 +51,13 @@ impl Gated {
         self.gate = self.gate.filter(filter);
         self
     }
+
+    /// Decides what becomes of the chunks of a message before the destination sees it.
+    #[must_use]
+    pub fn warp(mut self, warp: Warp) -> Gated {
+        self.gate = self.gate.warp(warp);
+        self
+    }
 }
 
 impl Open for Gated {
@@ -66,5 +75,9 @@ impl Open for Gated {
 
     fn ships_blocks(&self) -> bool {
         self.appender.ships_blocks()
+    }
+
+    fn takes_chunks(&self) -> bool {
+        self.appender.takes_chunks()
     }
 }

@@ -30,6 +30,7 @@ use crate::journal::{
 };
 use crate::level::live::LiveLevels;
 use crate::level::{Colour, Level, LevelError, LevelFilter, Levels, TooManyCategories};
+use crate::mask::Mask;
 use crate::recover::{self, Manifest, ProcessFacts};
 use crate::route::composite::{Composite, CompositeError};
 use crate::route::{Category, Directives, Gate, Router, UnknownName};
@@ -38,6 +39,7 @@ use crate::sys;
 use crate::sys::crash::{self, CrashPoint};
 use crate::sys::output::{IoMethod, Outputs};
 use crate::sys::per_process::PerProcess;
+use crate::warp::WarpError;
 
 /// The default of [`Builder::ring_bytes`].
 pub(crate) const RING_BYTES: usize = 1 << 20;
@@ -225,6 +227,28 @@ impl Builder {
             self.refuse(set.map_err(RefusedLevel::Categories));
         }
         self.router.category(&category);
+        self
+    }
+
+    /// Hides values from all appenders that get events: see [`Mask`]. The journal has them as they were
+    /// logged, and so has a master that a [`Forwarder`](crate::appender::Forwarder) ships to. A second
+    /// mask replaces the first.
+    ///
+    /// # Examples
+    /// ```
+    /// use rollway::Mask;
+    /// use rollway::appender::Console;
+    ///
+    /// let guard = rollway::builder()
+    ///     .mask(Mask::new().key("password").key_pattern("*token*"))
+    ///     .appender("console", Console::stderr())
+    ///     .start()?;
+    /// let password = "hunter2";
+    /// rollway::info!(logger: guard.logger(), "login with {password}"); // login with [masked]
+    /// # Ok::<(), rollway::InitError>(())
+    /// ```
+    pub fn mask(mut self, mask: Mask) -> Builder {
+        self.router.mask(mask);
         self
     }
 
@@ -536,7 +560,8 @@ impl Builder {
             return Err(InitError::DuplicateAppender { name: name.to_owned() });
         }
         self.router.check(names).map_err(InitError::UnknownAppender)?;
-        self.appenders.check_composites(&self.router).map_err(InitError::Composite)
+        self.appenders.check_composites(&self.router).map_err(InitError::Composite)?;
+        self.appenders.check_warps().map_err(InitError::Warp)
     }
 
     pub(super) fn run(self, as_process_logger: bool) -> Result<Guard, InitError> {
@@ -888,6 +913,8 @@ pub enum InitError {
     Categories(TooManyCategories),
     /// The composites cannot be resolved.
     Composite(CompositeError),
+    /// A warp does not suit its appender.
+    Warp(WarpError),
     /// The journal directory cannot be used.
     Directory { path: PathBuf, source: io::Error },
     /// Another process, or another engine of this one, has the journal directory.
@@ -924,6 +951,7 @@ impl fmt::Display for InitError {
             InitError::Level(error) => error.fmt(f),
             InitError::Categories(error) => error.fmt(f),
             InitError::Composite(error) => error.fmt(f),
+            InitError::Warp(error) => error.fmt(f),
             InitError::Directory { path, .. } => write!(
                 f,
                 "journal directory {}: it cannot be used; check the path and its permissions",

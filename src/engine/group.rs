@@ -16,6 +16,7 @@ use crate::route::Router;
 use crate::route::composite::CompositeError;
 use crate::sys::lock::FileLock;
 use crate::sys::output::IoMethod;
+use crate::warp::WarpError;
 
 /// A group of processes that one can join.
 pub(crate) trait Group: Send + Sync {
@@ -135,6 +136,18 @@ impl Appenders {
             }
         }
         router.check_composites(&appenders)
+    }
+
+    /// Checks that the warps before them suit them.
+    ///
+    /// # Errors
+    /// [`WarpError`].
+    pub(crate) fn check_warps(&self) -> Result<(), WarpError> {
+        let appenders = self.lock();
+        let check = |(name, appender): &(String, Box<dyn Open>)| {
+            appender.gate().check(name, appender.takes_chunks())
+        };
+        appenders.iter().try_for_each(check)
     }
 
     /// Whether they can be had without waiting. In a forked child they never can if a thread of the

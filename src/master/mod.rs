@@ -36,10 +36,12 @@ use crate::engine::syncing::{SyncPolicy, Syncing};
 use crate::engine::{AppenderReport, OutletStats, events_behind, selflog};
 use crate::event::Receipt;
 use crate::journal::{Journal, JournalError, JournalOptions, JournalWriter, Scan};
+use crate::mask::Mask;
 use crate::net::{DEFAULT_WINDOW_BYTES, host_and_port};
 use crate::sys::file::create_private_dir;
 use crate::sys::lock::FileLock;
 use crate::sys::output::{IoMethod, Outputs};
+use crate::warp::WarpError;
 use buffers::Buffers;
 use connection::{Edge, FrameRoom};
 use inbox::Inbox;
@@ -182,6 +184,14 @@ impl MasterBuilder {
     #[must_use]
     pub fn category(mut self, category: &Category) -> MasterBuilder {
         self.router.category(category);
+        self
+    }
+
+    /// Hides values from all appenders: see [`Mask`]. The journal has them as they came. A second mask
+    /// replaces the first.
+    #[must_use]
+    pub fn mask(mut self, mask: Mask) -> MasterBuilder {
+        self.router.mask(mask);
         self
     }
 
@@ -563,6 +573,9 @@ fn open_outlets(
     let described: Vec<_> =
         described.map(|(name, appender)| (name.clone(), appender.ships_blocks())).collect();
     router.check_composites(&described).map_err(MasterError::Composite)?;
+    for (name, appender) in &appenders {
+        appender.gate().check(name, appender.takes_chunks()).map_err(MasterError::Warp)?;
+    }
     let mut names = HashSet::new();
     let mut outlets = Vec::new();
     for (name, appender) in appenders {
@@ -622,6 +635,8 @@ pub enum MasterError {
     UnknownAppender(UnknownName),
     /// The composites cannot be resolved.
     Composite(CompositeError),
+    /// A warp does not suit its appender.
+    Warp(WarpError),
     /// The operating system did not give what a master needs.
     Resources { what: &'static str, source: io::Error },
 }
@@ -665,6 +680,7 @@ impl fmt::Display for MasterError {
             MasterError::Appender(error) => error.fmt(f),
             MasterError::UnknownAppender(error) => error.fmt(f),
             MasterError::Composite(error) => error.fmt(f),
+            MasterError::Warp(error) => error.fmt(f),
             MasterError::Resources { what, .. } => write!(f, "{what} cannot be started"),
         }
     }
@@ -678,7 +694,7 @@ impl std::error::Error for MasterError {
             | MasterError::Resources { source, .. } => Some(source),
             MasterError::Journal(source) => Some(source),
             MasterError::Appender(source) => source.source(),
-            MasterError::Composite(_) => None,
+            MasterError::Composite(_) | MasterError::Warp(_) => None,
             MasterError::Address { .. }
             | MasterError::Level { .. }
             | MasterError::UnknownAppender(_)

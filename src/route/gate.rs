@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::filter::{Chain, Filter};
 use crate::event::Event;
 use crate::level::LevelFilter;
+use crate::warp::{Warp, WarpError};
 
-/// What stands before one appender: a threshold, behind it filters.
+/// What stands before one appender: a threshold, behind it filters, behind them a warp.
 ///
 /// # Examples
 /// ```
@@ -21,12 +22,13 @@ use crate::level::LevelFilter;
 pub struct Gate {
     threshold: LevelFilter,
     filters: Chain,
+    warp: Option<Warp>,
 }
 
 impl Gate {
-    /// Everything passes.
+    /// Everything passes as it is.
     pub fn new() -> Gate {
-        Gate { threshold: LevelFilter::ALL, filters: Chain::new() }
+        Gate { threshold: LevelFilter::ALL, filters: Chain::new(), warp: None }
     }
 
     /// Only events of this level and above pass. A second threshold replaces the first.
@@ -43,14 +45,32 @@ impl Gate {
         self
     }
 
-    /// Whether everything passes.
+    /// Decides what becomes of the chunks of a message that has passed: see [`Warp`]. A second warp
+    /// replaces the first.
+    #[must_use]
+    pub fn warp(mut self, warp: Warp) -> Gate {
+        self.warp = Some(warp);
+        self
+    }
+
+    /// Whether everything passes as it is.
     pub fn is_open(&self) -> bool {
-        self.threshold == LevelFilter::ALL && self.filters.is_empty()
+        self.threshold == LevelFilter::ALL && self.filters.is_empty() && self.warp.is_none()
+    }
+
+    /// Checks that the warp suits the appender behind the gate: see [`Warp::check`].
+    pub(crate) fn check(&self, appender: &str, takes_chunks: bool) -> Result<(), WarpError> {
+        let Some(warp) = &self.warp else { return Ok(()) };
+        warp.check(&format!("appender `{appender}`"), takes_chunks)
     }
 
     /// Whether the event passes.
     pub fn passes(&self, event: &Event<'_>) -> bool {
         self.threshold.allows(event.level) && self.filters.passes(event)
+    }
+
+    pub(super) fn as_warp(&self) -> Option<&Warp> {
+        self.warp.as_ref()
     }
 }
 

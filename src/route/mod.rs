@@ -11,11 +11,13 @@ mod directives;
 pub mod filter;
 mod gate;
 mod share;
+mod sight;
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::category::CategoryMap;
+use crate::mask::Mask;
 use crate::nearest::nearest;
 
 pub use categories::Category;
@@ -23,6 +25,7 @@ use composite::{Composite, CompositeError, Composites};
 pub use directives::{DirectiveError, Directives};
 pub use gate::Gate;
 pub(crate) use share::{Fate, Share};
+pub(crate) use sight::Sight;
 
 /// Which appenders the events of each category go to.
 ///
@@ -45,6 +48,7 @@ pub struct Router {
     /// An appender gets an event as often as it is attached.
     repeats: bool,
     composites: Composites,
+    mask: Arc<Mask>,
 }
 
 /// The appenders of one category.
@@ -81,6 +85,11 @@ impl Router {
     /// and to those above; by default it does. Otherwise it gets the event as often.
     pub fn one_message_per_appender(&mut self, once: bool) {
         self.repeats = !once;
+    }
+
+    /// Hides values from all appenders that get events: see [`Mask`]. A second mask replaces the first.
+    pub fn mask(&mut self, mask: Mask) {
+        self.mask = Arc::new(mask);
     }
 
     /// How often an event of `category` goes to the appender or composite of this name: 0, 1, or more

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::composite::{Composites, Hold, Path};
-use super::{Gate, Router};
+use super::{Gate, Router, Sight};
 use crate::event::Event;
 use crate::journal::Position;
 
@@ -50,12 +50,18 @@ impl Share {
         let is_open = gate.is_open() && paths.iter().all(Path::is_open);
         let hold = Composites::hold(&paths);
         let gets_all = !router.is_split() && !paths.is_empty();
-        if gets_all && is_open && hold.is_none() && paths.len() == 1 {
+        let sees_all = router.mask.is_empty();
+        if gets_all && sees_all && is_open && hold.is_none() && paths.len() == 1 {
             return None;
         }
         let (router, gate) = (Arc::clone(router), gate.clone());
         let (attached, remembered) = (Vec::new(), HashMap::new());
         Some(Share { router, paths, gate, is_open, attached, remembered, last: None, hold })
+    }
+
+    /// How the appender sees what it gets; `None` for as it is.
+    pub(crate) fn sight(&self) -> Option<Sight> {
+        Sight::new(&self.router.mask, self.gate.as_warp())
     }
 
     /// How often the appender gets the event at `at` right now.

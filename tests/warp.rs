@@ -1,0 +1,124 @@
+//! A warp changes what one appender sees of a message, and nothing else. Expected texts are those of
+//! Log4perl where it does the same.
+
+mod support;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rollway::appender::{self, Callback, Memory, Open};
+use rollway::layout::Pattern;
+use rollway::warp::{Warp, Warps};
+use rollway::{InitError, Logger, info};
+use support::watchdog;
+
+/// An appender of chunks, and what it got: `[first,second]` for each event.
+fn chunks() -> (Callback, Arc<Mutex<String>>) {
+    let taken = Arc::new(Mutex::new(String::new()));
+    let taking = Arc::clone(&taken);
+    let callback = Callback::each(move |event| {
+        let chunks: Vec<_> = event.chunks().map(|chunk| chunk.to_string()).collect();
+        *taking.lock().unwrap() += &format!("[{}]", chunks.join(","));
+    });
+    (callback, taken)
+}
+
+fn log_all(logger: &Logger) {
+    info!(logger: logger, "{}{}{}", "10.0.0.1", "joe", "signed in");
+    info!(logger: logger, "{}", "one");
+    info!(logger: logger, "{}{}{}{}{}", 1, 2, 3, 4, 5);
+}
+
+/// Runs an engine with these appenders until all that `log` logs has arrived.
+fn run(appenders: Vec<(&str, Box<dyn Open>)>, log: impl FnOnce(&Logger)) {
+    let _watchdog = watchdog();
+    let mut builder = rollway::builder();
+    for (name, appender) in appenders {
+        builder = builder.boxed_appender(name, appender);
+    }
+    let guard = builder.start().unwrap();
+    log(guard.logger());
+    assert_eq!(guard.shutdown(Duration::from_secs(20)).left(), 0);
+}
+
+/// What an appender of chunks gets behind a warp.
+fn taken(warp: Warp) -> String {
+    let (callback, taken) = chunks();
+    run(vec![("a", Box::new(appender::with(callback).warp(warp)))], log_all);
+    let taken = taken.lock().unwrap();
+    taken.clone()
+}
+
+/// What an appender of text gets with and without a warp.
+fn messages(warp: Option<Warp>) -> Vec<String> {
+    let memory = Memory::new();
+    let appender: Box<dyn Open> = match warp {
+        Some(warp) => Box::new(appender::with(memory.clone()).warp(warp)),
+        None => Box::new(memory.clone()),
+    };
+    run(vec![("a", appender)], log_all);
+    memory.messages()
+}
+
+#[test]
+fn without_a_warp_chunks_are_joined_with_nothing_between() {
+    assert_eq!(messages(None), ["10.0.0.1joesigned in", "one", "12345"]);
+    assert_eq!(messages(Some(Warp::join(""))), messages(None));
+}
+
+#[test]
+fn a_separator_stands_between_any_two_chunks() {
+    let expected = ["10.0.0.1,joe,signed in", "one", "1,2,3,4,5"];
+    assert_eq!(messages(Some(Warp::join(","))), expected);
+}
+
+#[test]
+fn passed_chunks_reach_an_appender_that_takes_them() {
+    assert_eq!(taken(Warp::pass()), "[10.0.0.1,joe,signed in][one][1,2,3,4,5]");
+}
+
+#[test]
+fn a_function_by_name_makes_other_chunks() {
+    let warps = Warps::new();
+    let limited = taken(warps.get("limit:3").unwrap());
+    assert_eq!(limited, "[10.0.0.1,joe,signed in][one][1,2,3]");
+    let counted = taken(warps.get("prepend_counter").unwrap());
+    assert_eq!(counted, "[1,10.0.0.1,joe,signed in][2,one][3,1,2,3,4,5]");
+}
+
+#[test]
+fn a_warp_of_one_appender_is_none_of_another() {
+    let (callback, taken) = chunks();
+    let counter = Warps::new().get("prepend_counter").unwrap();
+    let plain = Memory::new().layout(Pattern::parse("%p - %m%n").unwrap());
+    run(
+        vec![
+            ("a", Box::new(appender::with(callback).warp(counter))),
+            ("b", Box::new(plain.clone())),
+        ],
+        |logger| info!(logger: logger, "{}{}", "x", "y"),
+    );
+    assert_eq!(*taken.lock().unwrap(), "[1,x,y]");
+    assert_eq!(plain.text(), "INFO - xy\n");
+}
+
+#[test]
+fn a_layout_writes_what_the_warp_has_made() {
+    let memory = Memory::new().layout(Pattern::parse("%m%n").unwrap());
+    let warp = Warp::function("shout", |chunks| {
+        let loud = chunks.iter().map(|chunk| chunk.to_string().to_uppercase().into());
+        *chunks = loud.collect();
+    });
+    run(vec![("a", Box::new(appender::with(memory.clone()).warp(warp)))], log_all);
+    assert_eq!(memory.text(), "10.0.0.1JOESIGNED IN\nONE\n12345\n");
+}
+
+#[test]
+fn chunks_for_what_takes_text_only_are_refused_at_the_start() {
+    let gated = appender::with(Memory::new()).warp(Warp::pass());
+    let error = rollway::builder().appender("file", gated).start().unwrap_err();
+    assert!(matches!(error, InitError::Warp(_)), "{error:?}");
+    let expected =
+        "appender `file` takes text only and cannot be passed chunks; use the warp `join`";
+    assert_eq!(error.to_string(), expected);
+}
