@@ -464,6 +464,17 @@ fn a_hundred_events_before_the_end_are_all_in_the_file() {
     }
 }
 
+#[test]
+fn a_coloured_layout_writes_a_plain_file_where_that_is_wanted() {
+    let _watchdog = watchdog();
+    for (removes, expected) in [(true, "red\n"), (false, "\x1b[31mred\x1b[0m\n")] {
+        let (dir, text) = scene();
+        let coloured = Pattern::parse("\x1b[31m%m\x1b[0m%n").unwrap();
+        run(dir.path(), NOW_NS, File::new(&text).layout(coloured).remove_colour(removes), &["red"]);
+        expect(dir.path(), &[("app.log", expected)]);
+    }
+}
+
 /// The open files of this process that lie below a directory.
 fn open_files(dir: &Path) -> usize {
     let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
