@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use crate::event::Event;
 use crate::journal::{Block, Position};
-use crate::route::Share;
+use crate::route::{Fate, Share};
 
 /// One block of the journal, or a run of its events, on its way into an appender.
 #[derive(Clone, Copy)]
@@ -17,6 +17,8 @@ pub struct Batch<'a> {
     part: Part,
     /// The events are passed over: the appender sees none.
     is_passed: bool,
+    /// Which of them the appender behind an appender gets, by their place; `None` is all.
+    choice: Option<&'a dyn Fn(Position) -> bool>,
 }
 
 /// A run of the events of a block, by their index: those that are damaged or go elsewhere count.
@@ -32,6 +34,8 @@ pub(crate) struct Part {
 pub(crate) struct Counts {
     pub(crate) events: u64,
     pub(crate) damaged: u64,
+    /// Events that a threshold or a filter refused.
+    pub(crate) filtered: u64,
 }
 
 impl Part {
@@ -48,7 +52,7 @@ impl<'a> Batch<'a> {
         share: Option<&'a RefCell<Share>>,
     ) -> Batch<'a> {
         counts.set(Counts::default());
-        Batch { block, counts, share, part: Part::ALL, is_passed: false }
+        Batch { block, counts, share, part: Part::ALL, is_passed: false, choice: None }
     }
 
     /// A part of the same block.
@@ -63,8 +67,22 @@ impl<'a> Batch<'a> {
         Batch { is_passed: true, ..self }
     }
 
-    /// Calls `each` with every event that is routed to the appender, in delivery order. What cannot be read is passed over and
-    /// counted in the statistics of the outlet.
+    /// Those of the events whose place `choice` has, for an appender behind an appender. What comes
+    /// out of it is counted in `counts`.
+    pub(crate) fn chosen<'b>(
+        &self,
+        counts: &'b Cell<Counts>,
+        choice: &'b dyn Fn(Position) -> bool,
+    ) -> Batch<'b>
+    where
+        'a: 'b,
+    {
+        counts.set(Counts::default());
+        Batch { counts, choice: Some(choice), ..*self }
+    }
+
+    /// Calls `each` with every event that is the appender's, in delivery order. What cannot be read is
+    /// passed over and counted in the statistics of the outlet.
     #[inline]
     pub fn for_each(&self, mut each: impl FnMut(&Event<'_>)) {
         self.for_each_at(|_, event| each(event));
@@ -90,13 +108,24 @@ impl<'a> Batch<'a> {
             }
             match event {
                 Ok(event) => {
-                    let mut share = self.share.map(RefCell::borrow_mut);
-                    if share.as_mut().is_some_and(|share| !share.takes(&event.site.category)) {
+                    let times = match self.share {
+                        None => 1,
+                        Some(share) => match share.borrow_mut().fate(at, &event) {
+                            Fate::Taken(times) => times,
+                            Fate::Filtered => {
+                                counts.filtered += 1;
+                                continue;
+                            }
+                            Fate::Foreign => continue,
+                        },
+                    };
+                    if self.choice.is_some_and(|choice| !choice(at)) {
                         continue;
                     }
-                    drop(share);
-                    counts.events += 1;
-                    each(at, &event);
+                    for _ in 0..times {
+                        counts.events += 1;
+                        each(at, &event);
+                    }
                 }
                 Err(_) => counts.damaged += 1,
             }
@@ -104,14 +133,15 @@ impl<'a> Batch<'a> {
         self.counts.set(counts);
     }
 
-    /// How many events are routed to the appender, without looking into them where it gets all.
+    /// How many events are the appender's, without looking into them where it gets all.
     /// They count as delivered.
     pub fn count(&self) -> u64 {
-        if self.share.is_some() || self.part != Part::ALL || self.is_passed {
+        if self.share.is_some() || self.part != Part::ALL || self.is_passed || self.choice.is_some()
+        {
             self.for_each(|_| {});
         } else {
             let events = self.block.events.count();
-            self.counts.set(Counts { events, damaged: 0 });
+            self.counts.set(Counts { events, ..Counts::default() });
         }
         self.counts.get().events
     }

@@ -4,9 +4,18 @@
 //! What a builder or a configuration holds before anything is opened is an [`Open`].
 
 mod batch;
+mod bookmark;
+mod callback;
+mod caught;
 pub mod console;
 pub mod file;
 pub mod forwarder;
+mod gated;
+mod memory;
+mod null;
+mod per_value;
+mod synchronized;
+mod writer;
 
 use std::fmt;
 use std::io;
@@ -15,13 +24,21 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::journal::{CursorFile, Journal, Position, segment_paths};
+use crate::route::Gate;
 use crate::sys::output::Outputs;
 
 pub use batch::Batch;
 pub(crate) use batch::{Counts, Part};
-pub use console::Console;
+pub use callback::Callback;
+pub use console::{ColourError, Colours, Console, LevelColours, Stream};
 pub use file::File;
 pub use forwarder::{Forwarder, ForwarderMonitor, ForwarderState, ForwarderStats};
+pub use gated::{Gated, with};
+pub use memory::{Memory, Recorded};
+pub use null::Null;
+pub use per_value::{Key, Missing, PerValue};
+pub(crate) use synchronized::under_locks;
+pub use writer::Writer;
 
 /// Text is written out when it has grown to this: that of a whole block may be a thousand times as
 /// long as the block.
@@ -170,9 +187,21 @@ pub trait Open: Send {
         true
     }
 
+    /// What stands before the appender; by default nothing. Asked once, before it is opened.
+    fn gate(&self) -> Gate {
+        Gate::new()
+    }
+
     /// Whether it opens as [`Opened::Blocks`]. In a cluster each process has such a one for its own
     /// journal; whoever is elected runs the others for all.
     fn ships_blocks(&self) -> bool {
+        false
+    }
+
+    /// Whether it takes the chunks of a message ([`Event::chunks`](crate::event::Event::chunks)) as
+    /// they are: itself, and the layout it has. Others cannot have the warp
+    /// [`pass`](crate::warp::Warp::pass).
+    fn takes_chunks(&self) -> bool {
         false
     }
 }
@@ -220,8 +249,16 @@ impl Open for Held {
         self.is_mandatory
     }
 
+    fn gate(&self) -> Gate {
+        self.appender.gate()
+    }
+
     fn ships_blocks(&self) -> bool {
         self.appender.ships_blocks()
+    }
+
+    fn takes_chunks(&self) -> bool {
+        self.appender.takes_chunks()
     }
 }
 
@@ -345,3 +382,8 @@ impl std::error::Error for AppendError {
         }
     }
 }
+
+/// Compiles the examples of the page.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/appenders.md")]
+struct Documentation;

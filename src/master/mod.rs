@@ -25,7 +25,8 @@ use rkyv::util::AlignedVec;
 use tokio::sync::watch;
 
 pub use crate::net::{AckLevel, Reason};
-use crate::route::Router;
+use crate::route::composite::{Composite, CompositeError};
+use crate::route::{Category, Router, UnknownName};
 pub use stats::{MasterStats, Throttled};
 
 use crate::appender::{Open, OpenError, Opened, Place};
@@ -176,7 +177,24 @@ impl MasterBuilder {
         self
     }
 
-    /// Sends events of `category`, and of all below it, to these appenders alone: see [`Router`].
+    /// Says which appenders get the events of a category. From which level on events are taken is
+    /// decided where they are logged: the category's own level means nothing here.
+    #[must_use]
+    pub fn category(mut self, category: &Category) -> MasterBuilder {
+        self.router.category(category);
+        self
+    }
+
+    /// Whether an appender gets an event once, however often the event's category and those above
+    /// name it; by default it does. Otherwise it gets the event as often.
+    #[must_use]
+    pub fn one_message_per_appender(mut self, once: bool) -> MasterBuilder {
+        self.router.one_message_per_appender(once);
+        self
+    }
+
+    /// Sends events of `category`, and of all below it, to these appenders alone: a
+    /// [`category`](MasterBuilder::category) that is not additive.
     #[must_use]
     pub fn route<'a>(
         mut self,
@@ -184,6 +202,15 @@ impl MasterBuilder {
         appenders: impl IntoIterator<Item = &'a str>,
     ) -> MasterBuilder {
         self.router.route(category, appenders);
+        self
+    }
+
+    /// Adds what stands between categories and appenders: filters, buffers, limits, locks. Its relays,
+    /// appenders and other composites, may be added before it or behind it. An appender that is a relay
+    /// gets what comes through its composites, and what routes send to itself.
+    #[must_use]
+    pub fn composite(mut self, name: &str, composite: impl Into<Composite>) -> MasterBuilder {
+        self.router.composite(name, composite);
         self
     }
 
@@ -519,11 +546,12 @@ fn open_outlets(
     outputs: &Outputs,
 ) -> Result<Vec<Outlet>, MasterError> {
     let router = Arc::new(router);
-    let known = |name: &&str| appenders.iter().any(|(known, _)| known == *name);
-    if let Some(unknown) = router.appenders().find(|name| !known(name)) {
-        let what = "a route names it, and there is no appender of that name";
-        return Err(MasterError::Appender(refused(unknown.to_owned(), what)));
-    }
+    let known = appenders.iter().map(|(name, _)| &**name).chain(router.composites().names());
+    router.check(known).map_err(MasterError::UnknownAppender)?;
+    let described = appenders.iter();
+    let described: Vec<_> =
+        described.map(|(name, appender)| (name.clone(), appender.ships_blocks())).collect();
+    router.check_composites(&described).map_err(MasterError::Composite)?;
     let mut names = HashSet::new();
     let mut outlets = Vec::new();
     for (name, appender) in appenders {
@@ -542,13 +570,13 @@ fn open_outlets(
             outputs,
             term: 0,
         };
-        let is_mandatory = appender.is_mandatory();
+        let (is_mandatory, gate) = (appender.is_mandatory(), appender.gate());
         let opened = appender.open(&place).map_err(MasterError::Appender)?;
         if matches!(opened, Opened::Blocks(_)) {
             let what = "it ships a process's own blocks, and a master has none; let the workers ship to it";
             return Err(MasterError::Appender(refused(name, what)));
         }
-        let outlet = Outlet::spawn(journal, &name, is_mandatory, opened, &router)
+        let outlet = Outlet::spawn(journal, &name, is_mandatory, opened, &gate, &router)
             .map_err(|source| MasterError::Resources { what: "an appender's thread", source })?;
         outlets.push(outlet);
     }
@@ -579,6 +607,10 @@ pub enum MasterError {
     Journal(JournalError),
     /// An appender cannot be opened.
     Appender(OpenError),
+    /// A category names an appender that there is not.
+    UnknownAppender(UnknownName),
+    /// The composites cannot be resolved.
+    Composite(CompositeError),
     /// The operating system did not give what a master needs.
     Resources { what: &'static str, source: io::Error },
 }
@@ -620,6 +652,8 @@ impl fmt::Display for MasterError {
             ),
             MasterError::Journal(_) => write!(f, "the journal cannot be opened"),
             MasterError::Appender(error) => error.fmt(f),
+            MasterError::UnknownAppender(error) => error.fmt(f),
+            MasterError::Composite(error) => error.fmt(f),
             MasterError::Resources { what, .. } => write!(f, "{what} cannot be started"),
         }
     }
@@ -633,8 +667,10 @@ impl std::error::Error for MasterError {
             | MasterError::Resources { source, .. } => Some(source),
             MasterError::Journal(source) => Some(source),
             MasterError::Appender(source) => source.source(),
+            MasterError::Composite(_) => None,
             MasterError::Address { .. }
             | MasterError::Level { .. }
+            | MasterError::UnknownAppender(_)
             | MasterError::Locked { .. } => None,
         }
     }
