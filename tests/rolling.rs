@@ -23,8 +23,8 @@ use support::{PATIENCE, lines, message_file, wait_until, watchdog};
 const SECOND_NS: i64 = 1_000_000_000;
 const MINUTE_NS: i64 = 60 * SECOND_NS;
 const DAY_NS: i64 = 86_400 * SECOND_NS;
-/// The present of these tests: 2026-11-21, 09:00 UTC.
-const NOW_NS: i64 = 1_795_251_600 * SECOND_NS;
+/// The present of these tests: 2021-11-21, 09:00 UTC, before any file on this machine was written.
+const NOW_NS: i64 = 1_637_485_200 * SECOND_NS;
 
 /// A clock that goes on from a time that the test sets.
 #[derive(Clone)]
@@ -103,8 +103,8 @@ fn scene() -> (tempfile::TempDir, PathBuf) {
 fn the_first_event_of_a_new_day_begins_a_new_file_also_after_a_restart() {
     let _watchdog = watchdog();
     for (keep_extension, names) in [
-        (false, ["app.log", "app.log.2026-11-21", "app.log.2026-11-23"]),
-        (true, ["app.2026-11-21.log", "app.2026-11-23.log", "app.log"]),
+        (false, ["app.log", "app.log.2021-11-21", "app.log.2021-11-23"]),
+        (true, ["app.2021-11-21.log", "app.2021-11-23.log", "app.log"]),
     ] {
         let (dir, text) = scene();
         let file = || message_file(&text).roll_by(by("yyyy-MM-dd")).keep_extension(keep_extension);
@@ -125,7 +125,7 @@ fn the_first_event_of_a_new_day_begins_a_new_file_also_after_a_restart() {
         for (name, text) in &mut expected {
             *text = match *name {
                 "app.log" => "e\n",
-                name if name.contains("21") => "a\nb\n",
+                name if name.contains("11-21") => "a\nb\n",
                 _ => "c\nd\n",
             };
         }
@@ -161,7 +161,7 @@ fn a_file_of_an_earlier_time_that_no_slot_tells_of_is_rolled_at_the_first_event(
         let guard = builder.appender("file", file).start().unwrap();
         log(&guard, &["ours"]);
         assert_eq!(guard.shutdown(PATIENCE).left(), 0);
-        expect(dir.path(), &[("app.log", "ours\n"), ("app.log.2026-11-20", "theirs\n")]);
+        expect(dir.path(), &[("app.log", "ours\n"), ("app.log.2021-11-20", "theirs\n")]);
     }
 }
 
@@ -171,16 +171,16 @@ fn files_of_one_day_that_are_full_are_numbered_and_no_name_is_given_twice() {
     let (dir, text) = scene();
     let file = || message_file(&text).roll_by(by("daily")).rotate_at_bytes(4);
     run(dir.path(), NOW_NS, file(), &["a", "b", "c", "d", "e"]);
-    fs::remove_file(dir.path().join("app.log.2026-11-21.2")).unwrap();
+    fs::remove_file(dir.path().join("app.log.2021-11-21.2")).unwrap();
     run(dir.path(), NOW_NS + SECOND_NS, file(), &["f", "g"]);
     run(dir.path(), NOW_NS + DAY_NS, file(), &["h"]);
     expect(
         dir.path(),
         &[
             ("app.log", "h\n"),
-            ("app.log.2026-11-21", "a\nb\n"),
-            ("app.log.2026-11-21.3", "e\nf\n"),
-            ("app.log.2026-11-21.4", "g\n"),
+            ("app.log.2021-11-21", "a\nb\n"),
+            ("app.log.2021-11-21.3", "e\nf\n"),
+            ("app.log.2021-11-21.4", "g\n"),
         ],
     );
 }
@@ -192,16 +192,16 @@ fn a_file_whose_name_has_the_date_is_appended_to_and_followed_by_that_of_the_nex
     // The file that is begun has the date of the machine, as nothing is known of the events.
     let today = by("daily");
     let file = || message_file(&text).roll_by(today.clone()).always_include_pattern(true);
-    run(dir.path(), NOW_NS + 4_000 * DAY_NS, file(), &["a"]);
+    run(dir.path(), NOW_NS + 40_000 * DAY_NS, file(), &["a"]);
     let date_of_a = texts(dir.path())[0].0.clone();
-    assert!(date_of_a.starts_with("app.log.20") && texts(dir.path()).len() == 1, "{date_of_a}");
-    run(dir.path(), NOW_NS + 4_000 * DAY_NS, file(), &["b"]);
-    run(dir.path(), NOW_NS + 4_001 * DAY_NS, file(), &["c"]);
+    assert!(date_of_a.starts_with("app.log.2") && texts(dir.path()).len() == 1, "{date_of_a}");
+    run(dir.path(), NOW_NS + 40_000 * DAY_NS, file(), &["b"]);
+    run(dir.path(), NOW_NS + 40_001 * DAY_NS, file(), &["c"]);
     let full = message_file(&text).roll_by(by("daily")).always_include_pattern(true);
-    run(dir.path(), NOW_NS + 4_001 * DAY_NS, full.rotate_at_bytes(2), &["d", "e"]);
+    run(dir.path(), NOW_NS + 40_001 * DAY_NS, full.rotate_at_bytes(2), &["d", "e"]);
     let found = texts(dir.path());
     let found: Vec<_> = found.iter().map(|(name, text)| (&name[8..], &**text)).collect();
-    let [first, second] = ["2037-11-03", "2037-11-04"];
+    let [first, second] = ["2131-05-29", "2131-05-30"];
     let numbered = [1, 2].map(|number| format!("{second}.{number}"));
     let expected =
         [(first, "a\nb\n"), (second, "e\n"), (&*numbered[0], "c\n"), (&*numbered[1], "d\n")];
@@ -464,6 +464,17 @@ fn a_hundred_events_before_the_end_are_all_in_the_file() {
     }
 }
 
+#[test]
+fn a_coloured_layout_writes_a_plain_file_where_that_is_wanted() {
+    let _watchdog = watchdog();
+    for (removes, expected) in [(true, "red\n"), (false, "\x1b[31mred\x1b[0m\n")] {
+        let (dir, text) = scene();
+        let coloured = Pattern::parse("\x1b[31m%m\x1b[0m%n").unwrap();
+        run(dir.path(), NOW_NS, File::new(&text).layout(coloured).remove_colour(removes), &["red"]);
+        expect(dir.path(), &[("app.log", expected)]);
+    }
+}
+
 /// The open files of this process that lie below a directory.
 fn open_files(dir: &Path) -> usize {
     let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
@@ -659,7 +670,7 @@ fn roll_and_die() {
     if kind.ends_with("packed") {
         file = file.compress(Compression::Gzip);
     }
-    let first_ns = NOW_NS + 4_000 * DAY_NS + run.parse::<i64>().unwrap() * 10 * MINUTE_NS;
+    let first_ns = NOW_NS + 40_000 * DAY_NS + run.parse::<i64>().unwrap() * 10 * MINUTE_NS;
     let clock = Clock::at(first_ns);
     let guard = builder(&dir, &clock).appender("file", file).start().unwrap();
     for number in 0..30 {

@@ -15,6 +15,7 @@
 //! is written. Whose time is over is decided by the times of events and the slot, so that a start comes
 //! to the same files. Every option is told in `docs/files.md`.
 
+mod colourless;
 mod making;
 mod names;
 mod packing;
@@ -32,6 +33,7 @@ use super::{Open, OpenError, Opened, Place};
 use crate::journal::CursorFile;
 use crate::layout::{Layout, Pattern};
 use crate::sys::file::parent;
+use colourless::Colourless;
 use making::Making;
 pub use packing::Compression;
 pub use period::{RollBy, RollByError};
@@ -54,6 +56,7 @@ const CHECK_MOVED_EVERY_MS: u64 = 1_000;
 pub struct File {
     path: PathBuf,
     layout: Box<dyn Layout>,
+    removes_colour: bool,
     truncate: bool,
     making: Making,
     header: Box<str>,
@@ -72,6 +75,7 @@ impl File {
         File {
             path: path.into(),
             layout: Box::new(Pattern::simple()),
+            removes_colour: false,
             truncate: false,
             making: Making { mode: 0o600, dir_mode: None, owner: None, group: None },
             header: "".into(),
@@ -95,6 +99,14 @@ impl File {
     #[must_use]
     pub fn boxed_layout(mut self, layout: Box<dyn Layout>) -> File {
         self.layout = layout;
+        self
+    }
+
+    /// Takes the colours out of what the layout writes; by default they stay. What comes from data
+    /// colours nothing in any case: layouts escape it.
+    #[must_use]
+    pub fn remove_colour(mut self, wanted: bool) -> File {
+        self.removes_colour = wanted;
         self
     }
 
@@ -341,7 +353,10 @@ impl Open for File {
             check_every: self.check_moved_every,
             rolls_at_start: self.roll_at_start,
             output: place.outputs.open(),
-            layout: self.layout.clone(),
+            layout: match self.removes_colour {
+                true => Box::new(Colourless(self.layout.clone())),
+                false => self.layout.clone(),
+            },
             cursor,
             begin: place.begin,
         });

@@ -48,12 +48,12 @@ impl TextFile {
         let next = if is_late { period } else { self.period };
         if self.end > 0 || before > self.header_bytes {
             self.write(before)?;
-            self.rotate(at, next)?;
+            self.roll(at, next)?;
             self.put_header_in_front();
         } else if is_late {
             // Nothing is in it yet: it is the file of this event, unless its name says another date.
             match self.is_dated() {
-                true => self.rotate(at, next)?,
+                true => self.roll(at, next)?,
                 false => self.period = next,
             }
         }
@@ -63,7 +63,7 @@ impl TextFile {
 
     /// Gives the full file its name and begins a new one. The event at `at`, of the period `next` if
     /// that is known, is its first.
-    pub(super) fn rotate(&mut self, at: Position, next: Option<Period>) -> io::Result<()> {
+    pub(super) fn roll(&mut self, at: Position, next: Option<Period>) -> io::Result<()> {
         crash::reached(CrashPoint::FileText);
         self.settle(at)?;
         crash::reached(CrashPoint::FileFullSlot);
@@ -146,12 +146,12 @@ impl TextFile {
         if self.is_check_due() {
             if !self.is_at_path()? {
                 self.tell_if_removed()?;
-                self.rotate(self.settled, None)?;
+                self.roll(self.settled, None)?;
             }
             self.next_check = self.check_every.and_then(|every| Instant::now().checked_add(every));
         }
         if self.wants_roll && self.rotation.is_some() && self.end > 0 {
-            self.rotate(self.settled, None)?;
+            self.roll(self.settled, None)?;
         }
         self.wants_roll = false;
         if mem::take(&mut self.owes_retain) {

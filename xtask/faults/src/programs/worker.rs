@@ -381,8 +381,11 @@ fn end(
         End::Shutdown => {
             pack(plan).map_err(|failure| failure as Box<dyn Error>)?;
             let began = Instant::now();
+            let errors: u64 = guard.stats().appenders.iter().map(|it| it.errors).sum();
             let report = guard.shutdown(timeout);
-            println!("{}", json_of(&report, began.elapsed(), &mut calls_ns));
+            let mut told = json_of(&report, began.elapsed(), &mut calls_ns);
+            told["errors"] = errors.into();
+            println!("{told}");
             return Ok(());
         }
         End::Drop => {

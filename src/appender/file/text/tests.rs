@@ -1,0 +1,184 @@
+use std::cell::Cell;
+use std::path::Path;
+
+use super::*;
+use crate::appender::Place;
+use crate::appender::file::rotation::Rules;
+use crate::event::Event;
+use crate::journal::Journal;
+use crate::sys::output::{IoMethod, Outputs};
+
+/// A line of so many bytes for each event.
+#[derive(Clone)]
+struct Wide(usize);
+
+impl Layout for Wide {
+    fn write(&mut self, _event: &Event<'_>, out: &mut String) {
+        out.push_str(&"x".repeat(self.0 - 1));
+        out.push('\n');
+    }
+
+    fn hash(&self) -> u64 {
+        0
+    }
+}
+
+fn open(dir: &Path, journal: &Journal, line_bytes: usize) -> TextFile {
+    open_rolled(dir, journal, line_bytes, None)
+}
+
+fn open_rolled(dir: &Path, journal: &Journal, line_bytes: usize, rules: Option<Rules>) -> TextFile {
+    let place = Place {
+        source: 7,
+        epoch: 1,
+        service: "",
+        name: "file",
+        journal_dir: Some(dir),
+        begin: journal.start_position(),
+        term: 0,
+        outputs: &Outputs::new(IoMethod::Write, |_| {}),
+    };
+    let path = dir.join("app.log");
+    let making = Making { mode: 0o600, dir_mode: None, owner: None, group: None };
+    let mut file = TextFile::new(Parts {
+        target: Target::Locked(making.open_locked(&path).unwrap().unwrap()),
+        rotation: rules
+            .map(|rules| Rotation::new(rules.clone(), rules.names(&path), &path).unwrap()),
+        path,
+        making,
+        header: "".into(),
+        header_at_every_open: false,
+        check_every: None,
+        rolls_at_start: false,
+        output: place.outputs.open(),
+        layout: Box::new(Wide(line_bytes)),
+        cursor: place.cursor().unwrap(),
+        begin: place.begin,
+    });
+    file.resume(false, place.segments().unwrap()).unwrap();
+    file
+}
+
+/// Hands over the block behind what is settled.
+fn append_next(file: &mut TextFile, journal: &Journal) -> Result<(), AppendError> {
+    let mut reader = journal.reader(file.settled());
+    let block = reader.next().unwrap().unwrap();
+    file.append(&Batch::new(&block, &Cell::default(), None))
+}
+
+fn length(dir: &Path) -> u64 {
+    fs::metadata(dir.join("app.log")).unwrap().len()
+}
+
+#[test]
+fn a_cursor_that_cannot_be_stored_doubles_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::with_three_events(dir.path());
+    let mut file = open(dir.path(), &journal, 10);
+    append_next(&mut file, &journal).unwrap();
+    for lines in [2, 3] {
+        file.cursor.as_mut().unwrap().set_writable(false);
+        for _ in 0..3 {
+            assert!(append_next(&mut file, &journal).is_err());
+            assert_eq!(length(dir.path()), lines * 10);
+        }
+        file.cursor.as_mut().unwrap().set_writable(true);
+        append_next(&mut file, &journal).unwrap();
+        assert_eq!(length(dir.path()), lines * 10);
+    }
+}
+
+#[test]
+fn a_shared_file_is_written_in_whole_lines() {
+    let long = [b'x'; SHARED_WRITE_BYTES + 7];
+    let lines: Vec<_> =
+        [20_000, 40_000, 30_000, 3].map(|len| [&long[..len], b"\n"].concat()).into();
+    let mut lines = lines;
+    lines.push([&long[..], b"\n"].concat());
+    lines.push(b"no end".to_vec());
+    let text = lines.concat();
+    let pieces: Vec<_> = whole_lines(&text).collect();
+    assert_eq!(pieces.concat(), text);
+    let expected = [60_002, 30_005, long.len() + 1, 6];
+    assert!(pieces.iter().map(|piece| piece.len()).eq(expected), "{pieces:?}");
+}
+
+#[test]
+fn a_sync_that_failed_is_never_taken_for_a_success() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::with_three_events(dir.path());
+    let mut file = open(dir.path(), &journal, 10);
+    let begun = file.settled();
+    append_next(&mut file, &journal).unwrap();
+    assert_eq!(file.keeps_from(), begun);
+    file.sync(Instant::now()).unwrap();
+    assert_eq!(file.keeps_from(), file.settled());
+    append_next(&mut file, &journal).unwrap();
+    assert!(file.sync_with(|_| Err(io::Error::other("the disk is ill"))).is_err());
+    assert!(file.sync(Instant::now()).is_err());
+    // What cannot be synced does not hold the journal for ever.
+    assert_eq!(file.keeps_from(), file.settled());
+}
+
+#[test]
+fn a_command_begins_a_new_file_if_something_is_in_the_old_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::with_three_events(dir.path());
+    let mut file = open_rolled(dir.path(), &journal, 10, Some(Rules::default()));
+    let lengths = || {
+        let numbered = |number| fs::metadata(dir.path().join(format!("app.log.{number}")));
+        (length(dir.path()), [1, 2].map(|number| numbered(number).ok().map(|found| found.len())))
+    };
+    file.rotate().unwrap();
+    assert_eq!(lengths(), (0, [None, None]));
+    append_next(&mut file, &journal).unwrap();
+    file.rotate().unwrap();
+    file.rotate().unwrap();
+    assert_eq!(lengths(), (0, [Some(10), None]));
+    append_next(&mut file, &journal).unwrap();
+    append_next(&mut file, &journal).unwrap();
+    file.rotate().unwrap();
+    assert_eq!(lengths(), (0, [Some(10), Some(20)]));
+    // One that is not rolled stays as it is.
+    let mut file = {
+        drop(file);
+        open(dir.path(), &journal, 10)
+    };
+    file.rotate().unwrap();
+    assert_eq!(lengths(), (0, [Some(10), Some(20)]));
+}
+
+#[test]
+fn a_command_turns_to_the_file_in_the_place_of_a_moved_one_and_closes_that() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::with_three_events(dir.path());
+    let mut file = open(dir.path(), &journal, 10);
+    append_next(&mut file, &journal).unwrap();
+    file.reopen().unwrap();
+    let moved = dir.path().join("moved");
+    fs::rename(dir.path().join("app.log"), &moved).unwrap();
+    // Nobody looks of its own accord.
+    append_next(&mut file, &journal).unwrap();
+    assert_eq!(fs::metadata(&moved).unwrap().len(), 20);
+    file.reopen().unwrap();
+    append_next(&mut file, &journal).unwrap();
+    assert_eq!((fs::metadata(&moved).unwrap().len(), length(dir.path())), (20, 10));
+    assert!(crate::sys::lock::FileLock::try_acquire(&moved).unwrap().is_some(), "it is closed");
+}
+
+#[test]
+fn a_command_that_comes_while_a_batch_has_failed_is_done_with_the_next_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::with_three_events(dir.path());
+    let mut file = open_rolled(dir.path(), &journal, 10, Some(Rules::default()));
+    append_next(&mut file, &journal).unwrap();
+    file.cursor.as_mut().unwrap().set_writable(false);
+    assert!(append_next(&mut file, &journal).is_err());
+    file.rotate().unwrap();
+    file.reopen().unwrap();
+    file.cursor.as_mut().unwrap().set_writable(true);
+    append_next(&mut file, &journal).unwrap();
+    append_next(&mut file, &journal).unwrap();
+    let rolled = fs::metadata(dir.path().join("app.log.1")).unwrap().len();
+    assert_eq!((rolled, length(dir.path())), (20, 10));
+}
