@@ -32,7 +32,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What opens and is no destination of its own: it passes on all calls to the one that it holds.
-const NO_APPENDERS: &[&str] = &["Held", "Gated"];
+const NO_APPENDERS: &[&str] = &["Held", "Gated", "Fingerprinted"];
 /// Where appenders and composites are.
 const PLACES: &[&str] = &["src/appender", "src/route/composite"];
 fn root() -> &'static Path {
