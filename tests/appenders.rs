@@ -602,6 +602,23 @@ fn open_files(dir: &Path) -> usize {
     open.filter(|entry| fs::read_link(entry.path()).is_ok_and(|to| to.starts_with(dir))).count()
 }
 
+#[test]
+fn files_are_emptied_once_in_a_run_if_that_is_wanted() {
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("0.log"), "of an earlier run\n").unwrap();
+    let values = PerValue::new(dir.path(), Key::pair("v")).open_files_max(1);
+    let values = values.files(|path| message_file(&path).truncate());
+    let guard = start("values", values);
+    for number in 0..6 {
+        rollway::info!(logger: guard.logger(), v = number % 2; "{number}");
+        guard.flush().unwrap();
+    }
+    guard.shutdown(PATIENCE);
+    let expected = [named("0.log", &["0", "2", "4"]), named("1.log", &["1", "3", "5"])];
+    assert_eq!(files(dir.path()), expected);
+}
+
 // F13: the time-out.
 #[test]
 fn a_file_that_was_not_written_for_long_is_closed() {

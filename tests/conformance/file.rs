@@ -10,7 +10,7 @@ use rollway::appender::{File, Open};
 
 use crate::suite::{Subject, layout};
 
-struct TextFile;
+pub struct TextFile;
 
 impl Subject for TextFile {
     const MAY_DOUBLE: bool = false;

@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 
+use rustix::fs::OFlags;
+
 use super::told;
 use crate::sys::file::parent;
 use crate::sys::lock::FileLock;
@@ -21,6 +23,8 @@ pub(super) struct Making {
     /// A user and a group, by name or number.
     pub(super) owner: Option<String>,
     pub(super) group: Option<String>,
+    /// A symbolic link in its place is not followed.
+    pub(super) is_confined: bool,
 }
 
 impl Making {
@@ -43,6 +47,9 @@ impl Making {
     pub(super) fn open(&self, path: &Path) -> io::Result<fs::File> {
         let mut options = fs::OpenOptions::new();
         options.read(true).append(true).mode(self.mode);
+        if self.is_confined {
+            options.custom_flags(OFlags::NOFOLLOW.bits() as i32);
+        }
         for _ in 0..TRIES {
             match options.open(path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -111,6 +118,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_confined_file_is_never_opened_through_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let making = |is_confined| Making {
+            mode: 0o600,
+            dir_mode: None,
+            owner: None,
+            group: None,
+            is_confined,
+        };
+        for target in ["there", "not yet"] {
+            let (link, target) = (dir.path().join(format!("to {target}")), dir.path().join(target));
+            if target.ends_with("there") {
+                fs::write(&target, "").unwrap();
+            }
+            std::os::unix::fs::symlink(&target, &link).unwrap();
+            let was_there = target.exists();
+            assert!(making(true).open(&link).is_err());
+            assert_eq!(target.exists(), was_there);
+            assert!(making(false).open(&link).is_ok());
+        }
+    }
+
+    #[test]
     fn a_name_is_looked_up_and_a_number_taken_as_it_is() {
         let id = |name| id_of("user", "/etc/passwd", name);
         assert_eq!((id("root").unwrap(), id("4711").unwrap()), (0, 4711));
@@ -123,7 +153,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (real, link) = (dir.path().join("real"), dir.path().join("link"));
         std::os::unix::fs::symlink(&real, &link).unwrap();
-        let making = Making { mode: 0o640, dir_mode: None, owner: None, group: None };
+        let making =
+            Making { mode: 0o640, dir_mode: None, owner: None, group: None, is_confined: false };
         drop(making.open(&link).unwrap());
         assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
     }

@@ -77,7 +77,13 @@ impl File {
             layout: Box::new(Pattern::simple()),
             removes_colour: false,
             truncate: false,
-            making: Making { mode: 0o600, dir_mode: None, owner: None, group: None },
+            making: Making {
+                mode: 0o600,
+                dir_mode: None,
+                owner: None,
+                group: None,
+                is_confined: false,
+            },
             header: "".into(),
             header_at_every_open: false,
             check_moved_every: Some(Duration::from_millis(CHECK_MOVED_EVERY_MS)),
@@ -321,8 +327,12 @@ impl Open for File {
         })?;
         let uncontinued =
             "it cannot be continued; check the file, its directory and the cursor's directory";
-        let configured = path_to_rename(configured.clone())
-            .map_err(|source| failed(uncontinued, Some(source)))?;
+        let configured = match self.making.is_confined {
+            true => configured,
+            false => {
+                path_to_rename(configured).map_err(|source| failed(uncontinued, Some(source)))?
+            }
+        };
         let cursor = place.cursor()?;
         let names = self.rules.names(&configured);
         let path = self.path_to_write(&configured, cursor.as_ref());
@@ -371,6 +381,18 @@ impl Open for File {
 }
 
 impl File {
+    /// For one of many files in a directory: a symbolic link in its place is not followed.
+    pub(crate) fn confined(mut self) -> File {
+        self.making.is_confined = true;
+        self
+    }
+
+    /// For a file that was closed for others and is opened again: it is neither emptied nor rolled for
+    /// that.
+    pub(crate) fn again(self) -> File {
+        File { truncate: false, roll_at_start: false, ..self }
+    }
+
     /// What was asked for and cannot be, with the remedy.
     fn contradiction(&self) -> Option<&'static str> {
         let name = self.path.as_os_str().as_encoded_bytes();

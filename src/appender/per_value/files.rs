@@ -155,12 +155,13 @@ impl Home {
         }
     }
 
-    /// Opens the file of a name. It has everything before its own position, or before `begin` if it
-    /// is a new one.
+    /// Opens the file of a name, once more if it `was_open` before. It has everything before its own
+    /// position, or before `begin` if it is a new one.
     fn open(
         &self,
         name: &str,
         template: &Template,
+        was_open: bool,
         begin: Position,
     ) -> io::Result<Box<dyn Appender>> {
         let path = self.path(name);
@@ -174,7 +175,9 @@ impl Home {
             _ => {}
         }
         let cursor_name = self.cursor_name(name);
-        let opened = template.file(&path).open(&Place {
+        let file = template.file(&path).confined();
+        let file = if was_open { file.again() } else { file };
+        let opened = file.open(&Place {
             source: self.source,
             epoch: self.epoch,
             service: &self.service,
@@ -312,8 +315,9 @@ impl Files {
     fn reach(&mut self, name: &str, begin: Position) -> Result<(), AppendError> {
         if !self.open.contains_key(name) {
             self.make_room()?;
-            let is_new = !self.opened.contains(name) && !self.home.has(name);
-            let opened = self.home.open(name, &self.template, begin);
+            let was_open = self.opened.contains(name);
+            let is_new = !was_open && !self.home.has(name);
+            let opened = self.home.open(name, &self.template, was_open, begin);
             let appender = opened.map_err(|source| AppendError::Unavailable { source })?;
             self.known += usize::from(is_new);
             self.opened.insert(name.to_owned());

@@ -143,8 +143,9 @@ impl PerValue {
     /// How each file is made, by default [`File::new`]: the layout, the permissions, the rotation.
     /// Called whenever one is opened; it is to return a [`File`] at the path that it gets.
     ///
-    /// A file is opened again when it was closed for others: with [`File::truncate`] it would lose
-    /// what it has.
+    /// What a [`File`] does when it is opened, as [`File::truncate`] and [`File::roll_at_start`], it
+    /// does the first time in a run, and not when it was closed for others in between. A header that
+    /// comes at every opening comes then, too.
     #[must_use]
     pub fn files(mut self, make: impl FnMut(PathBuf) -> File + Send + 'static) -> PerValue {
         self.template = Template(Arc::new(Mutex::new(make)));
