@@ -1,13 +1,19 @@
 //! Appenders but for files.
 
 use super::SIMPLE;
-use crate::appender::{Console, Forwarder, Open};
+use crate::appender::{Colours, Console, Forwarder, LevelColours, Null, Open, Stream};
 use crate::config::key::{Key, Kind};
 use crate::config::registry::Registry;
 use crate::config::section::Section;
 
 const CONSOLE: &[Key] = &[
     Key::new("stream", Kind::OneOf(&["stdout", "stderr"]), "where it prints").default("\"stdout\""),
+    Key::new("stderr_from", Kind::Threshold, "from which level on events go to standard error, whatever `stream` says")
+        .otherwise("`stream` decides", "\"warn\""),
+    Key::new("colours", Kind::OneOf(&["auto", "always", "never"]), "whether lines have the colour of their level; `auto`: on a terminal, where NO_COLOR is not set")
+        .default("\"auto\""),
+    Key::new("level_colours", Kind::Pairs, "styles of levels, such as \"bold white on_red\"")
+        .otherwise("blue, cyan, green, yellow, red, magenta from trace on", "{ fatal = \"bold white on_red\" }"),
     Key::new("layout", Kind::Layout, "how events become text").default(SIMPLE),
 ];
 const FORWARDER: &[Key] = &[
@@ -30,18 +36,40 @@ const FORWARDER: &[Key] = &[
 
 pub(super) fn register(registry: &mut Registry) {
     registry.appender("console", "Standard output or standard error.", CONSOLE, console);
+    registry.appender("null", "Takes everything and keeps nothing.", &[], |_| {
+        Some(Box::new(Null::new()))
+    });
     registry.appender("forwarder", "A master, reached over TCP.", FORWARDER, |section| {
         Some(Box::new(forwarder(section)?))
     });
 }
 
 fn console(section: &Section<'_>) -> Option<Box<dyn Open>> {
-    let layout = section.layout("layout");
-    let console = match section.text("stream")?.as_str() {
-        "stderr" => Console::stderr(),
-        _ => Console::stdout(),
+    let (layout, shown) = (section.layout("layout"), section.text("colours"));
+    let mut console = Console::to(match section.text("stream")?.as_str() {
+        "stderr" => Stream::Stderr,
+        _ => Stream::Stdout,
+    });
+    if let Some(level) = section.threshold("stderr_from") {
+        console = console.stderr_from(level);
+    }
+    let mut colours = LevelColours::default();
+    for (level, style) in section.pairs("level_colours").unwrap_or_default() {
+        let with = match level.parse() {
+            Ok(level) => colours.clone().with(level, &style).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match with {
+            Ok(with) => colours = with,
+            Err(what) => section.refuse("level_colours", what),
+        }
+    }
+    let shown = match shown?.as_str() {
+        "always" => Colours::Always,
+        "never" => Colours::Never,
+        _ => Colours::Auto,
     };
-    Some(Box::new(console.boxed_layout(layout?)))
+    Some(Box::new(console.colours(shown).level_colours(colours).boxed_layout(layout?)))
 }
 
 /// Reads the keys that a forwarder has wherever it is described.
