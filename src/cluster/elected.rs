@@ -207,7 +207,7 @@ impl<'a> Elected<'a> {
     /// What all mandatory appenders have settled.
     fn delivered(&self) -> Position {
         let mandatory = self.outlets.iter().filter(|outlet| outlet.is_mandatory());
-        let settled = mandatory.map(|outlet| outlet.settled());
+        let settled = mandatory.map(|outlet| outlet.reached());
         settled.min().unwrap_or_else(|| self.journal.end())
     }
 

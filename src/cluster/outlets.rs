@@ -9,6 +9,7 @@ use crate::engine::group::Description;
 use crate::engine::outlet::Outlet;
 use crate::engine::selflog;
 use crate::journal::Journal;
+use crate::route::Gate;
 use crate::sys::output::Outputs;
 
 /// The kernel releases the locks of a dead process one after the other: those behind the first one
@@ -45,21 +46,23 @@ impl Opening<'_> {
                     opened => break opened.transpose()?.flatten(),
                 }
             };
-            if let Some((name, is_mandatory, opened)) = opened {
-                let outlet = Outlet::spawn(self.journal, &name, is_mandatory, opened, router)?;
+            if let Some((name, is_mandatory, gate, opened)) = opened {
+                let outlet =
+                    Outlet::spawn(self.journal, &name, is_mandatory, opened, &gate, router)?;
                 outlets.push(Arc::new(outlet));
             }
         }
         Ok(outlets)
     }
 
-    /// Opens one, if it is of those that are wanted: with its name, and whether it is mandatory.
+    /// Opens one, if it is of those that are wanted: with its name, whether it is mandatory, and what
+    /// stands before it.
     fn open(
         &self,
         name: &str,
         appender: &dyn Open,
         outputs: &Outputs,
-    ) -> Result<Option<(String, bool, Opened)>, OpenError> {
+    ) -> Result<Option<(String, bool, Gate, Opened)>, OpenError> {
         if appender.ships_blocks() != self.ships_blocks {
             return Ok(None);
         }
@@ -74,6 +77,7 @@ impl Opening<'_> {
             term: self.term,
             outputs,
         };
-        Ok(Some((name.to_owned(), appender.is_mandatory(), appender.open(&place)?)))
+        let (is_mandatory, gate) = (appender.is_mandatory(), appender.gate());
+        Ok(Some((name.to_owned(), is_mandatory, gate, appender.open(&place)?)))
     }
 }

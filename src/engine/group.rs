@@ -13,6 +13,7 @@ use super::{AppenderReport, InitError, OutletStats, SyncPolicy};
 use crate::appender::{BlockAppender, Open};
 use crate::journal::{Journal, JournalOptions};
 use crate::route::Router;
+use crate::route::composite::CompositeError;
 use crate::sys::lock::FileLock;
 use crate::sys::output::IoMethod;
 
@@ -109,6 +110,24 @@ impl Appenders {
         mut each: impl FnMut(&str, &dyn Open) -> Result<(), E>,
     ) -> Result<(), E> {
         (0..self.len()).try_for_each(|at| self.with(at, &mut each).unwrap_or(Ok(())))
+    }
+
+    /// Checks that the composites between categories and them can be resolved.
+    ///
+    /// # Errors
+    /// [`CompositeError`].
+    pub(crate) fn check_composites(&self, router: &Router) -> Result<(), CompositeError> {
+        let appenders: Vec<_> = {
+            let appenders = self.lock();
+            let described = appenders.iter();
+            described.map(|(name, appender)| (name.clone(), appender.ships_blocks())).collect()
+        };
+        for (name, appender) in self.lock().iter() {
+            if appender.ships_blocks() && !appender.gate().is_open() {
+                return Err(CompositeError::Blocks { appender: name.clone() });
+            }
+        }
+        router.check_composites(&appenders)
     }
 
     /// Whether they can be had without waiting. In a forked child they never can if a thread of the

@@ -25,6 +25,7 @@ use rkyv::util::AlignedVec;
 use tokio::sync::watch;
 
 pub use crate::net::{AckLevel, Reason};
+use crate::route::composite::{Composite, CompositeError};
 use crate::route::{Category, Router, UnknownName};
 pub use stats::{MasterStats, Throttled};
 
@@ -201,6 +202,15 @@ impl MasterBuilder {
         appenders: impl IntoIterator<Item = &'a str>,
     ) -> MasterBuilder {
         self.router.route(category, appenders);
+        self
+    }
+
+    /// Adds what stands between categories and appenders: filters, buffers, limits, locks. Its relays,
+    /// appenders and other composites, may be added before it or behind it. An appender that is a relay
+    /// gets what comes through its composites, and what routes send to itself.
+    #[must_use]
+    pub fn composite(mut self, name: &str, composite: impl Into<Composite>) -> MasterBuilder {
+        self.router.composite(name, composite);
         self
     }
 
@@ -536,8 +546,12 @@ fn open_outlets(
     outputs: &Outputs,
 ) -> Result<Vec<Outlet>, MasterError> {
     let router = Arc::new(router);
-    let known = appenders.iter().map(|(name, _)| &**name);
+    let known = appenders.iter().map(|(name, _)| &**name).chain(router.composites().names());
     router.check(known).map_err(MasterError::UnknownAppender)?;
+    let described = appenders.iter();
+    let described: Vec<_> =
+        described.map(|(name, appender)| (name.clone(), appender.ships_blocks())).collect();
+    router.check_composites(&described).map_err(MasterError::Composite)?;
     let mut names = HashSet::new();
     let mut outlets = Vec::new();
     for (name, appender) in appenders {
@@ -556,13 +570,13 @@ fn open_outlets(
             outputs,
             term: 0,
         };
-        let is_mandatory = appender.is_mandatory();
+        let (is_mandatory, gate) = (appender.is_mandatory(), appender.gate());
         let opened = appender.open(&place).map_err(MasterError::Appender)?;
         if matches!(opened, Opened::Blocks(_)) {
             let what = "it ships a process's own blocks, and a master has none; let the workers ship to it";
             return Err(MasterError::Appender(refused(name, what)));
         }
-        let outlet = Outlet::spawn(journal, &name, is_mandatory, opened, &router)
+        let outlet = Outlet::spawn(journal, &name, is_mandatory, opened, &gate, &router)
             .map_err(|source| MasterError::Resources { what: "an appender's thread", source })?;
         outlets.push(outlet);
     }
@@ -595,6 +609,8 @@ pub enum MasterError {
     Appender(OpenError),
     /// A category names an appender that there is not.
     UnknownAppender(UnknownName),
+    /// The composites cannot be resolved.
+    Composite(CompositeError),
     /// The operating system did not give what a master needs.
     Resources { what: &'static str, source: io::Error },
 }
@@ -637,6 +653,7 @@ impl fmt::Display for MasterError {
             MasterError::Journal(_) => write!(f, "the journal cannot be opened"),
             MasterError::Appender(error) => error.fmt(f),
             MasterError::UnknownAppender(error) => error.fmt(f),
+            MasterError::Composite(error) => error.fmt(f),
             MasterError::Resources { what, .. } => write!(f, "{what} cannot be started"),
         }
     }
@@ -650,6 +667,7 @@ impl std::error::Error for MasterError {
             | MasterError::Resources { source, .. } => Some(source),
             MasterError::Journal(source) => Some(source),
             MasterError::Appender(source) => source.source(),
+            MasterError::Composite(_) => None,
             MasterError::Address { .. }
             | MasterError::Level { .. }
             | MasterError::UnknownAppender(_)

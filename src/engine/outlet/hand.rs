@@ -15,6 +15,7 @@ use crate::appender::{AppendError, Appender, Batch, Counts, Part};
 use crate::engine::selflog;
 use crate::journal::{Block, Position};
 use crate::route::Share;
+use crate::route::composite::Hold;
 use crate::sys::crash::{self, CrashPoint};
 
 /// So many events refused one after the other speak against the destination and not against them.
@@ -23,7 +24,7 @@ const REFUSED_IN_ROW_MAX: u32 = 100;
 /// The appender with what it takes to hand something to it.
 pub(super) struct Hand {
     pub(super) appender: Box<dyn Appender>,
-    share: Option<RefCell<Share>>,
+    pub(super) share: Option<RefCell<Share>>,
     counts: Cell<Counts>,
     letters: DeadLetters,
     refused_in_row: u32,
@@ -63,37 +64,43 @@ impl Error for RefusesAll {
 impl Hand {
     pub(super) fn new(
         appender: Box<dyn Appender>,
-        share: Option<Share>,
+        share: Option<RefCell<Share>>,
         letters: DeadLetters,
     ) -> Hand {
-        let (share, counts) = (share.map(RefCell::new), Cell::default());
+        let counts = Cell::default();
         Hand { appender, share, counts, letters, refused_in_row: 0 }
     }
 
-    /// Hands over the events of a block from index `from` on. What became of those before a failure
-    /// is in `outcome`.
+    /// Asks what a composite holds of the appender's events; `None` where none does.
+    pub(super) fn hold<R>(&self, ask: impl FnOnce(&mut Hold) -> R) -> Option<R> {
+        self.share.as_ref()?.borrow_mut().hold().map(ask)
+    }
+
+    /// Hands over the events of a block from index `from` on and before `end`. What became of those
+    /// before a failure is in `outcome`.
     pub(super) fn deliver<'b>(
         &'b mut self,
         block: &'b Block<'b>,
         mut from: u32,
+        end: u32,
         outcome: &mut Outcome,
     ) -> Result<(), Box<dyn Error>> {
         let whole = Batch::new(block, &self.counts, self.share.as_ref());
-        // The ends of the runs to hand over, the next one last; behind them all is the block's end.
+        // The ends of the runs to hand over, the next one last; behind them all is `end`.
         let mut ends = Vec::new();
         if self.refused_in_row >= REFUSED_IN_ROW_MAX {
             // A destination that refuses everything is tried with one event.
             ends.push(from + 1);
         }
         loop {
-            let to = ends.last().copied().unwrap_or(Part::END);
+            let to = ends.last().copied().unwrap_or(end);
             let Err(error) = self.appender.append(&whole.part(Part { from, to })) else {
                 let counts = self.counts.get();
                 outcome.add(counts);
                 if counts.events > 0 {
                     self.refused_in_row = 0;
                 }
-                if to == Part::END {
+                if to == end {
                     return Ok(());
                 }
                 from = to;
@@ -126,7 +133,7 @@ impl Hand {
             self.refused_in_row += 1;
             outcome.dead_letters += 1;
             outcome.oversized += u64::from(matches!(error, AppendError::TooLarge { .. }));
-            if to == Part::END {
+            if to == end {
                 return Ok(());
             }
             from = to;
@@ -152,6 +159,7 @@ impl Outcome {
     fn add(&mut self, counts: Counts) {
         self.counts.events += counts.events;
         self.counts.damaged += counts.damaged;
+        self.counts.filtered += counts.filtered;
     }
 }
 
