@@ -149,7 +149,13 @@ pub fn builder() -> Builder {
 /// rollway::info!("ready in {} ms", 12);
 /// # Ok::<(), rollway::InitError>(())
 /// ```
+#[cfg_attr(feature = "config", allow(unreachable_pub, reason = "`config` has one around it"))]
 pub fn init() -> Result<Guard, InitError> {
+    if cfg!(not(feature = "config")) && std::env::var_os("ROLLWAY_CONFIG").is_some() {
+        let what =
+            "ROLLWAY_CONFIG names a file, which a build without the feature `config` cannot read";
+        selflog::warn(what);
+    }
     let console = Console::stderr().layout(Pattern::coloured());
     let builder = builder().appender("console", console);
     let Some((variable, directives)) = Directives::from_env() else { return builder.init() };
@@ -899,6 +905,8 @@ pub enum InitError {
     Appender(OpenError),
     /// The operating system refused memory, a file or a thread.
     Resources { what: &'static str, source: io::Error },
+    /// The configuration is wrong; the cause has all that is wrong with it.
+    Configuration(Box<dyn std::error::Error + Send + Sync>),
     /// Events would survive less than was required.
     Durability { required: Durability, reached: Durability },
 }
@@ -936,6 +944,7 @@ impl fmt::Display for InitError {
             InitError::Recover(_) => write!(f, "what the last run left cannot be taken over"),
             InitError::Appender(error) => error.fmt(f),
             InitError::Resources { what, .. } => write!(f, "cannot make {what}"),
+            InitError::Configuration(_) => write!(f, "the configuration is wrong"),
             InitError::Durability { required, reached } => write!(
                 f,
                 "{required:?} is required and {reached:?} reached; set journal_dir, and a rings_dir on a memory file system with room for the rings"
@@ -953,6 +962,7 @@ impl std::error::Error for InitError {
             InitError::Journal(source) => Some(source),
             InitError::Recover(source) => Some(source),
             InitError::Appender(error) => error.source(),
+            InitError::Configuration(source) => Some(&**source),
             InitError::Cluster { source, .. } => source.as_ref().map(|source| source as _),
             _ => None,
         }

@@ -193,6 +193,17 @@ impl MasterBuilder {
         self
     }
 
+    /// Adds a destination that was chosen at run time.
+    #[must_use]
+    pub fn boxed_appender(
+        mut self,
+        name: impl Into<String>,
+        appender: Box<dyn Open>,
+    ) -> MasterBuilder {
+        self.appenders.push((name.into(), appender));
+        self
+    }
+
     /// Sends events of `category`, and of all below it, to these appenders alone: a
     /// [`category`](MasterBuilder::category) that is not additive.
     #[must_use]
