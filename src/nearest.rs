@@ -6,21 +6,43 @@ pub(crate) fn nearest<'a>(
     found: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    let near = known.into_iter().map(|word| (distance(found, word), word)).min()?;
-    (near.0 <= 1 + near.1.chars().count() / 4).then_some(near.1)
+    let (off, word) = least_off(found, known)?;
+    (off <= 1 + word.chars().count() / 4).then_some(word)
 }
 
-/// How many characters must be put in, left out or changed to make one word of the other.
+/// The word of `known` that is one slip of the finger from `found`.
+pub(crate) fn one_slip_off<'a>(
+    found: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    least_off(found, known).filter(|(off, _)| *off <= 1).map(|(_, word)| word)
+}
+
+fn least_off<'a>(
+    found: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<(usize, &'a str)> {
+    let found = found.to_lowercase();
+    known.into_iter().map(|word| (distance(&found, &word.to_lowercase()), word)).min()
+}
+
+/// How many characters must be put in, left out, changed, or changed with their neighbour to make one
+/// word of the other.
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut above = vec![0; b.len() + 1];
     let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(!from.eq_ignore_ascii_case(to));
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
+    for i in 0..a.len() {
+        let mut next = vec![i + 1];
+        for j in 0..b.len() {
+            let changed = row[j] + usize::from(a[i] != b[j]);
+            let mut least = changed.min(row[j + 1] + 1).min(next[j] + 1);
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+                least = least.min(above[j - 1] + 1);
+            }
+            next.push(least);
         }
+        (above, row) = (row, next);
     }
     row[b.len()]
 }
@@ -28,6 +50,14 @@ fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slip_is_one_character_and_letters_that_changed_places_are_one() {
+        let known = ["warn", "off"];
+        assert_eq!(one_slip_off("wran", known), Some("warn"));
+        assert_eq!(one_slip_off("warm", known), Some("warn"));
+        assert_eq!(one_slip_off("main", known), None);
+    }
 
     #[test]
     fn a_mistyped_word_finds_what_was_meant_and_a_strange_one_nothing() {

@@ -302,7 +302,10 @@ fn a_loggers_threads_see_a_change_of_levels_while_they_log() {
 /// What a child that called `rollway::init` and logged has written to standard error.
 fn init_in_child(test: &str, environment: &[(&str, &str)]) -> Vec<String> {
     let mut command = child::command(test, "init");
-    command.env_remove("ROLLWAY_LOG").env_remove("RUST_LOG").envs(environment.iter().copied());
+    for variable in ["ROLLWAY_LOG", "RUST_LOG", "ROLLWAY_CONFIG", "CLICOLOR_FORCE", "NO_COLOR"] {
+        command.env_remove(variable);
+    }
+    command.envs(environment.iter().copied());
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stderr).unwrap();
@@ -333,9 +336,9 @@ fn init_takes_its_levels_from_the_environment() {
     let run = |environment: &[(&str, &str)]| {
         init_in_child("init_takes_its_levels_from_the_environment", environment)
     };
-    let (info, error) = (["INFO ", "ERROR"], ["ERROR"]);
+    let (info, error) = (["INFO", "ERROR"], ["ERROR"]);
     let of = |target: &str, levels: &[&str]| -> Vec<String> {
-        levels.iter().map(|level| format!("{level} {target} - x")).collect()
+        levels.iter().map(|level| format!("[{level}] {target} - x")).collect()
     };
     let sorted = |mut lines: Vec<String>| {
         lines.sort();
@@ -349,7 +352,7 @@ fn init_takes_its_levels_from_the_environment() {
     let first = [("ROLLWAY_LOG", "info"), ("RUST_LOG", "off")];
     assert_eq!(sorted(run(&first)), both(&info, &info));
     let empty = [("ROLLWAY_LOG", ""), ("RUST_LOG", "error,shop=debug")];
-    assert_eq!(sorted(run(&empty)), both(&["DEBUG", "INFO ", "ERROR"], &error));
+    assert_eq!(sorted(run(&empty)), both(&["DEBUG", "INFO", "ERROR"], &error));
     // As others do: what no directive names is off.
     assert_eq!(sorted(run(&[("RUST_LOG", "shop::db=info")])), both(&info, &[]));
 
@@ -357,6 +360,9 @@ fn init_takes_its_levels_from_the_environment() {
     let warning = "RUST_LOG: `shop::db=eror` at character 1: unknown level; did you mean `error`?";
     assert_eq!(lines[0], warning);
     assert_eq!(sorted(lines[1..].to_vec()), both(&info, &error));
+
+    let coloured = run(&[("RUST_LOG", "error"), ("CLICOLOR_FORCE", "1")]);
+    assert!(coloured.iter().all(|line| line.contains("\x1b[39m")), "{coloured:?}");
 }
 
 #[test]
@@ -376,4 +382,126 @@ fn routes_and_files_follow_categories_of_either_spelling() {
     assert_eq!(guard.shutdown(PATIENCE).left(), 0);
     assert_eq!(lines(&path("till")), ["coins", "notes"]);
     assert_eq!(lines(&path("all")), ["coins", "notes"]);
+}
+
+/// A case of Log4perl's: what appenders A and B have got, as `A: INFO - m|ERROR - e`.
+fn case<const N: usize>(
+    thresholds: [(&str, LevelFilter); N],
+    describe: impl FnOnce(rollway::Builder) -> rollway::Builder,
+    calls: impl FnOnce(&Logger),
+) -> [String; N] {
+    let collectors = thresholds.map(|(name, threshold)| (name, threshold, Collector::new()));
+    let mut builder = rollway::builder();
+    for (name, threshold, (collector, _)) in &collectors {
+        let gated = rollway::appender::with(collector.clone()).threshold(*threshold);
+        builder = builder.appender(*name, gated);
+    }
+    let guard = describe(builder).start().unwrap();
+    calls(guard.logger());
+    assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+    collectors.map(|(name, _, (_, got))| format!("{name}: {}", got.messages().join("|")))
+}
+
+fn say(logger: &Logger, target: &str, level: Level, message: &str) {
+    log!(logger: logger, target: target, level, "{level} - {message}");
+}
+
+#[test]
+fn thresholds_and_additivity_come_out_as_with_log4perl() {
+    let _watchdog = watchdog();
+    let (all, error) = (LevelFilter::ALL, LevelFilter::from(Level::ERROR));
+    let (a, b) = (("A", all), ("B", all));
+    let at = |name, level: Level, appender| Category::new(name).level(level).appenders([appender]);
+    let root = |level: Level| Category::root().level(level).appenders(["A"]);
+
+    let got = case(
+        [a, b],
+        |builder| builder.category(root(Level::DEBUG)).category(at("x.y", Level::DEBUG, "B")),
+        |logger| say(logger, "x.y", Level::INFO, "m"),
+    );
+    assert_eq!(got, ["A: INFO - m", "B: INFO - m"]);
+
+    let got = case(
+        [a, b],
+        |builder| builder.category(root(Level::ERROR)).category(at("x.y", Level::DEBUG, "B")),
+        |logger| {
+            say(logger, "x.y", Level::DEBUG, "m");
+            say(logger, "q", Level::DEBUG, "n");
+        },
+    );
+    assert_eq!(got, ["A: DEBUG - m", "B: DEBUG - m"]);
+
+    let got = case(
+        [a, b],
+        |builder| {
+            let child = at("x.y", Level::DEBUG, "B").additive(false);
+            builder.category(root(Level::DEBUG)).category(child)
+        },
+        |logger| {
+            say(logger, "x.y", Level::INFO, "m");
+            say(logger, "x", Level::INFO, "n");
+        },
+    );
+    assert_eq!(got, ["A: INFO - n", "B: INFO - m"]);
+
+    for (once, expected) in [(false, "A: INFO - m|INFO - m"), (true, "A: INFO - m")] {
+        let got = case(
+            [a],
+            |builder| {
+                let builder = builder.one_message_per_appender(once);
+                builder.category(root(Level::DEBUG)).category(at("p", Level::DEBUG, "A"))
+            },
+            |logger| say(logger, "p.q", Level::INFO, "m"),
+        );
+        assert_eq!(got, [expected]);
+    }
+
+    let both = |level: Level| Category::root().level(level).appenders(["A", "B"]);
+    let got = case(
+        [("A", error), b],
+        |builder| builder.category(both(Level::DEBUG)),
+        |logger| {
+            say(logger, "", Level::INFO, "i");
+            say(logger, "", Level::ERROR, "e");
+        },
+    );
+    assert_eq!(got, ["A: ERROR - e", "B: INFO - i|ERROR - e"]);
+
+    let got = case(
+        [("A", Level::DEBUG.into()), ("B", error)],
+        |builder| builder.threshold(Level::WARN).category(both(Level::DEBUG)),
+        |logger| {
+            for level in [Level::INFO, Level::WARN, Level::ERROR] {
+                say(logger, "", level, "m");
+            }
+        },
+    );
+    assert_eq!(got, ["A: WARN - m|ERROR - m", "B: ERROR - m"]);
+}
+
+#[test]
+fn levels_of_ones_own_come_out_as_with_log4perl() {
+    let _watchdog = watchdog();
+    let (guard, [all]) = start(["all"], |builder| {
+        let builder = builder.custom_level("CONFIG", 7, Colour::White);
+        let builder = builder.custom_level("NOTIFY", 11, Colour::White);
+        builder.level("config".parse::<Level>().unwrap())
+    });
+    let logger = guard.logger();
+    let words = ["trace", "debug", "config", "info", "notify", "warn", "error", "fatal"];
+    let levels = words.map(|word| word.parse::<Level>().unwrap());
+    assert!(levels.is_sorted());
+    for (word, level) in words.iter().zip(levels) {
+        say(logger, "", level, word);
+        assert_eq!(rollway::enabled!(logger: logger, level), level >= levels[2], "{word}");
+    }
+    let expected = [
+        "CONFIG - config",
+        "INFO - info",
+        "NOTIFY - notify",
+        "WARN - warn",
+        "ERROR - error",
+        "FATAL - fatal",
+    ];
+    assert_eq!(got(&guard, &all), expected);
 }

@@ -152,7 +152,15 @@ fn prefork(dir: &Path) {
         (0..EVENTS_OF_CHILD).for_each(|number| rollway::debug!("with the new level/{number}"));
         0
     });
-    assert_eq!((first, second, third, fourth), (0, 0, 0, 0));
+    guard.logger().apply_directives(&rollway::Directives::parse("info,loud=trace")).unwrap();
+    let fifth = in_forked_child(|| {
+        for number in 0..EVENTS_OF_CHILD {
+            rollway::trace!(target: "loud::part", "with a category's level/{number}");
+            rollway::debug!("below the level");
+        }
+        0
+    });
+    assert_eq!((first, second, third, fourth, fifth), (0, 0, 0, 0, 0));
     wait_until("the children are adopted", || guard.stats().cluster.unwrap().members == 1);
     assert_eq!(guard.stats().dropped.total(), 0);
     let report = guard.shutdown(PATIENCE);
@@ -168,7 +176,7 @@ fn a_forked_child_in_a_cluster_logs_with_an_engine_of_its_own() {
     let dir = tempfile::tempdir().unwrap();
     assert!(play(IN_CLUSTER, "prefork", dir.path()).wait().unwrap().success());
     let who = ["parent", "child", "thread 1", "thread 2", "grandchild", "flushing"];
-    let who = [&who[..], &["with the new level"]].concat();
+    let who = [&who[..], &["with the new level", "with a category's level"]].concat();
     check(dir.path(), &who);
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::nearest::nearest;
+
 /// Units of time and their nanoseconds.
 const TIMES: [(&str, u64); 8] = [
     ("ns", 1),
@@ -80,35 +82,6 @@ pub(super) fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
 /// ` (did you mean …?)`, if a known word is near.
 pub(super) fn hint<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     nearest(found, known).map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default()
-}
-
-/// The known word that `found` is probably meant to be.
-fn nearest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let found = found.to_lowercase();
-    let near =
-        known.into_iter().map(|word| (distance(&found, &word.to_lowercase()), word)).min()?;
-    (near.0 <= 1 + near.1.chars().count() / 4).then_some(near.1)
-}
-
-/// How many characters must be put in, left out, changed, or changed with their neighbour to make one
-/// word of the other.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut above = vec![0; b.len() + 1];
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for i in 0..a.len() {
-        let mut next = vec![i + 1];
-        for j in 0..b.len() {
-            let changed = row[j] + usize::from(a[i] != b[j]);
-            let mut least = changed.min(row[j + 1] + 1).min(next[j] + 1);
-            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
-                least = least.min(above[j - 1] + 1);
-            }
-            next.push(least);
-        }
-        (above, row) = (row, next);
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

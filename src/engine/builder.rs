@@ -28,6 +28,7 @@ use crate::event::SourceInfo;
 use crate::journal::{
     Journal, JournalError, JournalOptions, JournalWriter, Position, RingEnds, Scan, segment_paths,
 };
+use crate::layout::Pattern;
 use crate::level::live::LiveLevels;
 use crate::level::{Colour, Level, LevelError, LevelFilter, Levels, TooManyCategories};
 use crate::mask::Mask;
@@ -133,7 +134,8 @@ pub fn builder() -> Builder {
     }
 }
 
-/// Starts the process's logger with text on standard error and the levels from the environment.
+/// Starts the process's logger with text on standard error, in colours where that is a terminal, and
+/// the levels from the environment.
 ///
 /// [`Directives`] in the variable `ROLLWAY_LOG` or, without it, in `RUST_LOG` say from which level on
 /// events are taken; a wrong one is a warning on standard error, and the others hold. Without any it
@@ -156,7 +158,8 @@ pub fn init() -> Result<Guard, InitError> {
             "ROLLWAY_CONFIG names a file, which a build without the feature `config` cannot read";
         selflog::warn(what);
     }
-    let builder = builder().appender("console", Console::stderr());
+    let console = Console::stderr().layout(Pattern::coloured());
+    let builder = builder().appender("console", console);
     let Some((variable, directives)) = Directives::from_env() else { return builder.init() };
     for error in directives.errors() {
         selflog::warn(&format!("{variable}: {error}"));

@@ -6,7 +6,8 @@
 use std::fmt;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use super::{Colour, Level, LevelFilter};
+use super::{Colour, Level};
+use crate::nearest::{nearest, one_slip_off};
 
 /// A name has at most this many bytes.
 pub const NAME_BYTES_MAX: usize = 32;
@@ -144,18 +145,21 @@ pub(super) fn known_words() -> impl Iterator<Item = &'static str> {
     words.into_iter().chain(all().map(|(_, custom)| &*custom.name))
 }
 
-/// What a threshold of this word would be, if it is nearly one.
-pub(crate) fn nearly(word: &str) -> Option<&'static str> {
-    let known = known_words().chain(["off", "all"]);
-    if word.parse::<LevelFilter>().is_ok() {
-        return None;
-    }
-    crate::nearest::nearest(word, known)
+/// The filter that a word is probably meant to be.
+pub(crate) fn nearest_filter(word: &str) -> Option<&'static str> {
+    nearest(word, known_words().chain(["off", "all"]))
+}
+
+/// The filter that a word is meant to be, if it is but a slip away from one. Words further away may
+/// be something else.
+pub(crate) fn filter_one_slip_off(word: &str) -> Option<&'static str> {
+    one_slip_off(word, known_words().chain(["off", "all"]))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::level::LevelFilter;
 
     fn error(name: &str, number: u8) -> String {
         Level::register(name, number, Colour::White).unwrap_err().to_string()
@@ -196,7 +200,9 @@ mod tests {
 
     #[test]
     fn a_word_that_is_nearly_a_level_is_told_from_others() {
-        assert_eq!(nearly("wran"), Some("warn"));
-        assert_eq!((nearly("warn"), nearly("my_crate")), (None, None));
+        assert_eq!(filter_one_slip_off("wran"), Some("warn"));
+        assert_eq!(["main", "my_crate"].map(filter_one_slip_off), [None, None]);
+        assert_eq!(nearest_filter("wrning"), None);
+        assert_eq!(nearest_filter("dbuug"), Some("debug"));
     }
 }

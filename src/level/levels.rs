@@ -161,11 +161,13 @@ mod tests {
 
     #[test]
     fn a_level_is_lowered_and_raised_by_steps_from_what_counts_so_far() {
-        let mut levels = Levels::new(Level::ERROR);
+        let mut levels = Levels::new(Level::FATAL);
         levels.lower_by("a::b", 2).unwrap();
-        assert_eq!([levels.of("a::b"), levels.of("a")], [Level::INFO.into(), Level::ERROR.into()]);
-        levels.lower_by("a::b", -1).unwrap();
-        assert_eq!(levels.of("a::b"), Level::WARN.into());
+        // Other tests may name levels in between.
+        assert!(levels.of("a::b").allows(Level::ERROR));
+        assert_eq!(levels.of("a"), Level::FATAL.into());
+        levels.lower_by("a::b", -2).unwrap();
+        assert_eq!(levels.of("a::b"), Level::FATAL.into());
         levels.lower_by("", 100).unwrap();
         levels.lower_by("a::b", i32::MIN).unwrap();
         assert_eq!([levels.of("a"), levels.of("a::b")], [LevelFilter::ALL, LevelFilter::OFF]);

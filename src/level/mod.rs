@@ -10,8 +10,8 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use colour::{Colour, UnknownColour};
-pub(crate) use custom::nearly;
 pub use custom::{LevelError, NAME_BYTES_MAX};
+pub(crate) use custom::{filter_one_slip_off, nearest_filter};
 pub use filter::LevelFilter;
 pub use levels::Levels;
 

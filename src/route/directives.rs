@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::level::{LevelFilter, Levels, TooManyCategories, nearly};
+use crate::level::{LevelFilter, Levels, TooManyCategories, filter_one_slip_off, nearest_filter};
 
 /// A longer text is not read beyond its first so many directives.
 const DIRECTIVES_MAX: usize = 1024;
@@ -76,7 +76,7 @@ impl Directives {
             // As others read it.
             "" => LevelFilter::ALL,
             level => level.parse().map_err(|_| Problem::Level {
-                nearest: nearly(level),
+                nearest: nearest_filter(level),
                 is_filter: level.contains('/'),
             })?,
         };
@@ -90,7 +90,7 @@ impl Directives {
             self.root = Some(level);
             return Ok(());
         }
-        if let Some(nearest) = nearly(word) {
+        if let Some(nearest) = filter_one_slip_off(word) {
             return Err(Problem::NearlyLevel { nearest });
         }
         let category = check_category(word)?;

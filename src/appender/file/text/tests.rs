@@ -39,7 +39,8 @@ fn open_rolled(dir: &Path, journal: &Journal, line_bytes: usize, rules: Option<R
         outputs: &Outputs::new(IoMethod::Write, |_| {}),
     };
     let path = dir.join("app.log");
-    let making = Making { mode: 0o600, dir_mode: None, owner: None, group: None, is_confined: false };
+    let making =
+        Making { mode: 0o600, dir_mode: None, owner: None, group: None, is_confined: false };
     let mut file = TextFile::new(Parts {
         target: Target::Locked(making.open_locked(&path).unwrap().unwrap()),
         rotation: rules
