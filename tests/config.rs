@@ -303,7 +303,7 @@ fn a_pattern_on_the_command_line_is_taken_as_it_is() {
         .flag("--pattern", "appenders.a.layout.pattern", "[%d] %q");
     let error = Config::load(&sources).unwrap_err().to_string();
     assert!(
-        error.starts_with("--pattern: column 7 of the pattern: unknown conversion `%q`"),
+        error.starts_with("--pattern: column 7 of the text: unknown conversion `%q`"),
         "{error}"
     );
 }
