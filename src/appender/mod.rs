@@ -5,6 +5,7 @@
 
 mod batch;
 pub mod console;
+mod fail_over;
 pub mod file;
 pub mod forwarder;
 mod gated;
@@ -23,6 +24,7 @@ use crate::sys::output::Outputs;
 pub use batch::Batch;
 pub(crate) use batch::{Counts, Part};
 pub use console::Console;
+pub use fail_over::FailOver;
 pub use file::File;
 pub use forwarder::{Forwarder, ForwarderMonitor, ForwarderState, ForwarderStats};
 pub use gated::{Gated, with};
