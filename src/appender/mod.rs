@@ -187,6 +187,13 @@ pub trait Open: Send {
     fn ships_blocks(&self) -> bool {
         false
     }
+
+    /// Whether it takes the chunks of a message ([`Event::chunks`](crate::event::Event::chunks)) as
+    /// they are: itself, and the layout it has. Others cannot have the warp
+    /// [`pass`](crate::warp::Warp::pass).
+    fn takes_chunks(&self) -> bool {
+        false
+    }
 }
 
 /// The same destination, held to be optional: the journal does not wait for it.
@@ -238,6 +245,10 @@ impl Open for Held {
 
     fn ships_blocks(&self) -> bool {
         self.appender.ships_blocks()
+    }
+
+    fn takes_chunks(&self) -> bool {
+        self.appender.takes_chunks()
     }
 }
 

@@ -25,8 +25,8 @@ use rkyv::util::AlignedVec;
 use tokio::sync::watch;
 
 pub use crate::net::{AckLevel, Reason};
-use crate::route::Router;
 use crate::route::composite::{Composite, CompositeError};
+use crate::route::{Category, Router, UnknownName};
 pub use stats::{MasterStats, Throttled};
 
 use crate::appender::{Open, OpenError, Opened, Place};
@@ -177,7 +177,24 @@ impl MasterBuilder {
         self
     }
 
-    /// Sends events of `category`, and of all below it, to these appenders alone: see [`Router`].
+    /// Says which appenders get the events of a category. From which level on events are taken is
+    /// decided where they are logged: the category's own level means nothing here.
+    #[must_use]
+    pub fn category(mut self, category: &Category) -> MasterBuilder {
+        self.router.category(category);
+        self
+    }
+
+    /// Whether an appender gets an event once, however often the event's category and those above
+    /// name it; by default it does. Otherwise it gets the event as often.
+    #[must_use]
+    pub fn one_message_per_appender(mut self, once: bool) -> MasterBuilder {
+        self.router.one_message_per_appender(once);
+        self
+    }
+
+    /// Sends events of `category`, and of all below it, to these appenders alone: a
+    /// [`category`](MasterBuilder::category) that is not additive.
     #[must_use]
     pub fn route<'a>(
         mut self,
@@ -529,14 +546,8 @@ fn open_outlets(
     outputs: &Outputs,
 ) -> Result<Vec<Outlet>, MasterError> {
     let router = Arc::new(router);
-    let known = |name: &&str| {
-        let composites = router.composites().names();
-        appenders.iter().map(|(known, _)| &**known).chain(composites).any(|known| known == *name)
-    };
-    if let Some(unknown) = router.appenders().find(|name| !known(name)) {
-        let what = "a route names it, and there is no appender or composite of that name";
-        return Err(MasterError::Appender(refused(unknown.to_owned(), what)));
-    }
+    let known = appenders.iter().map(|(name, _)| &**name).chain(router.composites().names());
+    router.check(known).map_err(MasterError::UnknownAppender)?;
     let described = appenders.iter();
     let described: Vec<_> =
         described.map(|(name, appender)| (name.clone(), appender.ships_blocks())).collect();
@@ -596,6 +607,8 @@ pub enum MasterError {
     Journal(JournalError),
     /// An appender cannot be opened.
     Appender(OpenError),
+    /// A category names an appender that there is not.
+    UnknownAppender(UnknownName),
     /// The composites cannot be resolved.
     Composite(CompositeError),
     /// The operating system did not give what a master needs.
@@ -639,6 +652,7 @@ impl fmt::Display for MasterError {
             ),
             MasterError::Journal(_) => write!(f, "the journal cannot be opened"),
             MasterError::Appender(error) => error.fmt(f),
+            MasterError::UnknownAppender(error) => error.fmt(f),
             MasterError::Composite(error) => error.fmt(f),
             MasterError::Resources { what, .. } => write!(f, "{what} cannot be started"),
         }
@@ -656,6 +670,7 @@ impl std::error::Error for MasterError {
             MasterError::Composite(_) => None,
             MasterError::Address { .. }
             | MasterError::Level { .. }
+            | MasterError::UnknownAppender(_)
             | MasterError::Locked { .. } => None,
         }
     }

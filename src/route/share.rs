@@ -49,7 +49,7 @@ impl Share {
         let paths: Vec<_> = paths.into_iter().filter(|path| router.is_entry(&path.entry)).collect();
         let is_open = gate.is_open() && paths.iter().all(Path::is_open);
         let hold = Composites::hold(&paths);
-        let gets_all = router.is_empty() && !paths.is_empty();
+        let gets_all = !router.is_split() && !paths.is_empty();
         if gets_all && is_open && hold.is_none() && paths.len() == 1 {
             return None;
         }
@@ -86,7 +86,7 @@ impl Share {
         }
         let ways = self.paths.iter().zip(attached).filter(|(_, times)| **times > 0);
         let passed = ways.filter(|(path, _)| is_open || path.passes(event));
-        match passed.map(|(_, times)| times).sum() {
+        match passed.fold(0, |sum: u32, (_, times)| sum.saturating_add(*times)) {
             0 => Fate::Filtered,
             times if self.router.is_one_message_per_appender() => Fate::Taken(u32::min(times, 1)),
             times => Fate::Taken(times),
@@ -102,7 +102,9 @@ impl Share {
                 self.remembered.clear();
             }
             let entries = self.paths.iter().map(|path| &*path.entry);
-            self.attached.push(entries.map(|name| self.router.attached(category, name)).collect());
+            let times =
+                |name| u32::try_from(self.router.attached(category, name)).unwrap_or(u32::MAX);
+            self.attached.push(entries.map(times).collect());
             self.remembered.insert(category.into(), self.attached.len() - 1);
             self.attached.len() - 1
         });

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Composite, CompositeError, Composites, Hold, Kind, Lock};
 use crate::event::Event;
-use crate::route::nearest::nearest;
+use crate::nearest::nearest;
 
 /// Ways to one appender.
 const WAYS_MAX: usize = 64;

@@ -124,7 +124,7 @@ impl Composites {
     }
 
     /// Their names.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.named.keys().map(|name| &**name)
     }
 

@@ -1,6 +1,7 @@
-//! The known word that a wrong one is probably meant to be.
+//! The known word that a mistyped one is probably meant to be.
 
-/// The nearest of the known words, if it is near enough to be meant.
+/// The word of `known` that is nearest to `found`, if one is near: at most one character off, and one
+/// more for every four that it has. Case does not count.
 pub(crate) fn nearest<'a>(
     found: &str,
     known: impl IntoIterator<Item = &'a str>,
@@ -16,7 +17,7 @@ fn distance(a: &str, b: &str) -> usize {
     for (i, from) in a.chars().enumerate() {
         let mut diagonal = std::mem::replace(&mut row[0], i + 1);
         for (j, to) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(from != *to);
+            let changed = diagonal + usize::from(!from.eq_ignore_ascii_case(to));
             diagonal = row[j + 1];
             row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
         }
@@ -29,11 +30,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_of_the_pen_is_understood_and_another_word_is_not() {
+    fn a_mistyped_word_finds_what_was_meant_and_a_strange_one_nothing() {
         let known = ["console", "file", "audit"];
-        assert_eq!(nearest("consol", known), Some("console"));
-        assert_eq!(nearest("fiel", known), Some("file"));
-        assert_eq!(nearest("network", known), None);
-        assert_eq!(nearest("x", []), None);
+        assert_eq!(nearest("consloe", known), Some("console"));
+        assert_eq!(nearest("FILE", known), Some("file"));
+        assert_eq!(nearest("fil", known), Some("file"));
+        assert_eq!(nearest("syslog", known), None);
+        assert_eq!(nearest("file", []), None);
     }
 }
