@@ -415,6 +415,24 @@ impl Builder {
         self
     }
 
+    /// Adds an appender without a name of its own: `app001`, `app002`, …, the first that no appender
+    /// has so far. Its place across restarts goes with that name, and so with the order of the calls.
+    ///
+    /// # Examples
+    /// ```
+    /// use rollway::appender::Null;
+    ///
+    /// let guard = rollway::builder().add(Null::new()).add(Null::new()).start()?;
+    /// let names: Vec<_> = guard.stats().appenders.into_iter().map(|stats| stats.name).collect();
+    /// assert_eq!(names, ["app001", "app002"]);
+    /// # Ok::<(), rollway::InitError>(())
+    /// ```
+    #[allow(clippy::should_implement_trait, reason = "two of its kind are not added")]
+    pub fn add(self, appender: impl Open + 'static) -> Builder {
+        let name = self.appenders.free_name();
+        self.appender(name, appender)
+    }
+
     /// Adds an appender that was chosen at run time.
     pub fn boxed_appender(mut self, name: impl Into<String>, appender: Box<dyn Open>) -> Builder {
         self.appenders.push(name.into(), appender);

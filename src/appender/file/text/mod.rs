@@ -1,34 +1,60 @@
 //! The open text file: what stands in it, what is settled, and what is written next.
 
+mod header;
+mod resume;
+mod rolling;
+
 use std::fs;
 use std::io;
-use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::making::Making;
 use super::past::{Past, tail};
-use super::rotation::{Rotation, number_of};
-use super::{IN_USE, open_locked, told};
+use super::period::Period;
+use super::rotation::Rotation;
+use super::told;
 use crate::appender::{AppendError, Appender, Batch, WRITE_BYTES};
 use crate::event::Event;
 use crate::journal::{CursorFile, Position, TextFileMark};
 use crate::layout::{Layout, Page};
 use crate::sys::crash::{self, CrashPoint};
-use crate::sys::file::{boot_id, parent, reserve_ahead, sync_dir};
+use crate::sys::file::reserve_ahead;
 use crate::sys::lock::FileLock;
 use crate::sys::output::Output;
+use rolling::Stage;
 
 /// Disk space reserved behind the end of the file at a time.
 const RESERVE_BYTES: u64 = 64 << 20;
+/// Bytes that are written at once to a file that others write as well, unless one line has more.
+const SHARED_WRITE_BYTES: usize = 64 << 10;
 
 /// The appender behind [`File`](super::File).
 pub(super) struct TextFile {
+    /// Where the file is that is written.
     path: PathBuf,
-    mode: u32,
+    making: Making,
     target: Target,
     rotation: Option<Rotation>,
     stage: Stage,
+    /// The period of the file; `None` where it is not rolled by time, or has no event yet.
+    period: Option<Period>,
+    /// That of the file which a rotation begins, if it is known.
+    next_period: Option<Period>,
+    header: Box<str>,
+    header_at_every_open: bool,
+    /// The file was opened with something in it, and has no header since.
+    is_header_due: bool,
+    /// Bytes of the header at the beginning of the text.
+    header_bytes: usize,
+    /// How often it is looked whether the path leads to another file; `None` for never.
+    check_every: Option<Duration>,
+    next_check: Option<Instant>,
+    /// A new file shall be begun, if this one has something in it.
+    wants_roll: bool,
+    /// Rolled files are looked at once the past is settled.
+    owes_retain: bool,
     output: Output,
     layout: Box<dyn Layout>,
     cursor: Option<CursorFile>,
@@ -40,6 +66,8 @@ pub(super) struct TextFile {
     text: Page,
     /// Up to this length the text fits the file.
     room: u64,
+    /// Events from this time on do not belong into the file.
+    until_ns: i64,
     settled: Position,
     /// The file, its own or a renamed one, and the length up to which it holds everything before
     /// `settled`.
@@ -58,9 +86,13 @@ pub(super) struct TextFile {
 /// What a text file begins with.
 pub(super) struct Parts {
     pub(super) path: PathBuf,
-    pub(super) mode: u32,
+    pub(super) making: Making,
     pub(super) target: Target,
     pub(super) rotation: Option<Rotation>,
+    pub(super) header: Box<str>,
+    pub(super) header_at_every_open: bool,
+    pub(super) check_every: Option<Duration>,
+    pub(super) rolls_at_start: bool,
     pub(super) output: Output,
     pub(super) layout: Box<dyn Layout>,
     pub(super) cursor: Option<CursorFile>,
@@ -71,26 +103,17 @@ pub(super) struct Parts {
 pub(super) enum Target {
     /// A regular file that no other process writes.
     Locked(FileLock),
+    /// A regular file that other processes append to.
+    Shared(fs::File),
     /// A pipe, a terminal, a device: without a length, so nothing is compared.
     Special(fs::File),
-}
-
-/// How far a rotation is. It is finished before anything else is written.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// None is under way.
-    Writing,
-    /// The full file has its number, and is still the target.
-    Renamed,
-    /// The target is the new file, the slot is that of the full one.
-    Created,
 }
 
 impl Target {
     fn file(&self) -> &fs::File {
         match self {
             Target::Locked(lock) => lock.file(),
-            Target::Special(file) => file,
+            Target::Shared(file) | Target::Special(file) => file,
         }
     }
 }
@@ -100,10 +123,20 @@ impl TextFile {
     pub(super) fn new(parts: Parts) -> TextFile {
         TextFile {
             path: parts.path,
-            mode: parts.mode,
+            making: parts.making,
             target: parts.target,
             rotation: parts.rotation,
             stage: Stage::Writing,
+            period: None,
+            next_period: None,
+            header: parts.header,
+            header_at_every_open: parts.header_at_every_open,
+            is_header_due: parts.header_at_every_open,
+            header_bytes: 0,
+            check_every: parts.check_every,
+            next_check: parts.check_every.and_then(|every| Instant::now().checked_add(every)),
+            wants_roll: parts.rolls_at_start,
+            owes_retain: false,
             output: parts.output,
             layout: parts.layout,
             cursor: parts.cursor,
@@ -111,6 +144,7 @@ impl TextFile {
             has_sync_failed: false,
             text: Page::new(),
             room: u64::MAX,
+            until_ns: i64::MAX,
             settled: parts.begin,
             mark: TextFileMark::default(),
             end: 0,
@@ -119,114 +153,6 @@ impl TextFile {
             is_torn: false,
             notice: None,
         }
-    }
-
-    /// Finds out where the last run stopped. `kept` is the range of segments that the journal has.
-    pub(super) fn resume(
-        &mut self,
-        truncate: bool,
-        kept: Option<RangeInclusive<u64>>,
-    ) -> io::Result<()> {
-        if truncate && let Target::Locked(lock) = &self.target {
-            lock.file().set_len(0)?;
-        }
-        let slot = self.cursor.as_ref().and_then(CursorFile::resume);
-        let (Some(slot), Some(kept)) = (slot, kept) else { return self.begin(self.settled) };
-        (self.settled, self.mark) = (slot.position, slot.file);
-        if let Some(rotation) = &mut self.rotation {
-            rotation.remember(slot.file.rotated);
-        }
-        let mut past = self.find_past(*kept.end())?;
-        if slot.boot_id != boot_id() {
-            // Before a slot of this boot is stored: a kill in between cuts it at the next start.
-            self.cut_unwritten(&mut past)?;
-        }
-        if slot.position.generation < *kept.start() {
-            // Which of its bytes the journal can still tell is unknown: all of them stay.
-            self.begin(Position { generation: *kept.start(), ..Position::default() })?;
-            // The outlet sees the gap, and tells of it.
-            self.settled = slot.position;
-            return Ok(());
-        }
-        self.synced = self.cursor.as_ref().and_then(CursorFile::synced).map(|slot| slot.position);
-        self.past = past;
-        self.settle(self.settled)?;
-        self.retain();
-        Ok(())
-    }
-
-    /// Goes on at the end of the file, whatever is in it, and at `position` of the journal.
-    fn begin(&mut self, position: Position) -> io::Result<()> {
-        self.settle(position)?;
-        if let Some(cursor) = &self.cursor {
-            cursor.store_synced(position, self.mark)?;
-            // A slot that is lost with the power leaves a file that nobody knows for ours.
-            cursor.sync()?;
-        }
-        self.synced = Some(position);
-        Ok(())
-    }
-
-    /// What was written behind the settled position, by an earlier run or by a write that failed.
-    ///
-    /// A file shorter than its mark was cut by somebody else: its events were delivered, and none
-    /// is replayed. One with other bytes before the mark is not ours, or not any more.
-    fn find_past(&mut self, until: u64) -> io::Result<Option<Past>> {
-        let (mark, now) = (self.mark, self.measure()?);
-        let mut is_full = false;
-        let (renamed, to) = if (mark.device, mark.inode) == (now.device, now.inode) {
-            (None, now.length)
-        } else {
-            match self.find_renamed(&mark) {
-                Some((file, length, number)) => {
-                    let newest = self.rotation.as_ref().map(Rotation::last);
-                    is_full = length == mark.length && number.is_some() && number == newest;
-                    (Some(file), length)
-                }
-                None => return Ok(None),
-            }
-        };
-        if is_full {
-            // It was full, and the new file was begun behind it; after a reboot the slot may be
-            // older than that.
-            let past = Past { renamed: None, from: 0, to: now.length, until, is_certain: false };
-            self.mark = TextFileMark { length: 0, tail: tail(self.target.file(), 0)?, ..now };
-            return Ok(past.is_open().then_some(past));
-        }
-        let is_certain = renamed.is_none();
-        let past = Past { renamed, from: mark.length, to, until, is_certain };
-        let is_ours = past.is_open() && tail(self.file_of(&past), mark.length)? == mark.tail;
-        Ok(is_ours.then_some(past))
-    }
-
-    /// After a reboot: cuts what is neither a whole line nor anybody's text, and tells of it.
-    fn cut_unwritten(&mut self, past: &mut Option<Past>) -> io::Result<()> {
-        let Some(found) = past else { return Ok(()) };
-        let cut = found.cut_unwritten(self.target.file())?;
-        if cut > 0 {
-            let (path, to) = (self.path.display(), found.to);
-            self.notice = Some(io::Error::other(format!(
-                "the machine went down before {path} was on its disk: {cut} bytes that were no whole \
-                 lines are cut from it, at byte {to}"
-            )));
-        }
-        past.take_if(|past| !past.is_open());
-        Ok(())
-    }
-
-    /// The file of the slot under the name that it has now, with its length and, if it is a full
-    /// one, its number.
-    fn find_renamed(&self, mark: &TextFileMark) -> Option<(fs::File, u64, Option<u64>)> {
-        for entry in fs::read_dir(parent(&self.path)).ok()?.flatten() {
-            let Ok(found) = entry.metadata() else { continue };
-            let is_it = (found.dev(), found.ino()) == (mark.device, mark.inode);
-            if found.is_file() && is_it {
-                let file =
-                    fs::OpenOptions::new().read(true).append(true).open(entry.path()).ok()?;
-                return Some((file, found.len(), number_of(&self.path, &entry.path())));
-            }
-        }
-        None
     }
 
     /// The file that the bytes stand in.
@@ -239,8 +165,11 @@ impl TextFile {
         let found = lock.file().metadata()?;
         let (device, inode, length) = (found.dev(), found.ino(), found.len());
         let tail = tail(lock.file(), length)?;
-        let rotated = self.rotation.as_ref().map_or(self.mark.rotated, Rotation::last);
-        Ok(TextFileMark { device, inode, length, tail, layout: self.layout.hash(), rotated })
+        let rotation = self.rotation.as_ref();
+        let rotated = rotation.map_or(self.mark.rotated, |rotation| rotation.last(self.period));
+        let period_ns = self.period.map_or(0, |period| period.begin_ns);
+        let layout = self.layout.hash();
+        Ok(TextFileMark { device, inode, length, tail, layout, rotated, period_ns })
     }
 
     /// Sees to it that the next bytes can go where they belong: finishes a rotation, and settles the
@@ -252,7 +181,7 @@ impl TextFile {
         }
         if self.is_torn {
             match self.is_gone()? {
-                true => self.reopen()?,
+                true => self.make_again()?,
                 false => self.past = self.find_past(u64::MAX)?,
             }
             self.is_torn = false;
@@ -264,35 +193,9 @@ impl TextFile {
             past.to = past.from;
             self.settle(self.settled)?;
         }
+        self.turn()?;
         self.measure_room();
-        Ok(())
-    }
-
-    /// Whether somebody removed the file.
-    fn is_gone(&self) -> io::Result<bool> {
-        match &self.target {
-            Target::Locked(lock) => Ok(lock.file().metadata()?.nlink() == 0),
-            Target::Special(_) => Ok(false),
-        }
-    }
-
-    /// Makes the file again that somebody removed, and begins it with a slot.
-    fn reopen(&mut self) -> io::Result<()> {
-        self.open_new()?;
-        self.past = None;
-        self.settle(self.settled)
-    }
-
-    /// Opens what stands at the path, or makes it, its directory included.
-    fn open_new(&mut self) -> io::Result<()> {
-        let dir = parent(&self.path);
-        fs::create_dir_all(dir).map_err(|error| told("make", dir, error))?;
-        let opened = open_locked(&self.path, self.mode);
-        let Some(lock) = opened.map_err(|error| told("open", &self.path, error))? else {
-            return Err(told("open", &self.path, io::Error::other(IN_USE)));
-        };
-        self.target = Target::Locked(lock);
-        (self.end, self.reserved_to) = (0, 0);
+        self.put_header();
         Ok(())
     }
 
@@ -302,32 +205,22 @@ impl TextFile {
         let before = self.text.len();
         self.layout.write_page(event, &mut self.text);
         let len = self.text.len();
-        if len as u64 > self.room {
-            self.overflow(at, before)?;
+        if len as u64 > self.room || event.time_ns >= self.until_ns {
+            self.overflow(at, before, event.time_ns)?;
         }
         if len >= WRITE_BYTES { self.write(self.text.len()) } else { Ok(()) }
     }
 
-    /// The text does not fit the file with its last event, which begins at `before` and stands at
-    /// `at`.
-    #[cold]
-    fn overflow(&mut self, at: Position, before: usize) -> io::Result<()> {
-        if self.past.is_some() {
-            // What was written stays where it is: the file is full when all of it is compared.
-            return self.write(self.text.len());
-        }
-        if self.end + before as u64 > 0 {
-            self.write(before)?;
-            self.rotate(at)?;
-        }
-        Ok(())
-    }
-
     fn measure_room(&mut self) {
-        self.room = match (&self.rotation, &self.past) {
-            (None, _) => u64::MAX,
-            (Some(_), Some(_)) => 0,
-            (Some(rotation), None) => rotation.limit.saturating_sub(self.end),
+        (self.room, self.until_ns) = match (&self.rotation, &self.past) {
+            (None, _) => (u64::MAX, i64::MAX),
+            (Some(_), Some(_)) => (0, i64::MAX),
+            (Some(rotation), None) => {
+                // The first event says whose time it is.
+                let first = if rotation.is_by_time() { i64::MIN } else { i64::MAX };
+                let until_ns = self.period.map_or(first, |period| period.end_ns);
+                (rotation.limit_bytes().saturating_sub(self.end), until_ns)
+            }
         };
     }
 
@@ -350,99 +243,33 @@ impl TextFile {
             }
             written.map_err(|error| told("write", &self.path, error))?;
         } else {
-            if self.end + bytes as u64 > self.reserved_to {
-                let ahead = self.rotation.as_ref().map_or(u64::MAX, |rotation| rotation.limit);
-                let ahead = ahead.saturating_sub(self.end).min(RESERVE_BYTES);
-                if ahead > 0 {
-                    reserve_ahead(self.target.file(), self.end, ahead);
-                    self.reserved_to = self.end + ahead;
-                }
-            }
-            let written = self.output.append(self.target.file(), text);
+            self.reserve(bytes as u64);
+            let written = match &self.target {
+                Target::Shared(file) => whole_lines(&self.text.as_bytes()[..bytes])
+                    .try_for_each(|lines| self.output.append(file, lines)),
+                own => self.output.append(own.file(), &self.text.as_bytes()[..bytes]),
+            };
             written.map_err(|error| told("write", &self.path, error))?;
             self.end += bytes as u64;
+        }
+        if self.header_bytes > 0 && bytes > 0 {
+            (self.header_bytes, self.is_header_due) = (0, false);
         }
         self.text.remove_front(bytes);
         self.measure_room();
         Ok(())
     }
 
-    /// Gives the full file its number and begins a new one. The event at `at` is its first.
-    fn rotate(&mut self, at: Position) -> io::Result<()> {
-        crash::reached(CrashPoint::FileText);
-        self.settle(at)?;
-        crash::reached(CrashPoint::FileFullSlot);
-        self.give_back();
-        if self.cursor.is_some() {
-            // The slots leave the file: no later sync would reach it. A sync that fails holds
-            // nothing up, and none is believed after it.
-            if !self.has_sync_failed
-                && let Err(error) = self.sync_with(fs::File::sync_data)
-            {
-                self.notice = Some(told("sync", &self.path, error));
+    /// Reserves space behind the end of the file before so many bytes go there.
+    fn reserve(&mut self, bytes: u64) {
+        let Target::Locked(lock) = &self.target else { return };
+        if self.end + bytes > self.reserved_to {
+            let ahead = self.rotation.as_ref().map_or(u64::MAX, Rotation::limit_bytes);
+            let ahead = ahead.saturating_sub(self.end).min(RESERVE_BYTES);
+            if ahead > 0 {
+                reserve_ahead(lock.file(), self.end, ahead);
+                self.reserved_to = self.end + ahead;
             }
-            self.cursor.as_ref().map_or(Ok(()), CursorFile::sync)?;
-            crash::reached(CrashPoint::FileSynced);
-        }
-        if self.is_at_path()?
-            && let Some(rotation) = &mut self.rotation
-        {
-            rotation.rename()?;
-        }
-        self.stage = Stage::Renamed;
-        crash::reached(CrashPoint::FileRenamed);
-        self.finish_rotation()
-    }
-
-    /// Whether the path still leads to the file: somebody may have renamed or removed it.
-    fn is_at_path(&self) -> io::Result<bool> {
-        match fs::metadata(&self.path) {
-            Ok(found) => Ok((found.dev(), found.ino()) == (self.mark.device, self.mark.inode)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(told("find", &self.path, error)),
-        }
-    }
-
-    /// Begins the new file, from whatever stage on.
-    fn finish_rotation(&mut self) -> io::Result<()> {
-        if self.stage == Stage::Renamed {
-            let dir = parent(&self.path);
-            if self.cursor.is_some() && dir.exists() {
-                sync_dir(dir).map_err(|error| told("sync", dir, error))?;
-                crash::reached(CrashPoint::FileDirectory);
-            }
-            self.open_new()?;
-            self.stage = Stage::Created;
-            crash::reached(CrashPoint::FileCreated);
-        }
-        self.settle(self.settled)?;
-        if let Some(cursor) = self.cursor.as_ref().filter(|_| !self.has_sync_failed) {
-            cursor.store_synced(self.settled, self.mark)?;
-        }
-        crash::reached(CrashPoint::FileNewSlot);
-        self.stage = Stage::Writing;
-        self.measure_room();
-        self.retain();
-        Ok(())
-    }
-
-    /// Removes the full files that are too many. What cannot be removed holds nothing up.
-    fn retain(&mut self) {
-        let retained = self.rotation.as_mut().map_or(Ok(()), Rotation::retain);
-        if let Err(error) = retained {
-            self.notice.get_or_insert(error);
-        }
-    }
-
-    /// Gives back what was reserved behind the end.
-    fn give_back(&mut self) {
-        if let Target::Locked(lock) = &self.target
-            && self.reserved_to > self.end
-            && let Ok(found) = lock.file().metadata()
-        {
-            // Best effort: what cannot be given back is given back when the file is removed.
-            let _ = lock.file().set_len(found.len());
-            self.reserved_to = 0;
         }
     }
 
@@ -452,11 +279,13 @@ impl TextFile {
             Some(past) if past.from < past.to => {
                 // The part of the past that was compared holds everything before `position`.
                 let tail = tail(self.file_of(past), past.from)?;
-                TextFileMark { length: past.from, tail, ..self.mark }
+                let period_ns = self.period.map_or(0, |period| period.begin_ns);
+                TextFileMark { length: past.from, tail, period_ns, ..self.mark }
             }
             Some(Past { renamed: Some(renamed), .. }) if self.cursor.is_some() => {
                 // The slots leave it: no later sync would reach it.
                 renamed.sync_data()?;
+                self.period = self.found_period()?;
                 self.measure()?
             }
             _ => self.measure()?,
@@ -479,8 +308,8 @@ impl TextFile {
         }
         let renamed = self.past.as_ref().and_then(|past| past.renamed.as_ref());
         let own = match &self.target {
-            Target::Locked(lock) => Some(lock.file()),
             Target::Special(_) => None,
+            file => Some(file.file()),
         };
         let synced = own.into_iter().chain(renamed).try_for_each(sync_data);
         self.has_sync_failed = synced.is_err();
@@ -504,6 +333,7 @@ impl Appender for TextFile {
                 written = self.add(at, event);
             }
         });
+        self.drop_lone_header();
         if crash::is_swapped(CrashPoint::FileText) {
             written = written.and_then(|()| self.settle(batch.next()));
             crash::reached(CrashPoint::FileText);
@@ -544,8 +374,20 @@ impl Appender for TextFile {
         synced.map_err(|source| AppendError::Unavailable { source })
     }
 
+    fn reopen(&mut self) -> Result<(), AppendError> {
+        // Also where it is never looked otherwise.
+        self.next_check = Some(Instant::now());
+        self.turn().map_err(|source| AppendError::Unavailable { source })
+    }
+
+    fn rotate(&mut self) -> Result<(), AppendError> {
+        self.wants_roll = true;
+        self.turn().map_err(|source| AppendError::Unavailable { source })
+    }
+
     fn take_notice(&mut self) -> Option<io::Error> {
-        self.notice.take()
+        let of_rotation = || self.rotation.as_mut().and_then(Rotation::take_notice);
+        self.notice.take().or_else(of_rotation)
     }
 }
 
@@ -553,6 +395,25 @@ impl Drop for TextFile {
     fn drop(&mut self) {
         self.give_back();
     }
+}
+
+/// The text in pieces that end where lines do and have no more than [`SHARED_WRITE_BYTES`], if the
+/// lines have not.
+fn whole_lines(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (front, behind) = text.split_at(text.len().min(SHARED_WRITE_BYTES));
+        let end = match front.iter().rposition(|byte| *byte == b'\n') {
+            _ if behind.is_empty() => front.len(),
+            Some(last) => last + 1,
+            None => behind
+                .iter()
+                .position(|byte| *byte == b'\n')
+                .map_or(text.len(), |at| front.len() + at + 1),
+        };
+        let (piece, rest) = text.split_at(end);
+        text = rest;
+        (!piece.is_empty()).then_some(piece)
+    })
 }
 
 #[cfg(test)]
@@ -593,11 +454,16 @@ mod tests {
             outputs: &Outputs::new(IoMethod::Write, |_| {}),
         };
         let path = dir.join("app.log");
+        let making = Making { mode: 0o600, dir_mode: None, owner: None, group: None };
         let mut file = TextFile::new(Parts {
-            target: Target::Locked(open_locked(&path, 0o600).unwrap().unwrap()),
+            target: Target::Locked(making.open_locked(&path).unwrap().unwrap()),
             path,
-            mode: 0o600,
+            making,
             rotation: None,
+            header: "".into(),
+            header_at_every_open: false,
+            check_every: None,
+            rolls_at_start: false,
             output: place.outputs.open(),
             layout: Box::new(Wide(line_bytes)),
             cursor: place.cursor().unwrap(),
@@ -634,6 +500,21 @@ mod tests {
             append_next(&mut file, &journal).unwrap();
             assert_eq!(length(dir.path()), lines * 10);
         }
+    }
+
+    #[test]
+    fn a_shared_file_is_written_in_whole_lines() {
+        let long = [b'x'; SHARED_WRITE_BYTES + 7];
+        let lines: Vec<_> =
+            [20_000, 40_000, 30_000, 3].map(|len| [&long[..len], b"\n"].concat()).into();
+        let mut lines = lines;
+        lines.push([&long[..], b"\n"].concat());
+        lines.push(b"no end".to_vec());
+        let text = lines.concat();
+        let pieces: Vec<_> = whole_lines(&text).collect();
+        assert_eq!(pieces.concat(), text);
+        let expected = [60_002, 30_005, long.len() + 1, 6];
+        assert!(pieces.iter().map(|piece| piece.len()).eq(expected), "{pieces:?}");
     }
 
     #[test]
