@@ -95,6 +95,7 @@ impl<'a> Batch<'a> {
         if self.is_passed {
             return;
         }
+        let shown = self.share.and_then(|share| share.borrow().shown());
         let mut counts = Counts::default();
         let mut events = self.block.events.events(self.block.dictionary);
         let mut position = self.block.position;
@@ -124,7 +125,10 @@ impl<'a> Batch<'a> {
                     }
                     for _ in 0..times {
                         counts.events += 1;
-                        each(at, &event);
+                        match &shown {
+                            None => each(at, &event),
+                            Some(shown) => shown.with(&event, |event| each(at, event)),
+                        }
                     }
                 }
                 Err(_) => counts.damaged += 1,

@@ -1,9 +1,11 @@
-//! A destination with a threshold and filters before it.
+//! A destination with a threshold, filters, a mask and a warp before it.
 
 use super::{Open, OpenError, Opened, Place};
 use crate::level::LevelFilter;
+use crate::mask::Mask;
 use crate::route::Gate;
 use crate::route::filter::Filter;
+use crate::warp::Warp;
 
 /// Puts a gate before a destination: only what passes its threshold and its filters gets there.
 ///
@@ -49,6 +51,21 @@ impl Gated {
         self.gate = self.gate.filter(filter);
         self
     }
+
+    /// Hides values by their keys from the destination; the filters still see them.
+    #[must_use]
+    pub fn mask(mut self, mask: Mask) -> Gated {
+        self.gate = self.gate.mask(mask);
+        self
+    }
+
+    /// Changes the messages that the destination sees, behind the mask. [`Warp::pass`] is for
+    /// destinations and layouts that take chunks; with others the engine does not start.
+    #[must_use]
+    pub fn warp(mut self, warp: Warp) -> Gated {
+        self.gate = self.gate.warp(warp);
+        self
+    }
 }
 
 impl Open for Gated {
@@ -66,5 +83,9 @@ impl Open for Gated {
 
     fn ships_blocks(&self) -> bool {
         self.appender.ships_blocks()
+    }
+
+    fn takes_chunks(&self) -> bool {
+        self.appender.takes_chunks()
     }
 }

@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 
 use crate::journal::{CursorFile, Journal, Position, segment_paths};
 use crate::route::Gate;
+use crate::route::composite::Described;
 use crate::sys::output::Outputs;
 
 pub use batch::Batch;
@@ -205,6 +206,16 @@ pub trait Open: Send {
     /// [`pass`](crate::warp::Warp::pass).
     fn takes_chunks(&self) -> bool {
         false
+    }
+}
+
+/// What composites and gates ask of a destination.
+pub(crate) fn described(name: &str, appender: &dyn Open) -> Described {
+    Described {
+        name: name.to_owned(),
+        gate: appender.gate(),
+        ships_blocks: appender.ships_blocks(),
+        takes_chunks: appender.takes_chunks(),
     }
 }
 

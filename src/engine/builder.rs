@@ -30,6 +30,7 @@ use crate::journal::{
 };
 use crate::level::live::LiveLevels;
 use crate::level::{Colour, Level, LevelError, LevelFilter, Levels, TooManyCategories};
+use crate::mask::Mask;
 use crate::recover::{self, Manifest, ProcessFacts};
 use crate::route::composite::{Composite, CompositeError};
 use crate::route::{Category, Directives, Gate, Router, UnknownName};
@@ -448,6 +449,14 @@ impl Builder {
         appenders: impl IntoIterator<Item = &'a str>,
     ) -> Builder {
         self.router.route(category, appenders);
+        self
+    }
+
+    /// Hides values by their keys from every appender of events; the journal, and a master that it is
+    /// shipped to, have them. See [`Mask`] for what is hidden, and
+    /// [`Gated::mask`](crate::appender::Gated::mask) for one appender alone.
+    pub fn mask(mut self, mask: Mask) -> Builder {
+        self.router.mask(mask);
         self
     }
 

@@ -29,13 +29,14 @@ use crate::route::composite::{Composite, CompositeError};
 use crate::route::{Category, Router, UnknownName};
 pub use stats::{MasterStats, Throttled};
 
-use crate::appender::{Open, OpenError, Opened, Place};
+use crate::appender::{Open, OpenError, Opened, Place, described};
 use crate::engine::outlet::Outlet;
 use crate::engine::status::{Status, StatusFile};
 use crate::engine::syncing::{SyncPolicy, Syncing};
 use crate::engine::{AppenderReport, OutletStats, events_behind, selflog};
 use crate::event::Receipt;
 use crate::journal::{Journal, JournalError, JournalOptions, JournalWriter, Scan};
+use crate::mask::Mask;
 use crate::net::{DEFAULT_WINDOW_BYTES, host_and_port};
 use crate::sys::file::create_private_dir;
 use crate::sys::lock::FileLock;
@@ -202,6 +203,13 @@ impl MasterBuilder {
         appenders: impl IntoIterator<Item = &'a str>,
     ) -> MasterBuilder {
         self.router.route(category, appenders);
+        self
+    }
+
+    /// Hides values by their keys from every appender; the journal has them.
+    #[must_use]
+    pub fn mask(mut self, mask: Mask) -> MasterBuilder {
+        self.router.mask(mask);
         self
     }
 
@@ -548,9 +556,8 @@ fn open_outlets(
     let router = Arc::new(router);
     let known = appenders.iter().map(|(name, _)| &**name).chain(router.composites().names());
     router.check(known).map_err(MasterError::UnknownAppender)?;
-    let described = appenders.iter();
-    let described: Vec<_> =
-        described.map(|(name, appender)| (name.clone(), appender.ships_blocks())).collect();
+    let described = appenders.iter().map(|(name, appender)| described(name, &**appender));
+    let described: Vec<_> = described.collect();
     router.check_composites(&described).map_err(MasterError::Composite)?;
     let mut names = HashSet::new();
     let mut outlets = Vec::new();

@@ -16,10 +16,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::category::CategoryMap;
+use crate::mask::Mask;
 use crate::nearest::nearest;
 
 pub use categories::Category;
-use composite::{Composite, CompositeError, Composites};
+use composite::{Composite, CompositeError, Composites, Described};
 pub use directives::{DirectiveError, Directives};
 pub use gate::Gate;
 pub(crate) use share::{Fate, Share};
@@ -45,6 +46,7 @@ pub struct Router {
     /// An appender gets an event as often as it is attached.
     repeats: bool,
     composites: Composites,
+    mask: Mask,
 }
 
 /// The appenders of one category.
@@ -144,6 +146,11 @@ impl Router {
         Ok(())
     }
 
+    /// Hides values by their keys from every appender, in front of the masks of their own gates.
+    pub fn mask(&mut self, mask: Mask) {
+        self.mask = mask;
+    }
+
     /// Adds what stands between categories and appenders: see [`composite`].
     pub fn composite(&mut self, name: &str, composite: impl Into<Composite>) {
         self.composites.insert(name, composite.into());
@@ -153,15 +160,11 @@ impl Router {
         &self.composites
     }
 
-    /// Checks that all composites can be resolved. `appenders` are their names, with whether each
-    /// takes whole blocks.
+    /// Checks that all composites can be resolved, and that the gates suit their appenders.
     ///
     /// # Errors
     /// [`CompositeError`], which names the composite and the remedy.
-    pub(crate) fn check_composites(
-        &self,
-        appenders: &[(String, bool)],
-    ) -> Result<(), CompositeError> {
+    pub(crate) fn check_composites(&self, appenders: &[Described]) -> Result<(), CompositeError> {
         self.composites.check(appenders, |name| self.is_entry(name))
     }
 
