@@ -9,7 +9,8 @@ use std::time::Duration;
 use rollway::appender::{self, Console, Forwarder};
 use rollway::route::composite::{Buffer, Filtered, Limit, Synchronized};
 use rollway::route::filter::{Category, LevelRange, Text};
-use rollway::{Builder, Guard, Level, OutletStats};
+use rollway::warp::Warp;
+use rollway::{Builder, Guard, Level, Mask, OutletStats};
 
 use support::{PATIENCE, child, lines, message_file, wait_until, watchdog};
 
@@ -45,6 +46,33 @@ fn an_appender_gets_what_its_threshold_and_filters_let_pass() {
     assert_eq!(lines(&path), ["kept", "kept, too"]);
     let stats = stats(&guard, "file");
     assert_eq!((stats.delivered, stats.filtered), (2, 2));
+}
+
+#[test]
+fn masks_and_warps_change_what_their_own_appender_shows() {
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let guard = builder()
+        .mask(Mask::new().key("password"))
+        .appender("plain", message_file(&path("plain")))
+        .appender(
+            "own",
+            appender::with(message_file(&path("own")))
+                .mask(Mask::new().key("user"))
+                .warp(Warp::join("|")),
+        )
+        .composite("buffer", Buffer::new(["own"]))
+        .start()
+        .unwrap();
+    let (user, password) = ("joe", "secret");
+    rollway::info!(logger: guard.logger(), "in {user} {password}");
+    guard.shutdown(PATIENCE);
+    assert_eq!(lines(&path("plain")), ["in joe [masked]"]);
+    assert_eq!(lines(&path("own")), ["in |[masked]| |[masked]"]);
+    let passed = appender::with(message_file(&path("passed"))).warp(Warp::pass());
+    let error = builder().appender("passed", passed).start().unwrap_err().to_string();
+    assert!(error.contains("appender `passed` takes text only"), "{error}");
 }
 
 #[test]

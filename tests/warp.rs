@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rollway::appender::{self, Callback, Memory, Open};
 use rollway::layout::Pattern;
+use rollway::route::composite::CompositeError;
 use rollway::warp::{Warp, Warps};
 use rollway::{InitError, Logger, info};
 use support::watchdog;
@@ -117,7 +118,7 @@ fn a_layout_writes_what_the_warp_has_made() {
 fn chunks_for_what_takes_text_only_are_refused_at_the_start() {
     let gated = appender::with(Memory::new()).warp(Warp::pass());
     let error = rollway::builder().appender("file", gated).start().unwrap_err();
-    assert!(matches!(error, InitError::Warp(_)), "{error:?}");
+    assert!(matches!(error, InitError::Composite(CompositeError::Warp(_))), "{error:?}");
     let expected =
         "appender `file` takes text only and cannot be passed chunks; use the warp `join`";
     assert_eq!(error.to_string(), expected);

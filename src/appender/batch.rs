@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use crate::event::Event;
 use crate::journal::{Block, Position};
-use crate::route::{Fate, Share, Sight};
+use crate::route::{Fate, Share};
 
 /// One block of the journal, or a run of its events, on its way into an appender.
 #[derive(Clone, Copy)]
@@ -92,23 +92,10 @@ impl<'a> Batch<'a> {
     /// is a position to settle.
     #[inline]
     pub fn for_each_at(&self, mut each: impl FnMut(Position, &Event<'_>)) {
-        match self.share.and_then(|share| share.borrow().sight()) {
-            None => self.walk(each),
-            Some(sight) => self.walk_behind(&sight, &mut each),
-        }
-    }
-
-    /// The same for an appender that does not see all as it is.
-    #[cold]
-    fn walk_behind(&self, sight: &Sight, each: &mut dyn FnMut(Position, &Event<'_>)) {
-        self.walk(|at, event| sight.with(event, |event| each(at, event)));
-    }
-
-    #[inline]
-    fn walk(&self, mut each: impl FnMut(Position, &Event<'_>)) {
         if self.is_passed {
             return;
         }
+        let shown = self.share.and_then(|share| share.borrow().shown());
         let mut counts = Counts::default();
         let mut events = self.block.events.events(self.block.dictionary);
         let mut position = self.block.position;
@@ -138,7 +125,10 @@ impl<'a> Batch<'a> {
                     }
                     for _ in 0..times {
                         counts.events += 1;
-                        each(at, &event);
+                        match &shown {
+                            None => each(at, &event),
+                            Some(shown) => shown.with(&event, |event| each(at, event)),
+                        }
                     }
                 }
                 Err(_) => counts.damaged += 1,

@@ -1,7 +1,8 @@
-//! A destination with a threshold, filters and a warp before it.
+//! A destination with a threshold, filters, a mask and a warp before it.
 
 use super::{Open, OpenError, Opened, Place};
 use crate::level::LevelFilter;
+use crate::mask::Mask;
 use crate::route::Gate;
 use crate::route::filter::Filter;
 use crate::warp::Warp;
@@ -52,7 +53,15 @@ impl Gated {
         self
     }
 
-    /// Decides what becomes of the chunks of a message before the destination sees it.
+    /// Hides values by their keys from the destination; the filters still see them.
+    #[must_use]
+    pub fn mask(mut self, mask: Mask) -> Gated {
+        self.gate = self.gate.mask(mask);
+        self
+    }
+
+    /// Changes the messages that the destination sees, behind the mask. [`Warp::pass`] is for
+    /// destinations and layouts that take chunks; with others the engine does not start.
     #[must_use]
     pub fn warp(mut self, warp: Warp) -> Gated {
         self.gate = self.gate.warp(warp);

@@ -8,6 +8,7 @@ mod bookmark;
 mod callback;
 mod caught;
 pub mod console;
+mod fail_over;
 pub mod file;
 pub mod forwarder;
 mod gated;
@@ -25,12 +26,14 @@ use std::time::{Duration, Instant};
 
 use crate::journal::{CursorFile, Journal, Position, segment_paths};
 use crate::route::Gate;
+use crate::route::composite::Described;
 use crate::sys::output::Outputs;
 
 pub use batch::Batch;
 pub(crate) use batch::{Counts, Part};
 pub use callback::Callback;
 pub use console::{ColourError, Colours, Console, LevelColours, Stream};
+pub use fail_over::FailOver;
 pub use file::File;
 pub use forwarder::{Forwarder, ForwarderMonitor, ForwarderState, ForwarderStats};
 pub use gated::{Gated, with};
@@ -203,6 +206,16 @@ pub trait Open: Send {
     /// [`pass`](crate::warp::Warp::pass).
     fn takes_chunks(&self) -> bool {
         false
+    }
+}
+
+/// What composites and gates ask of a destination.
+pub(crate) fn described(name: &str, appender: &dyn Open) -> Described {
+    Described {
+        name: name.to_owned(),
+        gate: appender.gate(),
+        ships_blocks: appender.ships_blocks(),
+        takes_chunks: appender.takes_chunks(),
     }
 }
 

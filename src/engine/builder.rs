@@ -40,7 +40,6 @@ use crate::sys;
 use crate::sys::crash::{self, CrashPoint};
 use crate::sys::output::{IoMethod, Outputs};
 use crate::sys::per_process::PerProcess;
-use crate::warp::WarpError;
 
 /// The default of [`Builder::ring_bytes`].
 pub(crate) const RING_BYTES: usize = 1 << 20;
@@ -563,8 +562,7 @@ impl Builder {
             return Err(InitError::DuplicateAppender { name: name.to_owned() });
         }
         self.router.check(names).map_err(InitError::UnknownAppender)?;
-        self.appenders.check_composites(&self.router).map_err(InitError::Composite)?;
-        self.appenders.check_warps().map_err(InitError::Warp)
+        self.appenders.check_composites(&self.router).map_err(InitError::Composite)
     }
 
     pub(super) fn run(self, as_process_logger: bool) -> Result<Guard, InitError> {
@@ -916,8 +914,6 @@ pub enum InitError {
     Categories(TooManyCategories),
     /// The composites cannot be resolved.
     Composite(CompositeError),
-    /// A warp does not suit its appender.
-    Warp(WarpError),
     /// The journal directory cannot be used.
     Directory { path: PathBuf, source: io::Error },
     /// Another process, or another engine of this one, has the journal directory.
@@ -954,7 +950,6 @@ impl fmt::Display for InitError {
             InitError::Level(error) => error.fmt(f),
             InitError::Categories(error) => error.fmt(f),
             InitError::Composite(error) => error.fmt(f),
-            InitError::Warp(error) => error.fmt(f),
             InitError::Directory { path, .. } => write!(
                 f,
                 "journal directory {}: it cannot be used; check the path and its permissions",

@@ -10,13 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
 
 use super::{AppenderReport, InitError, OutletStats, SyncPolicy};
-use crate::appender::{BlockAppender, Open};
+use crate::appender::{BlockAppender, Open, described};
 use crate::journal::{Journal, JournalOptions};
 use crate::route::Router;
 use crate::route::composite::CompositeError;
 use crate::sys::lock::FileLock;
 use crate::sys::output::IoMethod;
-use crate::warp::WarpError;
 
 /// A group of processes that one can join.
 pub(crate) trait Group: Send + Sync {
@@ -120,34 +119,15 @@ impl Appenders {
         (0..self.len()).try_for_each(|at| self.with(at, &mut each).unwrap_or(Ok(())))
     }
 
-    /// Checks that the composites between categories and them can be resolved.
+    /// Checks that the composites between categories and them can be resolved, and that their gates
+    /// suit them.
     ///
     /// # Errors
     /// [`CompositeError`].
     pub(crate) fn check_composites(&self, router: &Router) -> Result<(), CompositeError> {
-        let appenders: Vec<_> = {
-            let appenders = self.lock();
-            let described = appenders.iter();
-            described.map(|(name, appender)| (name.clone(), appender.ships_blocks())).collect()
-        };
-        for (name, appender) in self.lock().iter() {
-            if appender.ships_blocks() && !appender.gate().is_open() {
-                return Err(CompositeError::Blocks { appender: name.clone() });
-            }
-        }
-        router.check_composites(&appenders)
-    }
-
-    /// Checks that the warps before them suit them.
-    ///
-    /// # Errors
-    /// [`WarpError`].
-    pub(crate) fn check_warps(&self) -> Result<(), WarpError> {
         let appenders = self.lock();
-        let check = |(name, appender): &(String, Box<dyn Open>)| {
-            appender.gate().check(name, appender.takes_chunks())
-        };
-        appenders.iter().try_for_each(check)
+        let described = appenders.iter().map(|(name, appender)| described(name, &**appender));
+        router.check_composites(&described.collect::<Vec<_>>())
     }
 
     /// Whether they can be had without waiting. In a forked child they never can if a thread of the

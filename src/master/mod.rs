@@ -29,7 +29,7 @@ use crate::route::composite::{Composite, CompositeError};
 use crate::route::{Category, Router, UnknownName};
 pub use stats::{MasterStats, Throttled};
 
-use crate::appender::{Open, OpenError, Opened, Place};
+use crate::appender::{Open, OpenError, Opened, Place, described};
 use crate::engine::outlet::Outlet;
 use crate::engine::status::{Status, StatusFile};
 use crate::engine::syncing::{SyncPolicy, Syncing};
@@ -41,7 +41,6 @@ use crate::net::{DEFAULT_WINDOW_BYTES, host_and_port};
 use crate::sys::file::create_private_dir;
 use crate::sys::lock::FileLock;
 use crate::sys::output::{IoMethod, Outputs};
-use crate::warp::WarpError;
 use buffers::Buffers;
 use connection::{Edge, FrameRoom};
 use inbox::Inbox;
@@ -569,13 +568,9 @@ fn open_outlets(
     let router = Arc::new(router);
     let known = appenders.iter().map(|(name, _)| &**name).chain(router.composites().names());
     router.check(known).map_err(MasterError::UnknownAppender)?;
-    let described = appenders.iter();
-    let described: Vec<_> =
-        described.map(|(name, appender)| (name.clone(), appender.ships_blocks())).collect();
+    let described = appenders.iter().map(|(name, appender)| described(name, &**appender));
+    let described: Vec<_> = described.collect();
     router.check_composites(&described).map_err(MasterError::Composite)?;
-    for (name, appender) in &appenders {
-        appender.gate().check(name, appender.takes_chunks()).map_err(MasterError::Warp)?;
-    }
     let mut names = HashSet::new();
     let mut outlets = Vec::new();
     for (name, appender) in appenders {
@@ -635,8 +630,6 @@ pub enum MasterError {
     UnknownAppender(UnknownName),
     /// The composites cannot be resolved.
     Composite(CompositeError),
-    /// A warp does not suit its appender.
-    Warp(WarpError),
     /// The operating system did not give what a master needs.
     Resources { what: &'static str, source: io::Error },
 }
@@ -680,7 +673,6 @@ impl fmt::Display for MasterError {
             MasterError::Appender(error) => error.fmt(f),
             MasterError::UnknownAppender(error) => error.fmt(f),
             MasterError::Composite(error) => error.fmt(f),
-            MasterError::Warp(error) => error.fmt(f),
             MasterError::Resources { what, .. } => write!(f, "{what} cannot be started"),
         }
     }
@@ -694,7 +686,7 @@ impl std::error::Error for MasterError {
             | MasterError::Resources { source, .. } => Some(source),
             MasterError::Journal(source) => Some(source),
             MasterError::Appender(source) => source.source(),
-            MasterError::Composite(_) | MasterError::Warp(_) => None,
+            MasterError::Composite(_) => None,
             MasterError::Address { .. }
             | MasterError::Level { .. }
             | MasterError::UnknownAppender(_)

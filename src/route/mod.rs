@@ -11,7 +11,6 @@ mod directives;
 pub mod filter;
 mod gate;
 mod share;
-mod sight;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,11 +20,10 @@ use crate::mask::Mask;
 use crate::nearest::nearest;
 
 pub use categories::Category;
-use composite::{Composite, CompositeError, Composites};
+use composite::{Composite, CompositeError, Composites, Described};
 pub use directives::{DirectiveError, Directives};
 pub use gate::Gate;
 pub(crate) use share::{Fate, Share};
-pub(crate) use sight::Sight;
 
 /// Which appenders the events of each category go to.
 ///
@@ -48,7 +46,7 @@ pub struct Router {
     /// An appender gets an event as often as it is attached.
     repeats: bool,
     composites: Composites,
-    mask: Arc<Mask>,
+    mask: Mask,
 }
 
 /// The appenders of one category.
@@ -85,11 +83,6 @@ impl Router {
     /// and to those above; by default it does. Otherwise it gets the event as often.
     pub fn one_message_per_appender(&mut self, once: bool) {
         self.repeats = !once;
-    }
-
-    /// Hides values from all appenders that get events: see [`Mask`]. A second mask replaces the first.
-    pub fn mask(&mut self, mask: Mask) {
-        self.mask = Arc::new(mask);
     }
 
     /// How often an event of `category` goes to the appender or composite of this name: 0, 1, or more
@@ -153,6 +146,11 @@ impl Router {
         Ok(())
     }
 
+    /// Hides values by their keys from every appender, in front of the masks of their own gates.
+    pub fn mask(&mut self, mask: Mask) {
+        self.mask = mask;
+    }
+
     /// Adds what stands between categories and appenders: see [`composite`].
     pub fn composite(&mut self, name: &str, composite: impl Into<Composite>) {
         self.composites.insert(name, composite.into());
@@ -162,15 +160,11 @@ impl Router {
         &self.composites
     }
 
-    /// Checks that all composites can be resolved. `appenders` are their names, with whether each
-    /// takes whole blocks.
+    /// Checks that all composites can be resolved, and that the gates suit their appenders.
     ///
     /// # Errors
     /// [`CompositeError`], which names the composite and the remedy.
-    pub(crate) fn check_composites(
-        &self,
-        appenders: &[(String, bool)],
-    ) -> Result<(), CompositeError> {
+    pub(crate) fn check_composites(&self, appenders: &[Described]) -> Result<(), CompositeError> {
         self.composites.check(appenders, |name| self.is_entry(name))
     }
 

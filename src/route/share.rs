@@ -7,8 +7,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::Router;
 use super::composite::{Composites, Hold, Path};
-use super::{Gate, Router, Sight};
+use super::gate::{Gate, Shown};
 use crate::event::Event;
 use crate::journal::Position;
 
@@ -29,6 +30,7 @@ pub(crate) struct Share {
     /// The site of the last event with its category's place: the next one is often of the same.
     last: Option<(u64, usize)>,
     hold: Option<(Box<str>, Hold)>,
+    shown: Option<Arc<Shown>>,
 }
 
 /// How an event fares before an appender.
@@ -49,19 +51,14 @@ impl Share {
         let paths: Vec<_> = paths.into_iter().filter(|path| router.is_entry(&path.entry)).collect();
         let is_open = gate.is_open() && paths.iter().all(Path::is_open);
         let hold = Composites::hold(&paths);
-        let gets_all = !router.is_split() && !paths.is_empty();
-        let sees_all = router.mask.is_empty();
-        if gets_all && sees_all && is_open && hold.is_none() && paths.len() == 1 {
+        let shown = gate.shown_behind(&router.mask).map(Arc::new);
+        let gets_all = !router.is_split() && !paths.is_empty() && shown.is_none();
+        if gets_all && is_open && hold.is_none() && paths.len() == 1 {
             return None;
         }
         let (router, gate) = (Arc::clone(router), gate.clone());
         let (attached, remembered) = (Vec::new(), HashMap::new());
-        Some(Share { router, paths, gate, is_open, attached, remembered, last: None, hold })
-    }
-
-    /// How the appender sees what it gets; `None` for as it is.
-    pub(crate) fn sight(&self) -> Option<Sight> {
-        Sight::new(&self.router.mask, self.gate.as_warp())
+        Some(Share { router, paths, gate, is_open, attached, remembered, last: None, hold, shown })
     }
 
     /// How often the appender gets the event at `at` right now.
@@ -121,6 +118,11 @@ impl Share {
     /// What a composite holds of the appender's events.
     pub(crate) fn hold(&mut self) -> Option<&mut Hold> {
         self.hold.as_mut().map(|(_, hold)| hold)
+    }
+
+    /// How the appender sees events; `None` where as they were logged.
+    pub(crate) fn shown(&self) -> Option<Arc<Shown>> {
+        self.shown.clone()
     }
 
     /// The name of the composite that holds events back.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Composite, CompositeError, Composites, Hold, Kind, Lock};
+use super::{Composite, CompositeError, Composites, Described, Hold, Kind, Lock};
 use crate::event::Event;
 use crate::nearest::nearest;
 
@@ -37,17 +37,16 @@ impl Path {
 }
 
 impl Composites {
-    /// Checks that everything is resolved. `appenders` are their names, with whether each takes whole
-    /// blocks; `is_entry` says to what categories may be attached.
+    /// Checks that everything is resolved. `is_entry` says to what categories may be attached.
     ///
     /// # Errors
     /// The first problem, in the order of the names.
     pub(crate) fn check(
         &self,
-        appenders: &[(String, bool)],
+        appenders: &[Described],
         is_entry: impl Fn(&str) -> bool,
     ) -> Result<(), CompositeError> {
-        let is_appender = |name: &str| appenders.iter().any(|(appender, _)| *appender == name);
+        let is_appender = |name: &str| appenders.iter().any(|appender| appender.name == name);
         let doubled = self.doubled.as_deref();
         if let Some(name) = doubled.or_else(|| self.names().find(|name| is_appender(name))) {
             return Err(CompositeError::NameTaken { name: name.to_owned() });
@@ -64,7 +63,7 @@ impl Composites {
             }
             for relay in &composite.relays {
                 if !is_appender(relay) && !self.named.contains_key(relay) {
-                    let known = appenders.iter().map(|(appender, _)| &**appender);
+                    let known = appenders.iter().map(|appender| &*appender.name);
                     let nearest = nearest(relay, known.chain(self.names()));
                     return Err(CompositeError::UnknownRelay {
                         composite: name.to_string(),
@@ -75,11 +74,13 @@ impl Composites {
             }
         }
         self.check_cycles()?;
-        for (appender, ships_blocks) in appenders {
+        for Described { name: appender, gate, ships_blocks, takes_chunks } in appenders {
             let paths = self.paths(appender)?;
-            if *ships_blocks && paths.len() > 1 {
+            let is_plain = gate.is_open() && gate.shows_all() && paths.len() == 1;
+            if *ships_blocks && !is_plain {
                 return Err(CompositeError::Blocks { appender: appender.clone() });
             }
+            gate.check_warp(appender, *takes_chunks).map_err(CompositeError::Warp)?;
             let live: Vec<_> = paths.into_iter().filter(|path| is_entry(&path.entry)).collect();
             check_ways(appender, &live)?;
         }
@@ -192,6 +193,7 @@ mod tests {
     use super::super::{Buffer, Filtered, Limit, Synchronized};
     use super::*;
     use crate::level::Level;
+    use crate::route::Gate;
 
     fn composites(named: impl IntoIterator<Item = (&'static str, Composite)>) -> Composites {
         let mut composites = Composites::default();
@@ -201,9 +203,14 @@ mod tests {
 
     /// Checks as where no category is attached: what is no relay gets everything.
     fn check(composites: &Composites, appenders: &[&str]) -> Result<(), String> {
-        let appenders: Vec<_> = appenders.iter().map(|name| (name.to_string(), false)).collect();
+        let appenders: Vec<_> = appenders.iter().map(|name| described(name)).collect();
         let is_entry = |name: &str| !composites.is_relay(name);
         composites.check(&appenders, is_entry).map_err(|error| error.to_string())
+    }
+
+    fn described(name: &str) -> Described {
+        let (name, gate) = (name.to_owned(), Gate::new());
+        Described { name, gate, ships_blocks: false, takes_chunks: false }
     }
 
     fn filtered(relays: &'static [&'static str]) -> Composite {
@@ -285,7 +292,7 @@ mod tests {
     #[test]
     fn a_way_that_no_category_takes_does_no_harm() {
         let composites = composites([("b", Buffer::new(["file"]).into())]);
-        let appenders = [("file".to_owned(), false)];
+        let appenders = [described("file")];
         assert_eq!(composites.check(&appenders, |name| name == "b"), Ok(()));
         assert!(composites.check(&appenders, |_| true).is_err());
     }
@@ -307,7 +314,8 @@ mod tests {
     fn an_appender_of_blocks_is_no_relay() {
         let composites =
             composites([("a", Filtered::new(["master"]).threshold(Level::WARN).into())]);
-        let error = composites.check(&[("master".to_owned(), true)], |name| name == "a");
+        let master = Described { ships_blocks: true, ..described("master") };
+        let error = composites.check(std::slice::from_ref(&master), |name| name == "a");
         assert!(matches!(error, Err(CompositeError::Blocks { .. })), "{error:?}");
     }
 

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::gate::Gate;
+use crate::warp::WarpError;
 
 pub use buffer::Buffer;
 pub use filtered::Filtered;
@@ -114,6 +115,14 @@ macro_rules! composite {
 }
 use composite;
 
+/// An appender, as far as composites and gates ask.
+pub(crate) struct Described {
+    pub(crate) name: String,
+    pub(crate) gate: Gate,
+    pub(crate) ships_blocks: bool,
+    pub(crate) takes_chunks: bool,
+}
+
 /// The composites of an engine, by name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Composites {
@@ -171,6 +180,8 @@ pub enum CompositeError {
     HeldTwice { appender: String, composite: String, other: String },
     /// An appender that takes whole blocks cannot be a relay, nor have a gate.
     Blocks { appender: String },
+    /// The warp of an appender does not suit it.
+    Warp(WarpError),
     /// An option is out of its range.
     Invalid { composite: String, option: &'static str, value: String, remedy: &'static str },
     /// There are too many ways to an appender.
@@ -216,8 +227,9 @@ impl fmt::Display for CompositeError {
             ),
             CompositeError::Blocks { appender } => write!(
                 f,
-                "appender `{appender}` ships whole blocks: it can have no threshold, no filter and no composite in front; give them to the appenders at the other end"
+                "appender `{appender}` ships whole blocks: it can have no gate and no composite in front; give them to the appenders at the other end"
             ),
+            CompositeError::Warp(error) => error.fmt(f),
             CompositeError::Invalid { composite, option, value, remedy } => {
                 write!(f, "composite `{composite}`: {option} is {value}; use {remedy}")
             }

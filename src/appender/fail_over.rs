@@ -1,0 +1,274 @@
+//! Destinations that stand in for one another.
+//!
+//! Events go to the first relay, and where that is not available to the next. The others are idle and
+//! keep what they have. From time to time the ones in front are tried again with the next batch, and
+//! the first that takes it goes on. The appender's own cursor says how far all of them together have
+//! come: each event is in one destination, as far as a relay knows what it has written. One that took
+//! part of a batch settles that part, and the next relay goes on behind it.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::{AppendError, Appender, Batch, Open, OpenError, Opened, Place};
+use crate::journal::{CursorFile, Position, TextFileMark};
+
+/// Relays in the order in which they are wanted: the next one gets what those before it cannot take.
+///
+/// All relays are opened at the start, and one that cannot be is an error there. A relay fails when
+/// its destination is not available; an event that a destination refuses for its content goes among the
+/// dead letters. A relay has no gate of its own: put it before the whole, with
+/// [`with`](crate::appender::with).
+///
+/// # Examples
+/// ```no_run
+/// use rollway::appender::{FailOver, File};
+///
+/// let _guard = rollway::builder()
+///     .appender(
+///         "log",
+///         FailOver::new()
+///             .relay("share", File::new("/mnt/share/app.log"))
+///             .relay("local", File::new("/var/log/app.log")),
+///     )
+///     .init()?;
+/// # Ok::<(), rollway::InitError>(())
+/// ```
+pub struct FailOver {
+    relays: Vec<(String, Box<dyn Open>)>,
+    retry_after: Duration,
+}
+
+impl FailOver {
+    /// No relay yet; give it at least one.
+    #[expect(clippy::new_without_default, reason = "without a relay it cannot be opened")]
+    pub fn new() -> FailOver {
+        FailOver { relays: Vec::new(), retry_after: Duration::from_secs(10) }
+    }
+
+    /// Adds a relay behind the others. Its position is kept under `<name of the appender>.<name>`.
+    #[must_use]
+    pub fn relay(self, name: impl Into<String>, relay: impl Open + 'static) -> FailOver {
+        self.boxed_relay(name, Box::new(relay))
+    }
+
+    /// Adds a relay that was chosen at run time.
+    #[must_use]
+    pub fn boxed_relay(mut self, name: impl Into<String>, relay: Box<dyn Open>) -> FailOver {
+        self.relays.push((name.into(), relay));
+        self
+    }
+
+    /// How long a relay that failed is left alone before a batch is tried there again: by default 10 s.
+    /// Where no relay takes a batch, all are tried with each further try.
+    #[must_use]
+    pub fn retry_after(mut self, pause: Duration) -> FailOver {
+        self.retry_after = pause;
+        self
+    }
+}
+
+impl Open for FailOver {
+    fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
+        let failed = |name: &str, what, source| OpenError {
+            name: name.to_owned(),
+            path: None,
+            what,
+            source,
+        };
+        if self.relays.is_empty() {
+            return Err(failed(place.name, "it has no relays; give it at least one", None));
+        }
+        let cursor = place.cursor()?;
+        let stored = cursor.as_ref().and_then(CursorFile::resume);
+        let begin = stored.map_or(place.begin, |slot| slot.position);
+        let mut relays: Vec<Relay> = Vec::new();
+        for (name, relay) in &self.relays {
+            let full_name = format!("{}.{name}", place.name);
+            if relays.iter().any(|known| known.name == *name) {
+                let what = "another relay of this appender has the name; give each its own";
+                return Err(failed(&full_name, what, None));
+            }
+            if !relay.gate().is_open() {
+                let what = "a relay has no gate of its own; put it before the whole appender";
+                return Err(failed(&full_name, what, None));
+            }
+            match relay.open(&Place { name: &full_name, begin, ..*place })? {
+                Opened::Events(appender) => relays.push(Relay { name: name.clone(), appender }),
+                Opened::Blocks(_) => {
+                    let what = "it ships whole blocks and cannot stand in for others; give it all its \
+                                destinations instead";
+                    return Err(failed(&full_name, what, None));
+                }
+            }
+        }
+        // A kill may have come between a relay's cursor and our own.
+        let settled =
+            relays.iter().map(|relay| relay.appender.settled()).fold(begin, Position::max);
+        let mut writer = FailOverWriter {
+            relays,
+            active: 0,
+            since: settled,
+            retry_at: Instant::now(),
+            retry_after: self.retry_after,
+            cursor,
+            settled,
+            failure: None,
+            notice: None,
+        };
+        writer.settle().map_err(|source| {
+            let what = "its cursor cannot be stored; make the journal directory writable";
+            failed(place.name, what, Some(source))
+        })?;
+        Ok(Opened::Events(Box::new(writer)))
+    }
+
+    fn is_mandatory(&self) -> bool {
+        self.relays.iter().any(|(_, relay)| relay.is_mandatory())
+    }
+}
+
+/// The appender behind [`FailOver`].
+struct FailOverWriter {
+    relays: Vec<Relay>,
+    /// The relay that takes what comes.
+    active: usize,
+    /// What it has taken lies behind this.
+    since: Position,
+    /// When those in front of it are tried again.
+    retry_at: Instant,
+    retry_after: Duration,
+    cursor: Option<CursorFile>,
+    /// Everything before it is in some relay.
+    settled: Position,
+    /// Why the last relay that failed did so.
+    failure: Option<String>,
+    /// What the outlet has not told yet of the last switch.
+    notice: Option<io::Error>,
+}
+
+struct Relay {
+    name: String,
+    appender: Box<dyn Appender>,
+}
+
+impl FailOverWriter {
+    fn active(&mut self) -> &mut dyn Appender {
+        &mut *self.relays[self.active].appender
+    }
+
+    /// Takes over what the active relay has settled, and stores it.
+    fn settle(&mut self) -> io::Result<()> {
+        self.settled = self.settled();
+        let mark = TextFileMark::default();
+        self.cursor.as_ref().map_or(Ok(()), |cursor| cursor.store_written(self.settled, mark))
+    }
+
+    /// Goes on with another relay.
+    fn switch(&mut self, relay: usize) {
+        if relay == self.active {
+            return;
+        }
+        self.settled = self.settled();
+        (self.active, self.since) = (relay, self.settled);
+        let name = &self.relays[relay].name;
+        self.notice = Some(io::Error::other(match self.failure.take() {
+            Some(failure) => format!("it goes on with relay `{name}`: {failure}"),
+            None => format!("it goes on with relay `{name}`, which is there again"),
+        }));
+    }
+
+    /// The relays in the order in which a batch is tried: first those whose time has come again, then
+    /// the active one and those behind it.
+    fn candidates(&self) -> std::ops::Range<usize> {
+        let first = if Instant::now() >= self.retry_at { 0 } else { self.active };
+        first..self.relays.len()
+    }
+}
+
+impl Appender for FailOverWriter {
+    fn append(&mut self, batch: &Batch<'_>) -> Result<(), AppendError> {
+        let mut last = None;
+        for relay in self.candidates() {
+            let before = self.settled();
+            let taken = self.relays[relay].appender.append(batch);
+            let reached = self.relays[relay].appender.settled();
+            match taken {
+                Err(error @ AppendError::Unavailable { .. }) => {
+                    self.retry_at = Instant::now() + self.retry_after;
+                    if relay == self.active || reached > before {
+                        let (name, reason) = (&self.relays[relay].name, told(&error));
+                        self.failure = Some(format!("`{name}` is not available: {reason}"));
+                    }
+                    if reached <= before {
+                        last = Some(error);
+                        continue;
+                    }
+                    // It took a part. The outlet comes again with what lies behind it.
+                    (self.active, self.settled) = (relay, reached);
+                    self.switch((relay + 1) % self.relays.len());
+                    return Err(error);
+                }
+                // It is there, whatever it says of the batch.
+                taken => {
+                    self.switch(relay);
+                    taken?;
+                    return self.settle().map_err(|source| AppendError::Unavailable { source });
+                }
+            }
+        }
+        // None takes it: all are tried next time.
+        self.retry_at = Instant::now();
+        Err(last.unwrap_or_else(|| AppendError::Unavailable {
+            source: io::Error::other("no relay is available"),
+        }))
+    }
+
+    fn settled(&self) -> Position {
+        self.settled.max(self.relays[self.active].appender.settled())
+    }
+
+    fn flush(&mut self, deadline: Instant) -> Result<(), AppendError> {
+        self.active().flush(deadline)
+    }
+
+    fn pass(&mut self, position: Position) -> Result<(), AppendError> {
+        self.active().pass(position)?;
+        self.settle().map_err(|source| AppendError::Unavailable { source })
+    }
+
+    /// What the idle relays have and did not sync is not kept for them: it may be for ever.
+    fn keeps_from(&self) -> Position {
+        let active = &self.relays[self.active].appender;
+        active.keeps_from().max(self.since).min(self.settled())
+    }
+
+    fn sync(&mut self, deadline: Instant) -> Result<(), AppendError> {
+        self.active().sync(deadline)?;
+        let Some(cursor) = &self.cursor else { return Ok(()) };
+        let stored = cursor.store_synced(self.settled(), TextFileMark::default());
+        let synced = stored.and_then(|()| cursor.sync());
+        synced.map_err(|source| AppendError::Unavailable { source })
+    }
+
+    fn reopen(&mut self) -> Result<(), AppendError> {
+        self.relays.iter_mut().map(|relay| relay.appender.reopen()).fold(Ok(()), Result::and)
+    }
+
+    fn rotate(&mut self) -> Result<(), AppendError> {
+        self.relays.iter_mut().map(|relay| relay.appender.rotate()).fold(Ok(()), Result::and)
+    }
+
+    fn take_notice(&mut self) -> Option<io::Error> {
+        self.notice
+            .take()
+            .or_else(|| self.relays.iter_mut().find_map(|relay| relay.appender.take_notice()))
+    }
+}
+
+/// Why a relay did not take a batch, with what lies behind it.
+fn told(error: &AppendError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => source.to_string(),
+        None => error.to_string(),
+    }
+}
