@@ -175,6 +175,51 @@ pub trait Open: Send {
     fn ships_blocks(&self) -> bool {
         false
     }
+
+    /// A number that changes when another destination, or the same one otherwise, is described. A
+    /// reload leaves a running appender alone whose number is the same as before. By default there
+    /// is none, and only the very same description counts as the same.
+    fn fingerprint(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// The same destination, known by a number: see [`Open::fingerprint`]. For descriptions that come from
+/// a text, whose hash it may be.
+///
+/// # Examples
+/// ```
+/// use rollway::appender::{Console, Open, fingerprinted};
+///
+/// let console = fingerprinted(Box::new(Console::stderr()), 7);
+/// assert_eq!(console.fingerprint(), Some(7));
+/// ```
+pub fn fingerprinted(appender: Box<dyn Open>, fingerprint: u64) -> Fingerprinted {
+    Fingerprinted { appender, fingerprint }
+}
+
+/// A destination with a [`fingerprint`](fingerprinted).
+pub struct Fingerprinted {
+    appender: Box<dyn Open>,
+    fingerprint: u64,
+}
+
+impl Open for Fingerprinted {
+    fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
+        self.appender.open(place)
+    }
+
+    fn is_mandatory(&self) -> bool {
+        self.appender.is_mandatory()
+    }
+
+    fn ships_blocks(&self) -> bool {
+        self.appender.ships_blocks()
+    }
+
+    fn fingerprint(&self) -> Option<u64> {
+        Some(self.fingerprint)
+    }
 }
 
 /// The same destination, held to be optional: the journal does not wait for it.
@@ -222,6 +267,10 @@ impl Open for Held {
 
     fn ships_blocks(&self) -> bool {
         self.appender.ships_blocks()
+    }
+
+    fn fingerprint(&self) -> Option<u64> {
+        self.appender.fingerprint()
     }
 }
 

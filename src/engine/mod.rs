@@ -9,12 +9,16 @@ pub(crate) mod group;
 mod home;
 mod mdc;
 pub(crate) mod outlet;
+pub(crate) mod outlets;
 mod panics;
+mod past;
+pub(crate) mod reload;
 mod rings;
 pub(crate) mod selflog;
 mod shutdown;
 pub(crate) mod status;
 pub(crate) mod syncing;
+mod tending;
 mod writer;
 
 use std::fmt;
@@ -34,9 +38,11 @@ pub use drops::Dropped;
 pub use group::{ClusterRole, ClusterStats};
 pub use mdc::{MdcScope, mdc};
 pub use outlet::{OutletState, OutletStats};
+pub use reload::{ReloadError, ReloadStats, Reloaded};
 pub(crate) use shutdown::events_behind;
 pub use shutdown::{AppenderReport, ShutdownReport};
 pub use syncing::SyncPolicy;
+pub use tending::CommandError;
 
 #[cfg(feature = "cli")]
 pub(crate) use writer::tells_of_drops;
@@ -53,7 +59,8 @@ use drops::DropCounters;
 use fork::Heir;
 use group::Member;
 use home::Home;
-use outlet::Outlet;
+use outlets::Outlets;
+use reload::{Plan, Source};
 use status::StatusFile;
 use syncing::Syncing;
 
@@ -131,11 +138,7 @@ impl Logger {
 
     /// Changes the level while the program runs.
     pub fn set_level(&self, level: impl Into<LevelFilter>) {
-        let level = level.into();
-        self.shared.level.store(level.lowest_number(), Ordering::Relaxed);
-        if self.shared.is_process_logger() {
-            site::set_process_level(level);
-        }
+        self.shared.set_level(level.into());
     }
 
     /// Logs one event. What the macros call.
@@ -322,6 +325,8 @@ pub struct Stats {
     pub journal_error: Option<String>,
     /// The appenders.
     pub appenders: Vec<OutletStats>,
+    /// Changes of the configuration while the program runs.
+    pub reloads: ReloadStats,
     /// The cluster, if the process is in one and does not stand alone.
     pub cluster: Option<ClusterStats>,
 }
@@ -387,7 +392,10 @@ pub(crate) struct Shared {
     progressed: Condvar,
     /// Syncs the journal, if that is in a directory.
     syncing: OnceLock<Syncing>,
-    outlets: Mutex<Vec<Arc<Outlet>>>,
+    outlets: Outlets,
+    /// What it runs by, and where another such plan comes from.
+    plan: Plan,
+    source: Option<Source>,
     /// Tells whoever looks at the journal's directory.
     status: Mutex<Option<StatusFile>>,
     /// Its place among the processes that share their appenders.
@@ -530,6 +538,13 @@ impl Shared {
         LevelFilter::from_lowest_number(self.level.load(Ordering::Relaxed))
     }
 
+    fn set_level(&self, level: LevelFilter) {
+        self.level.store(level.lowest_number(), Ordering::Relaxed);
+        if self.is_process_logger() {
+            site::set_process_level(level);
+        }
+    }
+
     fn is_process_logger(&self) -> bool {
         PROCESS_NUMBER.load(Ordering::Relaxed) == self.number
     }
@@ -614,10 +629,6 @@ impl Shared {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn outlets(&self) -> MutexGuard<'_, Vec<Arc<Outlet>>> {
-        self.outlets.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Begins to keep the status file, if the journal has a directory.
     fn keep_status(self: &Arc<Shared>) {
         let shared = Arc::downgrade(self);
@@ -689,17 +700,10 @@ impl Shared {
         if synced {
             self.sync_journal(end, deadline)?;
         }
-        let outlets = self.outlets().clone();
-        for outlet in outlets.iter().filter(|outlet| outlet.is_mandatory()) {
-            let reached = outlet.wait_settled(end, deadline)
-                && (!synced || outlet.wait_synced(end, deadline));
-            if !reached {
-                let reason = outlet.stats().failing.unwrap_or("did not finish in time".to_owned());
-                let waiting_for = format!("appender `{}`", outlet.name());
-                return Err(FlushError { waiting_for, reason });
-            }
-        }
-        Ok(())
+        self.outlets.wait(end, synced, deadline).map_err(|late| {
+            let reason = late.failing.unwrap_or("did not finish in time".to_owned());
+            FlushError { waiting_for: format!("appender `{}`", late.name), reason }
+        })
     }
 
     /// Waits until the journal is synced up to `end`. What a sync failed to cover can never be proved
@@ -741,7 +745,8 @@ impl Shared {
             losses: self.journal.losses(),
             dropped: self.drops.counts(),
             journal_error: progress.error,
-            appenders: self.outlets().iter().map(|outlet| outlet.stats()).collect(),
+            appenders: self.outlets.stats(),
+            reloads: self.plan.stats(),
             cluster: self.member.as_ref().map(|member| member.stats()),
         }
     }

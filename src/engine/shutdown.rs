@@ -124,7 +124,7 @@ impl Running {
             }
         };
         shared.journal.close();
-        let outlets = std::mem::take(&mut *shared.outlets());
+        let outlets = shared.outlets.close(until);
         outlets.iter().for_each(|outlet| outlet.stop(until));
         let ended: Vec<_> = outlets.iter().map(|outlet| outlet.join(until)).collect();
         let backlogs = events_left(&shared.journal, ended.iter().map(|stats| stats.settled), until);

@@ -4,17 +4,17 @@
 //! goes among the dead letters, and the appender gets its place without the event, so that it
 //! settles behind it. In this order: a kill in between finds the letter there already.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::time::Instant;
 
 use super::letters::DeadLetters;
+use super::routes::Routes;
 use crate::appender::{AppendError, Appender, Batch, Counts, Part};
 use crate::engine::selflog;
 use crate::journal::{Block, Position};
-use crate::route::Share;
 use crate::sys::crash::{self, CrashPoint};
 
 /// So many events refused one after the other speak against the destination and not against them.
@@ -23,7 +23,7 @@ const REFUSED_IN_ROW_MAX: u32 = 100;
 /// The appender with what it takes to hand something to it.
 pub(super) struct Hand {
     pub(super) appender: Box<dyn Appender>,
-    share: Option<RefCell<Share>>,
+    pub(super) routes: Routes,
     counts: Cell<Counts>,
     letters: DeadLetters,
     refused_in_row: u32,
@@ -61,13 +61,8 @@ impl Error for RefusesAll {
 }
 
 impl Hand {
-    pub(super) fn new(
-        appender: Box<dyn Appender>,
-        share: Option<Share>,
-        letters: DeadLetters,
-    ) -> Hand {
-        let (share, counts) = (share.map(RefCell::new), Cell::default());
-        Hand { appender, share, counts, letters, refused_in_row: 0 }
+    pub(super) fn new(appender: Box<dyn Appender>, routes: Routes, letters: DeadLetters) -> Hand {
+        Hand { appender, routes, counts: Cell::default(), letters, refused_in_row: 0 }
     }
 
     /// Hands over the events of a block from index `from` on. What became of those before a failure
@@ -78,7 +73,7 @@ impl Hand {
         mut from: u32,
         outcome: &mut Outcome,
     ) -> Result<(), Box<dyn Error>> {
-        let whole = Batch::new(block, &self.counts, self.share.as_ref());
+        let whole = Batch::new(block, &self.counts, self.routes.at(block.position));
         // The ends of the runs to hand over, the next one last; behind them all is the block's end.
         let mut ends = Vec::new();
         if self.refused_in_row >= REFUSED_IN_ROW_MAX {

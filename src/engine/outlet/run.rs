@@ -73,6 +73,7 @@ impl Run {
         self.tell_of_a_notice();
         let mut is_at_end = false;
         while !is_at_end && !self.past_deadline() {
+            self.obey();
             match self.step() {
                 Ok(Progress::Appended) => self.delivered(),
                 Ok(Progress::Overtaken { position, blocks }) => {
@@ -129,6 +130,14 @@ impl Run {
         }
     }
 
+    /// Does what somebody wants of the outlet or of its appender.
+    fn obey(&mut self) {
+        self.side.shared.learn(&mut self.hand.routes);
+        while let Some(pending) = self.side.shared.next_command() {
+            pending.carry_out(&mut *self.hand.appender);
+        }
+    }
+
     /// Hands one block to the appender.
     fn step(&mut self) -> Result<Progress, Box<dyn Error>> {
         let block = match self.reader.next() {
@@ -141,6 +150,8 @@ impl Run {
                 return Ok(Progress::Damaged);
             }
         };
+        // What counts from a position on was said before a block came behind it.
+        self.side.shared.learn(&mut self.hand.routes);
         let header = block.events.header();
         let last = self.sequences.get(&(header.source, header.epoch)).copied();
         let skipped = last.map_or(0, |last| header.sequence.saturating_sub(last + 1));
@@ -222,7 +233,9 @@ impl Run {
         };
         let (position, shared) = (self.reader.position(), &self.side.shared);
         self.side.journal.wait_until(pause, |end, _| {
-            end > position || shared.is_stopping() || shared.state().is_sync_wanted(settled)
+            let state = shared.state();
+            let is_asked = state.is_asked() || state.is_sync_wanted(settled);
+            end > position || shared.is_stopping() || is_asked
         });
         Ok(())
     }

@@ -1,0 +1,265 @@
+//! Another configuration for a running engine.
+//!
+//! Levels, routes and appenders change; what the engine is built on does not. A reload is done whole or
+//! not at all. Each event in the journal is handled by one configuration: the new one counts from a
+//! position on, for all appenders the same.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::builder::Builder;
+use super::{InitError, Logger, Shared, selflog};
+use crate::appender::OpenError;
+
+/// What a reload did. The names are those of appenders.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reloaded {
+    /// They went on without a gap.
+    pub unchanged: Vec<String>,
+    /// They are new, and begin where the configuration does.
+    pub added: Vec<String>,
+    /// They go on in another way where the old ones of this name stopped.
+    pub changed: Vec<String>,
+    /// They have got what was logged before, and ended.
+    pub removed: Vec<String>,
+    /// Those of the removed that did not get everything in time. With a journal directory they go on
+    /// from there when they are added again.
+    pub undrained: Vec<String>,
+}
+
+impl fmt::Display for Reloaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Reloaded { unchanged, added, changed, removed, .. } = self;
+        let counts = [("added", added), ("changed", changed), ("removed", removed)];
+        write!(f, "{} appenders unchanged", unchanged.len())?;
+        for (what, names) in counts.into_iter().filter(|(_, names)| !names.is_empty()) {
+            write!(f, ", {what}: {}", names.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a configuration was not taken. The one before goes on.
+#[derive(Debug)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "field names say it")]
+pub enum ReloadError {
+    /// Nothing says where a configuration comes from: see
+    /// [`Builder::reload_from`](crate::Builder::reload_from).
+    NoSource,
+    /// The configuration cannot be read.
+    Source(Box<dyn Error + Send + Sync>),
+    /// It contradicts itself, or has a value out of its range.
+    Invalid(InitError),
+    /// It changes what stays as it is while the engine runs.
+    Fixed { key: &'static str },
+    /// An appender cannot be opened.
+    Open(OpenError),
+    /// An appender gets no thread.
+    Thread { name: String, source: io::Error },
+    /// An appender that has to make room hangs in its destination.
+    Hangs { name: String },
+    /// An appender has not come to the last 64 reloads.
+    Busy { name: String },
+    /// The engine has ended, or is about to.
+    Ended,
+}
+
+impl fmt::Display for ReloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReloadError::NoSource => write!(
+                f,
+                "nothing says where the configuration comes from; start with a configuration file, or \
+                 with `reload_from`"
+            ),
+            // Its own words, and its causes behind them.
+            ReloadError::Source(error) => error.fmt(f),
+            ReloadError::Invalid(error) => error.fmt(f),
+            ReloadError::Fixed { key } => {
+                write!(f, "{key} cannot change while the process runs; restart it for that")
+            }
+            ReloadError::Open(error) => error.fmt(f),
+            ReloadError::Thread { name, .. } => {
+                write!(f, "appender `{name}` cannot be run; the system gives it no thread")
+            }
+            ReloadError::Hangs { name } => write!(
+                f,
+                "appender `{name}` hangs in its destination and cannot make room; see to that, then \
+                 reload again"
+            ),
+            ReloadError::Busy { name } => write!(
+                f,
+                "appender `{name}` has not come to the last reloads; wait until it gets on"
+            ),
+            ReloadError::Ended => write!(f, "the logger has been shut down; start another one"),
+        }
+    }
+}
+
+impl Error for ReloadError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            ReloadError::Source(error) => error.source(),
+            ReloadError::Invalid(error) => error.source(),
+            ReloadError::Open(error) => error.source(),
+            ReloadError::Thread { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// How often the configuration was changed, or should have been.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReloadStats {
+    /// Reloads that were done.
+    pub done: u64,
+    /// Reloads that were refused.
+    pub failed: u64,
+    /// Why the last one was refused; `None` when it was done.
+    pub failing: Option<String>,
+}
+
+/// What an engine runs by, and what came of changing that.
+pub(super) struct Plan {
+    /// The description in force. Locked during a reload.
+    builder: Mutex<Builder>,
+    stats: Mutex<ReloadStats>,
+}
+
+impl Plan {
+    pub(super) fn new(builder: Builder) -> Plan {
+        Plan { builder: Mutex::new(builder), stats: Mutex::default() }
+    }
+
+    pub(super) fn stats(&self) -> ReloadStats {
+        lock(&self.stats).clone()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Logger {
+    /// Takes another configuration while the program runs: levels, routes and appenders.
+    ///
+    /// Appenders are compared by name and by [`fingerprint`](crate::appender::Open::fingerprint): what
+    /// is the same goes on without a gap, what is new begins with the first event of the new
+    /// configuration, what is changed delivers what was logged before and goes on in the new way, and
+    /// what is gone delivers what was logged before. It is done whole or not at all. What the engine is
+    /// built on (the journal, the rings, the name of the service and so on) must be as it was; a level
+    /// that was set at run time gives way to that of the configuration.
+    ///
+    /// Appenders wait meanwhile, and log calls do not. Returns within the flush timeout, unless
+    /// an appender hangs while it is opened. In a cluster the elected process changes the appenders that
+    /// it runs for all; the others keep the configuration for the day they are elected.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; then the configuration before goes on.
+    ///
+    /// # Examples
+    /// ```
+    /// use rollway::Level;
+    /// use rollway::appender::Console;
+    ///
+    /// let described = rollway::builder().appender("console", Console::stderr());
+    /// let guard = described.clone().start()?;
+    /// let reloaded = guard.logger().reload(described.level(Level::DEBUG))?;
+    /// assert_eq!(reloaded.unchanged, ["console"]);
+    /// assert!(guard.logger().is_enabled(Level::DEBUG));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn reload(&self, builder: Builder) -> Result<Reloaded, ReloadError> {
+        self.shared.reload(|| Ok(builder))
+    }
+
+    /// Reads the configuration where it came from, and takes it: see
+    /// [`Builder::reload_from`](crate::Builder::reload_from).
+    ///
+    /// # Errors
+    /// [`ReloadError`]; then the configuration before goes on.
+    pub fn reload_from_source(&self) -> Result<Reloaded, ReloadError> {
+        self.shared.reload_from_source()
+    }
+}
+
+impl Shared {
+    pub(super) fn reload_from_source(&self) -> Result<Reloaded, ReloadError> {
+        let source = self.source.clone();
+        self.reload(|| match source {
+            Some(source) => source().map_err(ReloadError::Source),
+            None => Err(ReloadError::NoSource),
+        })
+    }
+
+    /// One reload at a time; what is refused is told and counted.
+    fn reload(
+        &self,
+        builder: impl FnOnce() -> Result<Builder, ReloadError>,
+    ) -> Result<Reloaded, ReloadError> {
+        let mut old = lock(&self.plan.builder);
+        let reloaded = builder().and_then(|builder| self.take(&mut old, builder));
+        let mut stats = lock(&self.plan.stats);
+        match &reloaded {
+            Ok(_) => (stats.done, stats.failing) = (stats.done + 1, None),
+            Err(error) => {
+                let why = selflog::chain(error);
+                selflog::warn(&format!("reload: {why}; the configuration before goes on"));
+                (stats.failed, stats.failing) = (stats.failed + 1, Some(why));
+            }
+        }
+        reloaded
+    }
+
+    fn take(&self, old: &mut Builder, new: Builder) -> Result<Reloaded, ReloadError> {
+        if self.is_closed() || self.is_forked() {
+            return Err(ReloadError::Ended);
+        }
+        new.check().map_err(ReloadError::Invalid)?;
+        if let Some(key) = old.differs_in(&new) {
+            return Err(ReloadError::Fixed { key });
+        }
+        let deadline = Instant::now() + self.limits.flush_timeout;
+        let (described, level) = (new.described(), new.level_filter());
+        let before = old.described();
+        let mut reloaded = match &self.member {
+            Some(member) => member.reload(&before, &described, deadline)?,
+            None => Reloaded::default(),
+        };
+        match self.outlets.swap(&before, &described, deadline) {
+            Ok(own) => reloaded.append(own),
+            Err(error) => {
+                let back = self.member.as_ref().map(|member| {
+                    member.reload(&described, &before, Instant::now() + self.limits.flush_timeout)
+                });
+                if let Some(Err(error)) = back {
+                    selflog::warn(&format!("reload: on the way back: {}", selflog::chain(&error)));
+                }
+                return Err(error);
+            }
+        }
+        self.set_level(level);
+        old.take_over(new);
+        Ok(reloaded)
+    }
+}
+
+impl Reloaded {
+    fn append(&mut self, other: Reloaded) {
+        self.unchanged.extend(other.unchanged);
+        self.added.extend(other.added);
+        self.changed.extend(other.changed);
+        self.removed.extend(other.removed);
+        self.undrained.extend(other.undrained);
+    }
+}
+
+/// Where a configuration comes from.
+pub(super) type Source =
+    Arc<dyn Fn() -> Result<Builder, Box<dyn Error + Send + Sync>> + Send + Sync>;
