@@ -47,10 +47,11 @@ pub use sys::crash::NAMES as CRASH_POINTS;
 
 #[cfg(not(loom))]
 pub use engine::{
-    AppenderReport, Batch, Builder, ClusterRole, ClusterStats, CommandError, Dropped, Durability,
-    FlushError, Guard, InitError, Logger, MdcScope, OutletState, OutletStats, OverflowPolicy,
-    ReloadError, ReloadStats, Reloaded, ShutdownReport, Stats, SyncPolicy, Timestamp, WaitStrategy,
-    batch, builder, flush, flush_to, init, logger, mdc, prepare_thread, stats,
+    AppenderReport, Batch, Builder, ClusterRole, ClusterStats, CommandError, Control, Dropped,
+    Durability, FlushError, Guard, InitError, Logger, MdcScope, OutletState, OutletStats,
+    OverflowPolicy, ReloadError, ReloadStats, Reloaded, ShutdownReport, Stats, SyncPolicy,
+    Timestamp, WaitStrategy, batch, builder, flush, flush_to, init, logger, mdc, prepare_thread,
+    stats,
 };
 pub use level::{Level, LevelFilter};
 #[cfg(not(loom))]

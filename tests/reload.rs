@@ -99,15 +99,15 @@ fn a_changed_appender_that_has_not_delivered_leaves_the_rest_to_its_successor() 
     let gate = Gate::default();
     let (first, of_first) = Collector::new();
     let (second, of_second) = Collector::new();
-    let fail = Failing { collector: second.clone() };
     let guard = rollway::builder()
         .flush_timeout(Duration::from_millis(200))
         .appender("a", first)
         .start()
         .unwrap();
     rollway::info!(logger: guard.logger(), "to the first");
-    guard.flush().unwrap();
-    let failing = rollway::builder().flush_timeout(Duration::from_millis(200)).appender("a", fail);
+    wait_until("the first has it", || of_first.len() == 1);
+    let failing =
+        rollway::builder().flush_timeout(Duration::from_millis(200)).appender("a", Failing);
     guard.logger().reload(failing).unwrap();
     rollway::info!(logger: guard.logger(), "held up");
     wait_until("the appender fails", || guard.stats().appenders[0].failing.is_some());
@@ -117,21 +117,17 @@ fn a_changed_appender_that_has_not_delivered_leaves_the_rest_to_its_successor() 
     guard.logger().reload(third).unwrap();
     gate.open();
     rollway::info!(logger: guard.logger(), "to the second");
-    guard.flush().unwrap();
+    wait_until("the second has both", || of_second.len() == 2);
     assert_eq!(of_first.messages(), ["to the first"]);
     assert_eq!(of_second.messages(), ["held up", "to the second"]);
     drop(guard);
 }
 
 /// Takes nothing.
-#[derive(Clone)]
-struct Failing {
-    collector: Collector,
-}
+struct Failing;
 
 impl Open for Failing {
     fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
-        drop(self.collector.open(place)?);
         Ok(Opened::Events(Box::new(Stuck { settled: place.begin })))
     }
 }

@@ -23,14 +23,18 @@ fn reload_often(dir: &Path, times: usize) {
     let described = |at: usize| {
         let builder = directory(dir).appender("all", described_file(&path("all")));
         let builder = builder.appender("turn", described_file(&path(&format!("turn{}", at % 3))));
-        if at % 2 == 0 { builder.appender("odd", described_file(&path("odd"))) } else { builder }
+        if at.is_multiple_of(2) {
+            builder.appender("odd", described_file(&path("odd")))
+        } else {
+            builder
+        }
     };
     let guard: Guard = described(0).start().unwrap();
     let load = Load::start(guard.logger(), 3);
     let logger = guard.logger();
     let mut before = None;
     for at in 1..=times {
-        if at % 10 == 0 {
+        if at.is_multiple_of(10) {
             let wrong = described(at).appender("wrong", described_file(Path::new("/dev/null/x")));
             logger.reload(wrong).unwrap_err();
         } else {

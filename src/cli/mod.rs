@@ -6,6 +6,7 @@
 mod args;
 pub mod bench;
 mod cat;
+mod ctl;
 mod demo;
 mod demo_ledger;
 mod demo_worker;
@@ -79,6 +80,7 @@ where
         Command::Recover(args) => recover::run(args, out, err),
         Command::Send(args) => send::run(args, out, err),
         Command::Master(args) => master::run(args, out, err),
+        Command::Ctl(args) => ctl::run(args, out, err),
         Command::Demo(args) => demo::run(args, out, err),
         Command::Bench(args) => bench::run(args, out, err),
         Command::BenchPart(args) => bench::run_part(args, out),

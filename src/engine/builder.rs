@@ -575,6 +575,7 @@ impl Builder {
             syncing: OnceLock::new(),
             outlets,
             plan,
+            tended: Mutex::default(),
             source: tending.source(),
             status: Mutex::new(None),
             clock: self.clock,
@@ -648,6 +649,8 @@ impl Builder {
             shared.define_known_sites().map_err(resource("the table of call sites"))?;
             site::set_process_level(self.level);
         }
+        let tended = tending.begin(&shared)?;
+        *shared.tended.lock().unwrap_or_else(PoisonError::into_inner) = Some(tended);
         Ok(guard)
     }
 }
@@ -680,6 +683,8 @@ pub enum InitError {
     InUse { path: PathBuf },
     /// The directory of a cluster cannot be used.
     Cluster { path: PathBuf, what: &'static str, source: Option<io::Error> },
+    /// The control socket cannot be opened.
+    Control { path: PathBuf, source: io::Error },
     /// The journal cannot be read or continued.
     Journal(JournalError),
     /// What a dead predecessor left cannot be taken over.
@@ -720,6 +725,11 @@ impl fmt::Display for InitError {
             InitError::Cluster { path, what, .. } => {
                 write!(f, "cluster directory {}: {what}", path.display())
             }
+            InitError::Control { path, .. } => write!(
+                f,
+                "control socket {}: it cannot be opened; give it another path",
+                path.display()
+            ),
             InitError::Journal(_) => write!(f, "the journal cannot be opened"),
             InitError::Recover(_) => write!(f, "what the last run left cannot be taken over"),
             InitError::Appender(error) => error.fmt(f),
@@ -735,9 +745,9 @@ impl fmt::Display for InitError {
 impl std::error::Error for InitError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            InitError::Directory { source, .. } | InitError::Resources { source, .. } => {
-                Some(source)
-            }
+            InitError::Directory { source, .. }
+            | InitError::Control { source, .. }
+            | InitError::Resources { source, .. } => Some(source),
             InitError::Journal(source) => Some(source),
             InitError::Recover(source) => Some(source),
             InitError::Appender(error) => error.source(),

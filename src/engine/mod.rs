@@ -3,6 +3,7 @@
 mod batch;
 mod builder;
 pub(crate) mod call;
+pub(crate) mod control;
 mod drops;
 mod fork;
 pub(crate) mod group;
@@ -16,9 +17,11 @@ pub(crate) mod reload;
 mod rings;
 pub(crate) mod selflog;
 mod shutdown;
+pub(crate) mod signals;
 pub(crate) mod status;
 pub(crate) mod syncing;
 mod tending;
+pub(crate) mod watch;
 mod writer;
 
 use std::fmt;
@@ -34,6 +37,7 @@ pub use batch::{Batch, batch};
 pub use builder::{Builder, InitError, builder, init};
 #[cfg(feature = "cli")]
 pub(crate) use builder::{RING_BYTES, RING_MEMORY_BYTES};
+pub use control::Control;
 pub use drops::Dropped;
 pub use group::{ClusterRole, ClusterStats};
 pub use mdc::{MdcScope, mdc};
@@ -63,6 +67,7 @@ use outlets::Outlets;
 use reload::{Plan, Source};
 use status::StatusFile;
 use syncing::Syncing;
+use tending::Tended;
 
 /// What a log call does when its thread's ring is full.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -396,6 +401,8 @@ pub(crate) struct Shared {
     /// What it runs by, and where another such plan comes from.
     plan: Plan,
     source: Option<Source>,
+    /// Who waits for somebody to ask for something.
+    tended: Mutex<Option<Tended>>,
     /// Tells whoever looks at the journal's directory.
     status: Mutex<Option<StatusFile>>,
     /// Its place among the processes that share their appenders.

@@ -18,6 +18,8 @@ use crate::sys::output::Outputs;
 
 /// Between two looks at what has no bell.
 const LOOK: Duration = Duration::from_millis(1);
+/// What an appender may take beyond its deadline for the write that it is in.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 
 /// The running appenders.
 pub(crate) struct Outlets {
@@ -388,7 +390,7 @@ impl Swap<'_> {
             outlet.stop(self.deadline);
         }
         for outlet in outlets {
-            outlet.join(self.deadline + LOOK);
+            outlet.join(self.deadline + LAST_WAIT);
             if !outlet.has_ended() {
                 return Err(ReloadError::Hangs { name: outlet.name().to_owned() });
             }
@@ -461,7 +463,7 @@ impl Swap<'_> {
 
         let mut undrained = Vec::new();
         for outlet in &plan.removed {
-            let settled = outlet.join(self.deadline).settled;
+            let settled = outlet.join(self.deadline + LAST_WAIT).settled;
             if settled < self.at {
                 undrained.push(outlet.name().to_owned());
             } else {

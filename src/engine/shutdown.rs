@@ -106,6 +106,8 @@ impl Running {
 
     pub(super) fn shutdown(self, shared: &Arc<Shared>, until: Instant) -> ShutdownReport {
         stop_producers(shared);
+        let tended = shared.tended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        tended.into_iter().for_each(|tended| tended.end(until));
         let writer = match self {
             Running::Thread { thread, deadline } => {
                 *deadline.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
