@@ -53,7 +53,6 @@ pub(crate) enum Runs {
     /// Those that ship a process's own blocks.
     Shipping,
     /// All others.
-    #[cfg_attr(not(feature = "master"), allow(dead_code, reason = "a master runs them"))]
     Others,
 }
 
