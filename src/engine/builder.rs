@@ -17,7 +17,7 @@ use super::past::{Past, Places};
 use super::reload::Plan;
 use super::shutdown::Running;
 use super::syncing::{SyncPolicy, Syncing};
-use super::tending::Tending;
+use super::tending::{TendError, Tending};
 use super::writer::Writer;
 use super::{
     Durability, ENGINES, Guard, Limits, Logger, OverflowPolicy, PROCESS_NUMBER, Progress, Shared,
@@ -74,7 +74,7 @@ pub struct Builder {
     appenders: Appenders,
     router: Router,
     group: Option<Arc<dyn Group>>,
-    pub(super) tending: Tending,
+    pub(super) tending: Tending<Builder>,
     /// It runs in the first log call of a forked child.
     is_heir: bool,
 }
@@ -465,8 +465,8 @@ impl Builder {
             return Err(InitError::AlreadyInitialised);
         }
         let heir = Heir::of(&self, as_process_logger);
-        let plan = Plan::new(self.clone());
         let tending = self.tending.clone();
+        let plan = Plan::new(self.clone(), tending.source.clone());
         let router = Arc::new(self.router.clone());
         let seat = self.group.as_ref().map(|group| {
             group.join(Description {
@@ -576,7 +576,6 @@ impl Builder {
             outlets,
             plan,
             tended: Mutex::default(),
-            source: tending.source(),
             status: Mutex::new(None),
             clock: self.clock,
             member: member.clone(),
@@ -649,7 +648,11 @@ impl Builder {
             shared.define_known_sites().map_err(resource("the table of call sites"))?;
             site::set_process_level(self.level);
         }
-        let tended = tending.begin(&shared)?;
+        let tended = tending.begin(&shared, &shared.service, shared.journal.dir());
+        let tended = tended.map_err(|error| match error {
+            TendError::Control { path, source } => InitError::Control { path, source },
+            TendError::Resources { what, source } => InitError::Resources { what, source },
+        })?;
         *shared.tended.lock().unwrap_or_else(PoisonError::into_inner) = Some(tended);
         Ok(guard)
     }

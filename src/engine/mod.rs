@@ -14,13 +14,14 @@ pub(crate) mod outlets;
 mod panics;
 mod past;
 pub(crate) mod reload;
+mod requests;
 mod rings;
 pub(crate) mod selflog;
 mod shutdown;
 pub(crate) mod signals;
 pub(crate) mod status;
 pub(crate) mod syncing;
-mod tending;
+pub(crate) mod tending;
 pub(crate) mod watch;
 mod writer;
 
@@ -43,10 +44,10 @@ pub use group::{ClusterRole, ClusterStats};
 pub use mdc::{MdcScope, mdc};
 pub use outlet::{OutletState, OutletStats};
 pub use reload::{ReloadError, ReloadStats, Reloaded};
+pub use requests::CommandError;
 pub(crate) use shutdown::events_behind;
 pub use shutdown::{AppenderReport, ShutdownReport};
 pub use syncing::SyncPolicy;
-pub use tending::CommandError;
 
 #[cfg(feature = "cli")]
 pub(crate) use writer::tells_of_drops;
@@ -64,7 +65,7 @@ use fork::Heir;
 use group::Member;
 use home::Home;
 use outlets::Outlets;
-use reload::{Plan, Source};
+use reload::Plan;
 use status::StatusFile;
 use syncing::Syncing;
 use tending::Tended;
@@ -399,8 +400,7 @@ pub(crate) struct Shared {
     syncing: OnceLock<Syncing>,
     outlets: Outlets,
     /// What it runs by, and where another such plan comes from.
-    plan: Plan,
-    source: Option<Source>,
+    plan: Plan<Builder>,
     /// Who waits for somebody to ask for something.
     tended: Mutex<Option<Tended>>,
     /// Tells whoever looks at the journal's directory.

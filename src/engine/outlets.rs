@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
+use super::control::Refusal;
 use super::group::Appenders;
 use super::outlet::{Command, Outlet, OutletStats};
 use super::reload::{ReloadError, Reloaded};
@@ -239,12 +240,13 @@ pub(crate) fn command(
     command: Command,
     name: Option<&str>,
     deadline: Instant,
-) -> Result<Vec<String>, String> {
+) -> Result<Vec<String>, Refusal> {
     let is_meant = |outlet: &&Arc<Outlet>| name.is_none_or(|name| outlet.name() == name);
     let meant: Vec<_> = running.iter().filter(is_meant).collect();
     if let Some(name) = name.filter(|_| meant.is_empty()) {
         let known: Vec<_> = running.iter().map(|outlet| format!("`{}`", outlet.name())).collect();
-        return Err(format!("there is no appender `{name}`; known are {}", known.join(", ")));
+        let why = format!("there is no appender `{name}`; known are {}", known.join(", "));
+        return Err(Refusal::Unknown(why));
     }
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     for outlet in meant {
@@ -253,7 +255,7 @@ pub(crate) fn command(
             Err(why) => failed.push(format!("appender `{}`: {why}", outlet.name())),
         }
     }
-    if failed.is_empty() { Ok(done) } else { Err(failed.join("; ")) }
+    if failed.is_empty() { Ok(done) } else { Err(Refusal::Failed(failed.join("; "))) }
 }
 
 /// Why an appender does not run.

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::builder::Builder;
-use super::{InitError, Logger, Shared, selflog};
+use super::{Logger, Shared, selflog};
 use crate::appender::OpenError;
 
 /// What a reload did. The names are those of appenders.
@@ -54,7 +54,7 @@ pub enum ReloadError {
     /// The configuration cannot be read.
     Source(Box<dyn Error + Send + Sync>),
     /// It contradicts itself, or has a value out of its range.
-    Invalid(InitError),
+    Invalid(Box<dyn Error + Send + Sync>),
     /// It changes what stays as it is while the engine runs.
     Fixed { key: &'static str },
     /// An appender cannot be opened.
@@ -78,8 +78,7 @@ impl fmt::Display for ReloadError {
                  with `reload_from`"
             ),
             // Its own words, and its causes behind them.
-            ReloadError::Source(error) => error.fmt(f),
-            ReloadError::Invalid(error) => error.fmt(f),
+            ReloadError::Source(error) | ReloadError::Invalid(error) => error.fmt(f),
             ReloadError::Fixed { key } => {
                 write!(f, "{key} cannot change while the process runs; restart it for that")
             }
@@ -104,8 +103,7 @@ impl fmt::Display for ReloadError {
 impl Error for ReloadError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            ReloadError::Source(error) => error.source(),
-            ReloadError::Invalid(error) => error.source(),
+            ReloadError::Source(error) | ReloadError::Invalid(error) => error.source(),
             ReloadError::Open(error) => error.source(),
             ReloadError::Thread { source, .. } => Some(source),
             _ => None,
@@ -125,20 +123,66 @@ pub struct ReloadStats {
     pub failing: Option<String>,
 }
 
-/// What an engine runs by, and what came of changing that.
-pub(super) struct Plan {
+/// What an engine or a master runs by, and what came of changing that. `B` is its builder.
+pub(crate) struct Plan<B> {
     /// The description in force. Locked during a reload.
-    builder: Mutex<Builder>,
+    builder: Mutex<B>,
+    source: Option<Source<B>>,
     stats: Mutex<ReloadStats>,
 }
 
-impl Plan {
-    pub(super) fn new(builder: Builder) -> Plan {
-        Plan { builder: Mutex::new(builder), stats: Mutex::default() }
+impl<B> Plan<B> {
+    /// That of `builder`; others come from `source`.
+    pub(crate) fn new(builder: B, source: Option<Source<B>>) -> Plan<B> {
+        Plan { builder: Mutex::new(builder), source, stats: Mutex::default() }
     }
 
-    pub(super) fn stats(&self) -> ReloadStats {
+    pub(crate) fn stats(&self) -> ReloadStats {
         lock(&self.stats).clone()
+    }
+
+    /// Whether something says where another description comes from.
+    pub(crate) fn has_source(&self) -> bool {
+        self.source.is_some()
+    }
+
+    /// Reads another description and has `take` put it in the place of that in force. One reload at a
+    /// time; what is refused is told and counted.
+    ///
+    /// # Errors
+    /// Those of the source, and of `take`.
+    pub(crate) fn reload_from_source(
+        &self,
+        take: impl FnOnce(&mut B, B) -> Result<Reloaded, ReloadError>,
+    ) -> Result<Reloaded, ReloadError> {
+        let read = || match &self.source {
+            Some(source) => source().map_err(ReloadError::Source),
+            None => Err(ReloadError::NoSource),
+        };
+        self.reload(read, take)
+    }
+
+    /// The same with the description that `read` has.
+    ///
+    /// # Errors
+    /// Those of `read` and of `take`.
+    pub(crate) fn reload(
+        &self,
+        read: impl FnOnce() -> Result<B, ReloadError>,
+        take: impl FnOnce(&mut B, B) -> Result<Reloaded, ReloadError>,
+    ) -> Result<Reloaded, ReloadError> {
+        let mut old = lock(&self.builder);
+        let reloaded = read().and_then(|new| take(&mut old, new));
+        let mut stats = lock(&self.stats);
+        match &reloaded {
+            Ok(_) => (stats.done, stats.failing) = (stats.done + 1, None),
+            Err(error) => {
+                let why = selflog::chain(error);
+                selflog::warn(&format!("reload: {why}; the configuration before goes on"));
+                (stats.failed, stats.failing) = (stats.failed + 1, Some(why));
+            }
+        }
+        reloaded
     }
 }
 
@@ -176,7 +220,7 @@ impl Logger {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn reload(&self, builder: Builder) -> Result<Reloaded, ReloadError> {
-        self.shared.reload(|| Ok(builder))
+        self.shared.plan.reload(|| Ok(builder), |old, new| self.shared.take(old, new))
     }
 
     /// Reads the configuration where it came from, and takes it: see
@@ -191,37 +235,14 @@ impl Logger {
 
 impl Shared {
     pub(super) fn reload_from_source(&self) -> Result<Reloaded, ReloadError> {
-        let source = self.source.clone();
-        self.reload(|| match source {
-            Some(source) => source().map_err(ReloadError::Source),
-            None => Err(ReloadError::NoSource),
-        })
-    }
-
-    /// One reload at a time; what is refused is told and counted.
-    fn reload(
-        &self,
-        builder: impl FnOnce() -> Result<Builder, ReloadError>,
-    ) -> Result<Reloaded, ReloadError> {
-        let mut old = lock(&self.plan.builder);
-        let reloaded = builder().and_then(|builder| self.take(&mut old, builder));
-        let mut stats = lock(&self.plan.stats);
-        match &reloaded {
-            Ok(_) => (stats.done, stats.failing) = (stats.done + 1, None),
-            Err(error) => {
-                let why = selflog::chain(error);
-                selflog::warn(&format!("reload: {why}; the configuration before goes on"));
-                (stats.failed, stats.failing) = (stats.failed + 1, Some(why));
-            }
-        }
-        reloaded
+        self.plan.reload_from_source(|old, new| self.take(old, new))
     }
 
     fn take(&self, old: &mut Builder, new: Builder) -> Result<Reloaded, ReloadError> {
         if self.is_closed() || self.is_forked() {
             return Err(ReloadError::Ended);
         }
-        new.check().map_err(ReloadError::Invalid)?;
+        new.check().map_err(|error| ReloadError::Invalid(error.into()))?;
         if let Some(key) = old.differs_in(&new) {
             return Err(ReloadError::Fixed { key });
         }
@@ -261,5 +282,4 @@ impl Reloaded {
 }
 
 /// Where a configuration comes from.
-pub(super) type Source =
-    Arc<dyn Fn() -> Result<Builder, Box<dyn Error + Send + Sync>> + Send + Sync>;
+pub(crate) type Source<B> = Arc<dyn Fn() -> Result<B, Box<dyn Error + Send + Sync>> + Send + Sync>;

@@ -13,11 +13,12 @@ use crate::sys::signal::{self, Asked};
 
 /// What signals ask for.
 pub(crate) trait Signalled: Send + Sync {
-    /// Takes the configuration again, if there is one to take.
-    fn reload(&self);
+    /// Takes the configuration again, if something says where it comes from. What is refused is told on
+    /// the self-log.
+    fn on_reload(&self);
 
     /// Opens every destination again.
-    fn reopen(&self);
+    fn on_reopen(&self);
 }
 
 /// Who listens, in this process.
@@ -72,10 +73,10 @@ fn run(number: u64) {
         };
         for engine in &engines {
             if asked.contains(&Asked::Reload) {
-                engine.reload();
+                engine.on_reload();
             }
             if !asked.is_empty() {
-                engine.reopen();
+                engine.on_reopen();
             }
         }
     }

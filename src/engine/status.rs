@@ -170,6 +170,14 @@ impl Fields {
         self.plain(name, format_args!("[{}]", objects.join(",")));
     }
 
+    pub(crate) fn reloads(&mut self, reloads: &ReloadStats) {
+        let mut fields = Fields::default();
+        fields.plain("done", reloads.done);
+        fields.plain("failed", reloads.failed);
+        fields.maybe("failing", reloads.failing.as_deref());
+        self.object("reloads", fields);
+    }
+
     pub(crate) fn appenders(&mut self, appenders: &[OutletStats]) {
         self.objects("appenders", appenders.iter().map(of_appender));
     }
@@ -210,7 +218,7 @@ pub(super) fn of_engine(service: &str, stats: &Stats, held_by: Option<&str>) -> 
     fields.plain("cut", stats.dropped.cut());
     fields.maybe("journal_error", stats.journal_error.as_deref());
     fields.maybe("held_by", held_by);
-    fields.object("reloads", of_reloads(&stats.reloads));
+    fields.reloads(&stats.reloads);
     match &stats.cluster {
         Some(cluster) => fields.object("cluster", of_cluster(cluster)),
         None => fields.maybe("cluster", None),
@@ -224,14 +232,6 @@ pub(super) fn of_engine(service: &str, stats: &Stats, held_by: Option<&str>) -> 
         end: stats.end,
         is_quiet: !is_waiting && are_quiet(&stats.appenders, stats.end),
     }
-}
-
-fn of_reloads(reloads: &ReloadStats) -> Fields {
-    let mut fields = Fields::default();
-    fields.plain("done", reloads.done);
-    fields.plain("failed", reloads.failed);
-    fields.maybe("failing", reloads.failing.as_deref());
-    fields
 }
 
 fn of_cluster(cluster: &ClusterStats) -> Fields {

@@ -1,28 +1,24 @@
-//! How a running engine is tended: from where its configuration comes, and who may ask for what.
+//! How what runs is tended: from where its configuration comes, and who may ask for what.
 
 use std::error::Error;
-use std::fmt;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::builder::Builder;
-use super::control::{Control, ControlSocket, Controlled, Refusal};
-use super::outlet::{Command, Outlet};
-use super::reload::{ReloadError, Source};
+use super::control::{Control, ControlSocket, Controlled};
+use super::reload::Source;
 use super::signals::{self, Listening, Signalled};
 use super::watch::Watch;
-use super::{Durability, InitError, Logger, Shared, outlets, selflog, status};
-use crate::level::LevelFilter;
 
-/// What a builder says of it.
-#[derive(Clone, Default)]
-pub(super) struct Tending {
-    source: Option<Source>,
-    watched: Vec<PathBuf>,
-    watch_every: Duration,
-    control: Option<Control>,
-    listens: bool,
+/// What a builder says of it. `B` is the builder.
+pub(crate) struct Tending<B> {
+    pub(crate) source: Option<Source<B>>,
+    pub(crate) watched: Vec<PathBuf>,
+    pub(crate) watch_every: Duration,
+    pub(crate) control: Option<Control>,
+    pub(crate) listens: bool,
 }
 
 /// Who waits for somebody to ask for something.
@@ -33,38 +29,61 @@ pub(crate) struct Tended {
     signals: Option<Listening>,
 }
 
-impl Tending {
-    /// Where the configuration comes from.
-    pub(super) fn source(&self) -> Option<Source> {
-        self.source.clone()
-    }
+/// Why nobody can ask.
+pub(crate) enum TendError {
+    /// The control socket cannot be opened.
+    Control { path: PathBuf, source: io::Error },
+    /// The system gives no thread or handler.
+    Resources { what: &'static str, source: io::Error },
+}
 
-    /// Begins to wait for whoever asks `engine` for something.
+impl<B> Default for Tending<B> {
+    fn default() -> Tending<B> {
+        let (watched, watch_every) = (Vec::new(), Duration::ZERO);
+        Tending { source: None, watched, watch_every, control: None, listens: false }
+    }
+}
+
+impl<B> Clone for Tending<B> {
+    fn clone(&self) -> Tending<B> {
+        Tending {
+            source: self.source.clone(),
+            watched: self.watched.clone(),
+            watch_every: self.watch_every,
+            control: self.control.clone(),
+            listens: self.listens,
+        }
+    }
+}
+
+impl<B> Tending<B> {
+    /// Begins to wait for whoever asks `running` for something.
     ///
     /// # Errors
     /// What could not be opened.
-    pub(super) fn begin(&self, engine: &Arc<Shared>) -> Result<Tended, InitError> {
-        let resource = |what| move |source| InitError::Resources { what, source };
+    pub(crate) fn begin<T: Controlled + Signalled + 'static>(
+        &self,
+        running: &Arc<T>,
+        service: &str,
+        journal_dir: Option<&Path>,
+    ) -> Result<Tended, TendError> {
+        let resource = |what| move |source| TendError::Resources { what, source };
         let mut tended = Tended::default();
         if let Some(control) = &self.control {
-            let controlled: Weak<dyn Controlled> = Arc::downgrade(engine) as _;
-            let dir = engine.journal.dir();
-            let opened = ControlSocket::open(control, &engine.service, dir, controlled);
-            let opened = opened.map_err(|(path, source)| InitError::Control { path, source })?;
+            let controlled: Weak<dyn Controlled> = Arc::downgrade(running) as _;
+            let opened = ControlSocket::open(control, service, journal_dir, controlled);
+            let opened = opened.map_err(|(path, source)| TendError::Control { path, source })?;
             tended.control = Some(opened);
         }
         if self.listens {
-            let signalled: Weak<dyn Signalled> = Arc::downgrade(engine) as _;
+            let signalled: Weak<dyn Signalled> = Arc::downgrade(running) as _;
             let listening = signals::listen(signalled);
             tended.signals = Some(listening.map_err(resource("what listens for signals"))?);
         }
         if !self.watched.is_empty() {
-            let engine = Arc::downgrade(engine);
-            let watch = Watch::start(self.watched.clone(), self.watch_every, move || {
-                // What is refused is told by the reload itself.
-                let reloaded = engine.upgrade().map(|engine| engine.reload_from_source());
-                !matches!(reloaded, None | Some(Err(ReloadError::Ended)))
-            });
+            let running = Arc::downgrade(running);
+            let changed = move || running.upgrade().map(|running| running.on_reload()).is_some();
+            let watch = Watch::start(self.watched.clone(), self.watch_every, changed);
             tended.watch = Some(watch.map_err(resource("the thread that watches files"))?);
         }
         Ok(tended)
@@ -124,116 +143,5 @@ impl Builder {
     pub fn signals(mut self, listens: bool) -> Builder {
         self.tending.listens = listens;
         self
-    }
-}
-
-impl Controlled for Shared {
-    fn levels(&self) -> Result<Vec<(String, LevelFilter)>, Refusal> {
-        Ok(vec![(String::new(), self.level_filter())])
-    }
-
-    fn set_level(&self, category: &str, level: Option<LevelFilter>) -> Result<(), Refusal> {
-        match level.filter(|_| category.is_empty()) {
-            Some(level) => {
-                Shared::set_level(self, level);
-                Ok(())
-            }
-            None => Err(Refusal::Unknown(format!("there is no category `{category}`; use *"))),
-        }
-    }
-
-    fn reload(&self) -> Result<String, Refusal> {
-        let reloaded = self.reload_from_source();
-        reloaded
-            .map(|reloaded| reloaded.to_string())
-            .map_err(|error| Refusal::Refused(selflog::chain(&error)))
-    }
-
-    fn command(&self, command: Command, appender: Option<&str>) -> Result<Vec<String>, Refusal> {
-        let has_one = |name| self.all_outlets().iter().any(|outlet| outlet.name() == name);
-        Shared::command(self, command, appender).map_err(|error| match appender {
-            Some(name) if !has_one(name) => Refusal::Unknown(error.reason),
-            _ => Refusal::Failed(error.reason),
-        })
-    }
-
-    fn flush(&self, durability: Durability) -> Result<(), Refusal> {
-        let deadline = Instant::now() + self.limits.flush_timeout;
-        let flushed = Shared::flush(self, durability, deadline, || false);
-        flushed.map_err(|error| Refusal::Failed(error.to_string()))
-    }
-
-    fn stats(&self) -> String {
-        let held_by = self.journal.held_by();
-        status::object(&status::of_engine(&self.service, &Shared::stats(self), held_by.as_deref()))
-    }
-}
-
-impl Signalled for Shared {
-    fn reload(&self) {
-        if self.source.is_some() {
-            // What is refused is told by the reload itself.
-            let _ = self.reload_from_source();
-        }
-    }
-
-    fn reopen(&self) {
-        if let Err(error) = Shared::command(self, Command::Reopen, None) {
-            selflog::warn(&format!("reopen: {error}"));
-        }
-    }
-}
-
-/// Why an appender did not do what it was asked for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs, reason = "the field is the words of the message")]
-pub struct CommandError {
-    pub reason: String,
-}
-
-impl fmt::Display for CommandError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.reason.fmt(f)
-    }
-}
-
-impl Error for CommandError {}
-
-impl Logger {
-    /// Has an appender, or with `None` each one, close its destination and open it again, as after
-    /// somebody has moved a file away: see [`Appender::reopen`](crate::appender::Appender::reopen).
-    /// Returns the names of those that did, once they did.
-    ///
-    /// # Errors
-    /// [`CommandError`] names who did not and why; nothing is lost. An appender that was busy for
-    /// longer than the flush timeout does it later.
-    pub fn reopen(&self, appender: Option<&str>) -> Result<Vec<String>, CommandError> {
-        self.shared.command(Command::Reopen, appender)
-    }
-
-    /// Has an appender, or with `None` each one, begin a new file, if it is one that rotates: see
-    /// [`Appender::rotate`](crate::appender::Appender::rotate).
-    ///
-    /// # Errors
-    /// As [`Logger::reopen`].
-    pub fn rotate(&self, appender: Option<&str>) -> Result<Vec<String>, CommandError> {
-        self.shared.command(Command::Rotate, appender)
-    }
-}
-
-impl Shared {
-    fn command(&self, command: Command, name: Option<&str>) -> Result<Vec<String>, CommandError> {
-        let deadline = Instant::now() + self.limits.flush_timeout;
-        let done = outlets::command(&self.all_outlets(), command, name, deadline);
-        done.map_err(|reason| CommandError { reason })
-    }
-
-    /// The appenders of this process, and those that it runs for others.
-    fn all_outlets(&self) -> Vec<Arc<Outlet>> {
-        let mut outlets = self.outlets.running();
-        // What waits for the cluster is no appender.
-        outlets.retain(|outlet| outlet.name() != super::builder::CLUSTER);
-        outlets.extend(self.member.iter().flat_map(|member| member.outlets()));
-        outlets
     }
 }

@@ -1,5 +1,7 @@
 //! The commands of the control socket, and their answers.
 
+use std::fmt;
+
 use crate::engine::Durability;
 use crate::engine::outlet::Command;
 use crate::level::LevelFilter;
@@ -29,6 +31,13 @@ pub(crate) enum Refusal {
     Refused(String),
     /// It was not done in time, or not wholly.
     Failed(String),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Refusal::Unknown(why) | Refusal::Refused(why) | Refusal::Failed(why)) = self;
+        why.fmt(f)
+    }
 }
 
 /// What a client may ask for and change.
