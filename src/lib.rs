@@ -11,6 +11,7 @@ pub mod appender;
 pub mod block;
 #[doc(hidden)]
 pub mod capture;
+pub(crate) mod category;
 #[cfg(all(feature = "cli", not(loom)))]
 pub mod cli;
 pub mod clock;
@@ -27,19 +28,23 @@ pub mod layout;
 pub mod level;
 #[cfg(not(loom))]
 mod macros;
+mod mask;
 #[cfg(all(feature = "master", not(loom)))]
 pub mod master;
+pub(crate) mod nearest;
 pub mod net;
 pub mod record;
 pub mod recover;
 pub(crate) mod ring;
 pub mod route;
+mod secret;
 pub mod site;
 pub(crate) mod store;
 pub(crate) mod sync;
 pub(crate) mod sys;
 pub mod template;
 pub mod value;
+pub mod warp;
 
 #[cfg(feature = "crash-points")]
 #[doc(hidden)]
@@ -48,13 +53,17 @@ pub use sys::crash::NAMES as CRASH_POINTS;
 #[cfg(not(loom))]
 pub use engine::{
     AppenderReport, Batch, Builder, ClusterRole, ClusterStats, CommandError, Control, Dropped,
-    Durability, FlushError, Guard, InitError, Logger, MdcScope, OutletState, OutletStats,
-    OverflowPolicy, ReloadError, ReloadStats, Reloaded, ShutdownReport, Stats, SyncPolicy,
-    Timestamp, WaitStrategy, batch, builder, flush, flush_to, init, logger, mdc, prepare_thread,
-    stats,
+    Durability, FlushError, Guard, Inheritance, InitError, Logger, Mdc, MdcScope, Ndc, NdcScope,
+    OutletState, OutletStats, OverflowPolicy, ReloadError, ReloadStats, Reloaded, ShutdownReport,
+    Stats, SyncPolicy, Timestamp, WaitStrategy, batch, builder, flush, flush_to, inherit,
+    inherited, init, logger, mdc, ndc, prepare_thread, spawn_inheriting, stats,
 };
 pub use level::{Level, LevelFilter};
 #[cfg(not(loom))]
 #[doc(hidden)]
 pub use macros::__private;
+pub use mask::Mask;
+#[cfg(not(loom))]
+pub use route::{Category, Directives};
+pub use secret::Secret;
 pub use sys::output::IoMethod;

@@ -121,8 +121,10 @@ macro_rules! log {
 
 /// Whether a call at this level would log: for work that only a log call needs.
 ///
-/// `enabled!(level)`; before the level may stand `logger: …,` and `target: …,` in any order. A
-/// logger has one level for all targets, so the target does not change the answer.
+/// `enabled!(level)`; before the level may stand `logger: …,` and `target: …,` in any order. The
+/// answer is that of the category a call would log under: its `target`, else the module's path. With a
+/// target that is not part of the call site (see [`info!`](crate::info)) the category is looked up
+/// where not all have one answer.
 ///
 /// # Examples
 /// ```
@@ -153,7 +155,8 @@ pub mod __private {
         Argument, AsDynError, By, ByCauses, ByDisplay, Counts, Render, Rendered, Values,
     };
     pub use crate::level::Level;
-    pub use crate::site::{Definition, Names, Site, process_level};
+    pub use crate::site::{CallCategory, Definition, Names, Site};
+    use crate::site::{process_might_take, process_takes, process_takes_call};
 
     pub use crate::engine::call::Call;
 
@@ -161,10 +164,22 @@ pub mod __private {
     pub struct Process;
 
     impl Process {
-        /// Whether the process's logger takes events of this level.
+        /// Whether the process's logger takes events of this level under some target.
         #[inline]
-        pub fn is_enabled(&self, level: Level) -> bool {
-            process_level().allows(level)
+        pub fn might_take(&self, level: Level) -> bool {
+            process_might_take(level)
+        }
+
+        /// Whether it does under this target.
+        #[inline]
+        pub fn takes(&self, level: Level, target: &str) -> bool {
+            process_takes(level, target)
+        }
+
+        /// Whether it does under the target that a call always has.
+        #[inline]
+        pub fn takes_call(&self, level: Level, call: &'static CallCategory) -> bool {
+            process_takes_call(level, call)
         }
 
         /// Logs to the process's logger.

@@ -2,16 +2,18 @@
 //!
 //! Each macro makes one `static` [`Site`]. At its first use it is entered in a process-wide
 //! registry, which gives it its id. The level, target and template never change; whether the site
-//! is enabled follows the level of the process's logger and is kept in the site itself, so that a
-//! disabled call costs one relaxed load and a branch.
+//! is enabled follows the level that the process's logger has for its category, which is the target,
+//! and is kept in the site itself, so that a disabled call costs one load and a branch.
 //!
 //! [`Definition`] is the same knowledge as bytes: in the site table beside the rings, in define
 //! blocks, and inline in records whose target is not static.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering, fence};
+use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::sync::{Arc, OnceLock};
 
-use crate::level::{Level, LevelFilter};
+pub use crate::level::live::CallCategory;
+use crate::level::live::LiveLevels;
+use crate::level::{Level, LevelFilter, Levels};
 use crate::value::{Encoder, take_array, take_run};
 
 /// Sites that can have an id in one process. Calls beyond it carry their site inline.
@@ -35,6 +37,8 @@ pub struct Site {
     /// The id that the registry has for it, 0 while it is not entered. Written once; becomes `id`
     /// when the site is in the table of the process's engine.
     drawn: AtomicU32,
+    /// For calls that bring their own level.
+    category: CallCategory,
     definition: Definition<'static>,
 }
 
@@ -156,12 +160,18 @@ impl Site {
     /// A site that no call has used yet.
     pub const fn new(definition: Definition<'static>) -> Site {
         let (state, id, drawn) = (AtomicU32::new(UNSEEN), AtomicU32::new(0), AtomicU32::new(0));
-        Site { state, id, drawn, definition }
+        let category = CallCategory::new(definition.target);
+        Site { state, id, drawn, category, definition }
     }
 
     /// What the site says about its events.
     pub fn definition(&'static self) -> &'static Definition<'static> {
         &self.definition
+    }
+
+    /// The category of its events: the target.
+    pub fn category(&'static self) -> &'static CallCategory {
+        &self.category
     }
 
     /// Whether the process's logger takes this site's events. One load and a branch; the first use
@@ -203,25 +213,29 @@ impl Site {
         Some(self.state.load(Ordering::Acquire)).filter(|state| *state > OFF)
     }
 
-    /// Stores whether the process's level lets this site pass, and again while that level moves.
+    /// Stores whether the process's level for the category lets this site pass, and again while the
+    /// levels change.
     fn refresh(&self) {
-        let mut lowest_number = PROCESS_LEVEL.load(Ordering::Relaxed);
         loop {
-            let allowed = LevelFilter::from_lowest_number(lowest_number);
-            let state =
-                match (allowed.allows(self.definition.level), self.id.load(Ordering::Acquire)) {
-                    (false, _) => OFF,
-                    (true, 0) => INLINE,
-                    (true, id) => id,
-                };
+            let levels = PROCESS_LEVELS.snapshot();
+            let allowed = levels
+                .as_ref()
+                .map_or(LevelFilter::OFF, |levels| levels.of(self.definition.target));
+            let allowed = allowed.allows(self.definition.level);
+            let state = match (allowed, self.id.load(Ordering::Acquire)) {
+                // No walk finds a site that is not in the registry: it asks each time.
+                (false, _) if self.drawn.load(Ordering::Acquire) == 0 => UNSEEN,
+                (false, _) => OFF,
+                (true, 0) => INLINE,
+                (true, id) => id,
+            };
             // Release: pairs with the Acquire in `pass`.
             self.state.store(state, Ordering::Release);
-            // SeqCst: pairs with the fence in `set_process_level`. If its walk stored into this
-            // site before the line above did, the new level is visible here.
+            // SeqCst: pairs with the fence in `set_process_levels`. If its walk stored into this
+            // site before the line above did, the new levels are visible here.
             fence(Ordering::SeqCst);
-            match PROCESS_LEVEL.load(Ordering::Relaxed) {
-                unchanged if unchanged == lowest_number => return,
-                moved => lowest_number = moved,
+            if PROCESS_LEVELS.is_still(&levels) {
+                return;
             }
         }
     }
@@ -241,8 +255,8 @@ pub(crate) fn set_define_hook(define: fn(u32) -> bool) {
     let _ = DEFINE.set(define);
 }
 
-/// The lowest level number the process's logger takes; 255 without a logger.
-static PROCESS_LEVEL: AtomicU8 = AtomicU8::new(u8::MAX);
+/// The levels of the process's logger; off without a logger.
+static PROCESS_LEVELS: LiveLevels = LiveLevels::off();
 /// Sites by id minus [`FIRST_SITE_ID`]. Each slot is written once, by the thread that drew it.
 static REGISTRY: [OnceLock<&'static Site>; MAX_SITES as usize] =
     [const { OnceLock::new() }; MAX_SITES as usize];
@@ -296,25 +310,39 @@ pub fn next_id() -> u32 {
     FIRST_SITE_ID + DRAWN.load(Ordering::Acquire).min(MAX_SITES)
 }
 
-/// Sets the level of the process's logger and tells every registered site.
-pub fn set_process_level(filter: LevelFilter) {
-    PROCESS_LEVEL.store(filter.lowest_number(), Ordering::Relaxed);
+/// Sets the levels of the process's logger and tells every registered site. `None` is off for all.
+pub fn set_process_levels(levels: Option<Arc<Levels>>) {
+    PROCESS_LEVELS.set(levels);
     // SeqCst: pairs with the fence in `Site::refresh`. A site that this walk does not find reads
-    // the new level; a site that it finds is refreshed.
+    // the new levels; a site that it finds is refreshed.
     fence(Ordering::SeqCst);
     for site in REGISTRY.iter().filter_map(OnceLock::get) {
         site.refresh();
     }
 }
 
-/// The level of the process's logger, [`LevelFilter::OFF`] without one.
+/// Whether some category of the process's logger takes events of this level. One load and a branch.
 #[inline(always)]
-pub fn process_level() -> LevelFilter {
-    LevelFilter::from_lowest_number(PROCESS_LEVEL.load(Ordering::Relaxed))
+pub fn process_might_take(level: Level) -> bool {
+    PROCESS_LEVELS.might_allow(level)
+}
+
+/// Whether the process's logger takes events of this level in a category that was chosen at run time.
+#[inline]
+pub fn process_takes(level: Level, category: &str) -> bool {
+    PROCESS_LEVELS.allows(level, category)
+}
+
+/// The same for a call that has one category for ever. It remembers what it was told.
+#[inline]
+pub fn process_takes_call(level: Level, call: &'static CallCategory) -> bool {
+    PROCESS_LEVELS.allows_call(level, call)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Mutex, PoisonError};
+
     use super::*;
 
     const DEFINITION: Definition<'static> = Definition {
@@ -352,16 +380,70 @@ mod tests {
         }
     }
 
+    /// Tests that set the process's levels come one after the other.
+    static LEVELS: Mutex<()> = Mutex::new(());
+
+    fn set(root: impl Into<LevelFilter>, categories: &[(&str, Level)]) {
+        let mut levels = Levels::new(root);
+        for (category, level) in categories {
+            levels.set(category, Some((*level).into())).unwrap();
+        }
+        set_process_levels(Some(Arc::new(levels)));
+    }
+
     #[test]
-    fn a_site_follows_the_process_level() {
+    fn a_site_follows_the_level_of_its_category() {
         static SITE: Site = Site::new(DEFINITION);
-        set_process_level(LevelFilter::OFF);
+        let _levels = LEVELS.lock().unwrap_or_else(PoisonError::into_inner);
+        set_process_levels(None);
         assert!(!SITE.is_enabled());
-        set_process_level(Level::WARN.into());
+        set(Level::WARN, &[]);
         assert!(SITE.is_enabled());
-        set_process_level(Level::ERROR.into());
+        set(Level::WARN, &[("shop::till", Level::ERROR)]);
         assert!(!SITE.is_enabled());
-        set_process_level(LevelFilter::OFF);
+        set(LevelFilter::OFF, &[("shop", Level::INFO)]);
+        assert!(SITE.is_enabled());
+        set(LevelFilter::OFF, &[("shop", Level::INFO), ("shop.till", Level::FATAL)]);
+        assert!(!SITE.is_enabled());
+        set_process_levels(None);
+    }
+
+    #[test]
+    fn a_call_with_its_own_level_or_category_asks_for_that_category() {
+        static SITE: Site = Site::new(DEFINITION);
+        let _levels = LEVELS.lock().unwrap_or_else(PoisonError::into_inner);
+        set(Level::WARN, &[("shop", Level::DEBUG)]);
+        let call = SITE.category();
+        assert!(process_takes_call(Level::DEBUG, call) && !process_takes_call(Level::TRACE, call));
+        assert!(process_takes(Level::DEBUG, "shop::x") && !process_takes(Level::DEBUG, "y"));
+        assert!(process_might_take(Level::DEBUG) && !process_might_take(Level::TRACE));
+        set_process_levels(None);
+        assert!(!process_takes_call(Level::FATAL, call) && !process_might_take(Level::FATAL));
+    }
+
+    #[test]
+    fn sites_used_first_while_levels_change_follow_the_last_change() {
+        const SITES: usize = 64;
+        static SITES_USED: [Site; SITES] = [const { Site::new(DEFINITION) }; SITES];
+        let _levels = LEVELS.lock().unwrap_or_else(PoisonError::into_inner);
+        for round in 0..SITES / 4 {
+            let last = round % 2 == 0;
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    for n in 0..3 {
+                        let level = if (n % 2 == 0) == last { Level::WARN } else { Level::ERROR };
+                        set(Level::ERROR, &[("shop", level)]);
+                    }
+                });
+                for site in &SITES_USED[round * 4..][..4] {
+                    scope.spawn(|| site.is_enabled());
+                }
+            });
+            for site in &SITES_USED[..round * 4 + 4] {
+                assert_eq!(site.is_enabled(), last, "round {round}");
+            }
+        }
+        set_process_levels(None);
     }
 
     #[test]

@@ -5,7 +5,9 @@ mod support;
 use std::time::Duration;
 
 use rollway::appender::File;
-use rollway::layout::Pattern;
+use rollway::event::Event;
+use rollway::layout::{Layout, Pattern};
+use rollway::{Mdc, Ndc};
 use support::{child, lines, watchdog};
 
 #[test]
@@ -99,4 +101,122 @@ fn a_killed_program_keeps_the_context_of_each_event() {
             assert_eq!(*line, format!("{n} {}", n / 10));
         }
     }
+}
+
+/// The message, the pairs of the MDC and the texts of the NDC.
+#[derive(Clone)]
+struct Carried;
+
+impl Layout for Carried {
+    fn write(&mut self, event: &Event<'_>, out: &mut String) {
+        event.message(out);
+        for (key, value) in &event.context.pairs {
+            *out += &format!(" {key}={value}");
+        }
+        for text in &event.context.stack {
+            *out += &format!(" /{text}");
+        }
+        out.push('\n');
+    }
+
+    fn hash(&self) -> u64 {
+        1
+    }
+}
+
+/// What a file shows of the events that `log` logs to the logger it gets.
+fn carried(log: impl FnOnce(&rollway::Logger)) -> Vec<String> {
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("app.log");
+    let guard =
+        rollway::builder().appender("file", File::new(&path).layout(Carried)).start().unwrap();
+    log(guard.logger());
+    assert_eq!(guard.shutdown(Duration::from_secs(20)).left(), 0);
+    lines(&path)
+}
+
+#[test]
+fn an_event_carries_the_stack_and_the_values_of_its_call() {
+    let lines = carried(|logger| {
+        rollway::info!(logger: logger, "1");
+        {
+            let _import = rollway::ndc("import");
+            let _user = rollway::mdc("user", "ada");
+            rollway::info!(logger: logger, "2");
+            Ndc::push("a.csv");
+            Mdc::put("line", 7);
+            rollway::info!(logger: logger, "3");
+            assert_eq!(Ndc::pop().as_deref(), Some("a.csv"));
+            rollway::info!(logger: logger, "4");
+        }
+        rollway::info!(logger: logger, "5");
+        Mdc::clear();
+        rollway::info!(logger: logger, "6");
+    });
+    let expected = [
+        "1",
+        "2 user=ada /import",
+        "3 user=ada line=7 /import /a.csv",
+        "4 user=ada line=7 /import",
+        "5 line=7",
+        "6",
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn a_thread_and_a_pool_go_on_with_the_context_they_are_given() {
+    let lines = carried(|logger| {
+        let _request = rollway::mdc("request", 1);
+        let _step = rollway::ndc("step");
+        let own = logger.clone();
+        let child = rollway::spawn_inheriting(std::thread::Builder::new(), move || {
+            rollway::info!(logger: own, "child");
+            Mdc::put("request", 2);
+            rollway::info!(logger: own, "child");
+        });
+        child.unwrap().join().unwrap();
+        rollway::info!(logger: logger, "parent");
+
+        let (jobs, queue) = std::sync::mpsc::channel::<Box<dyn FnOnce() + Send>>();
+        let own = logger.clone();
+        let pool = std::thread::spawn(move || {
+            let _worker = rollway::mdc("worker", 0);
+            for job in queue {
+                let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+                rollway::info!(logger: own, "between, {}", done.is_ok());
+            }
+        });
+        for failing in [false, true] {
+            let own = logger.clone();
+            let job = rollway::inherited(move || {
+                rollway::info!(logger: own, "job");
+                assert!(!failing, "a job that fails");
+            });
+            jobs.send(Box::new(job)).unwrap();
+        }
+        drop(jobs);
+        pool.join().unwrap();
+    });
+    let expected = [
+        "child request=1 /step",
+        "child request=2 /step",
+        "parent request=1 /step",
+        "job request=1 /step",
+        "between, true worker=0",
+        "job request=1 /step",
+        "between, false worker=0",
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn a_value_of_a_mebibyte_and_keys_with_control_characters_are_carried_cut_and_whole() {
+    let lines = carried(|logger| {
+        let _large = rollway::mdc("large", "x".repeat(1 << 20));
+        let _small = rollway::mdc("\u{1b}[2J", "y");
+        rollway::info!(logger: logger, "m");
+    });
+    assert_eq!(lines, [format!("m large={} \u{1b}[2J=y", "x".repeat(1024))]);
 }

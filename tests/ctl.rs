@@ -111,6 +111,17 @@ fn a_running_process_is_asked_and_told_things() {
     assert_eq!(client.ask("levels"), ["ok 1", "info *"]);
     assert_eq!(client.ask("level *=debug"), ["ok 0"]);
     assert!(guard.logger().is_enabled(Level::DEBUG));
+    assert_eq!(client.ask("level shop::till=trace"), ["ok 0"]);
+    let is_traced =
+        || rollway::enabled!(logger: guard.logger(), target: "shop::till::drawer", Level::TRACE);
+    assert!(is_traced());
+    assert_eq!(client.ask("directives info,noisy=off")[0], "ok 0");
+    assert_eq!(client.ask("levels"), ["ok 3", "info *", "off noisy", "trace shop::till"]);
+    assert_eq!(client.ask("level shop::till=inherit"), ["ok 0"]);
+    assert!(!is_traced());
+    let wrong = client.ask("directives debug,noisy=lound");
+    assert!(wrong[0].starts_with("error unknown `noisy=lound` at character 7: "), "{wrong:?}");
+    assert_eq!(client.ask("levels"), ["ok 2", "info *", "off noisy"]);
     assert_eq!(client.ask("reopen"), ["ok 2", "counted", "file"]);
     assert_eq!(client.ask("reopen file"), ["ok 1", "file"]);
     assert_eq!(client.ask("rotate counted"), ["ok 1", "counted"]);
@@ -124,7 +135,7 @@ fn a_running_process_is_asked_and_told_things() {
         client.ask("reopen fiel"),
         ["error unknown there is no appender `fiel`; known are `counted`, `file`"]
     );
-    rollway::debug!(logger: guard.logger(), "delivered when the flush returns");
+    rollway::info!(logger: guard.logger(), "delivered when the flush returns");
     assert_eq!(client.ask("flush"), ["ok 0"]);
     let text = fs::read_to_string(dir.path().join("file")).unwrap();
     assert_eq!(text, "delivered when the flush returns\n");

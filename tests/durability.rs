@@ -238,7 +238,8 @@ fn a_great_block_and_its_definitions_find_a_segment_on_a_short_disk() {
     let mut definitions = Definitions::new(info);
     for id in 1..=128 {
         let value = "x".repeat(16 << 10).into_boxed_str();
-        definitions.set_context(id, ContextInfo { pairs: [("key".into(), value)].into() });
+        let pairs = [("key".into(), value)].into();
+        definitions.set_context(id, ContextInfo { pairs, ..ContextInfo::default() });
     }
     let anchor = Anchor { ticks: 0, utc_ns: 0 };
     let timeline = Timeline { before: anchor, after: anchor, nanos_per_tick: 1.0 };

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use rollway::Level;
+use rollway::level::Levels;
 use rollway::site::Definition;
 
 mod harness {
@@ -16,8 +17,16 @@ mod harness {
     pub(crate) struct Logger(pub(crate) Level);
 
     impl Logger {
-        pub(crate) fn is_enabled(&self, level: Level) -> bool {
+        pub(crate) fn might_take(&self, level: Level) -> bool {
             level >= self.0
+        }
+
+        pub(crate) fn takes(&self, level: Level, target: &str) -> bool {
+            level >= self.0 && !target.starts_with("quiet")
+        }
+
+        pub(crate) fn takes_call(&self, level: Level, call: &__private::CallCategory) -> bool {
+            self.takes(level, call.name())
         }
 
         pub(crate) fn emit<V: __private::Values>(&self, call: __private::Call<'_>, values: V) {
@@ -31,8 +40,16 @@ mod harness {
         pub(crate) struct Process;
 
         impl Process {
-            pub(crate) fn is_enabled(&self, level: Level) -> bool {
+            pub(crate) fn might_take(&self, level: Level) -> bool {
                 level >= Level::INFO
+            }
+
+            pub(crate) fn takes(&self, level: Level, target: &str) -> bool {
+                super::Logger(Level::INFO).takes(level, target)
+            }
+
+            pub(crate) fn takes_call(&self, level: Level, call: &CallCategory) -> bool {
+                self.takes(level, call.name())
             }
 
             pub(crate) fn emit<V: Values>(&self, call: Call<'_>, values: V) {
@@ -120,7 +137,7 @@ fn keep(
 
 /// The events of this thread since the last time, at `INFO` and above.
 fn seen(call: impl FnOnce()) -> Vec<Seen> {
-    rollway::site::set_process_level(Level::INFO.into());
+    rollway::site::set_process_levels(Some(Levels::new(Level::INFO).into()));
     SEEN.take();
     call();
     SEEN.take()
@@ -210,9 +227,6 @@ fn arguments_are_evaluated_once_and_in_order() {
 
 #[test]
 fn arguments_of_a_disabled_call_are_not_evaluated() {
-    fn never() -> &'static str {
-        panic!("a disabled call evaluated an argument")
-    }
     let none = seen(|| {
         debug!("{}", never());
         debug!(key = never(); "");
@@ -306,6 +320,26 @@ fn enabled_tells_whether_a_call_would_log() {
     assert!(enabled!(target: "x", Level::WARN));
     assert!(!enabled!(logger: harness::Logger(Level::ERROR), Level::WARN));
     assert!(enabled!(logger: &harness::Logger(Level::ERROR), target: String::new(), Level::FATAL));
+    assert!(!enabled!(target: "quiet::one", Level::FATAL));
+    assert!(
+        !enabled!(logger: harness::Logger(Level::INFO), target: String::from("quiet"), Level::FATAL)
+    );
+}
+
+#[test]
+fn a_call_asks_for_its_own_target() {
+    let (quiet, loud) = (String::from("quiet"), String::from("loud"));
+    let events = seen(|| {
+        info!(target: &quiet, "{}", never());
+        info!(target: &loud, "heard");
+        log!(target: "quiet", Level::ERROR, "{}", never());
+        info!(logger: harness::Logger(Level::INFO), target: "quiet", "{}", never());
+    });
+    assert_eq!(events.iter().map(|event| &*event.target).collect::<Vec<_>>(), ["loud"]);
+}
+
+fn never() -> &'static str {
+    panic!("a disabled call evaluated an argument")
 }
 
 #[test]
@@ -489,7 +523,7 @@ mod renamed {
 #[test]
 fn the_crate_may_have_another_name() {
     renamed::log();
-    rollway::site::set_process_level(Level::INFO.into());
+    rollway::site::set_process_levels(Some(Levels::new(Level::INFO).into()));
     assert!(rollway::enabled!(Level::INFO));
     assert!(!rollway::enabled!(target: "x", Level::DEBUG));
 }

@@ -518,6 +518,8 @@ impl Swapped {
                 let path = std::fs::read_link(entry.path()).ok()?;
                 let name = path.file_name()?.to_str()?;
                 let is_wanted = path.starts_with(dir) && name.starts_with("segment");
+                // The journal has another one to write with.
+                let is_wanted = is_wanted && !is_writable(number)?;
                 is_wanted.then_some((path, number))
             })
             .collect();
@@ -532,6 +534,14 @@ impl Swapped {
         rustix::io::dup2(write_only, &mut descriptor).unwrap();
         Swapped { descriptor, before }
     }
+}
+
+/// Whether a descriptor of this process was opened for writing.
+fn is_writable(descriptor: RawFd) -> Option<bool> {
+    let facts = std::fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}")).ok()?;
+    let flags = facts.lines().find_map(|line| line.strip_prefix("flags:"))?;
+    let access = u32::from_str_radix(flags.trim(), 8).ok()? & 0o3;
+    Some(access != 0)
 }
 
 impl Drop for Swapped {
@@ -671,7 +681,8 @@ fn definitions_that_come_again_count_once() {
     let mut definitions = Definitions::new(info);
     for id in 1..=2600 {
         let value = "x".repeat(16 << 10).into_boxed_str();
-        definitions.set_context(id, ContextInfo { pairs: [("key".into(), value)].into() });
+        let pairs = [("key".into(), value)].into();
+        definitions.set_context(id, ContextInfo { pairs, ..ContextInfo::default() });
     }
     // Two thirds of what a connection may have defined.
     let (mut raw, _) = Raw::welcomed(&master, 7, 1, 0);

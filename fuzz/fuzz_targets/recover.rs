@@ -32,6 +32,7 @@ static LEFT: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
             scope.spawn(move || {
                 for number in 0..30_u64 {
                     let _scope = (number % 4 == 0).then(|| rollway::mdc("request", number));
+                    let _text = (number % 6 == 0).then(|| rollway::ndc(number));
                     rollway::warn!(logger: logger, text = "some text", half = 0.5; "thread {thread} number {number}");
                 }
             });

@@ -13,7 +13,8 @@
 //! ```
 //!
 //! so the arguments see none of our names, are evaluated once, and live until the call is over. A
-//! call with a logger, a level or a target of its own asks that logger and hands it a `Call`.
+//! call with a logger, a level or a target of its own asks that logger and hands it a `Call`. A target
+//! that is chosen at run time is evaluated only where some target passes.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -74,19 +75,34 @@ pub(crate) fn event(call: EventCall) -> Result<TokenStream> {
         Level::Named(_) => named_level,
         Level::Computed(level) => quote!(#level),
     };
-    let target = match target {
-        Some(target) => {
-            let span = target.span();
-            quote_spanned!(span=> #private::Some(#private::text(&(#target))))
-        }
-        None => quote!(#private::None),
+    let Some(target) = target else {
+        return Ok(quote_spanned! {own=>
+            match (#site, &(#logger), #level) {
+                (site, logger, level) => if logger.takes_call(level, site.category()) {
+                    match (#(&(#evaluated),)*) {
+                        (#(#bound,)*) => logger.emit(
+                            #private::Call { site, level, target: #private::None },
+                            #captures,
+                        ),
+                    }
+                }
+            }
+        });
     };
+    let target = text_of(&private, &target);
     Ok(quote_spanned! {own=>
         match (#site, &(#logger), #level) {
-            (site, logger, level) => if logger.is_enabled(level) {
-                match (#target, #(&(#evaluated),)*) {
-                    (target, #(#bound,)*) =>
-                        logger.emit(#private::Call { site, level, target }, #captures),
+            // The target is evaluated where it can make a difference.
+            (site, logger, level) => if logger.might_take(level) {
+                match #target {
+                    target => if logger.takes(level, target) {
+                        match (#(&(#evaluated),)*) {
+                            (#(#bound,)*) => logger.emit(
+                                #private::Call { site, level, target: #private::Some(target) },
+                                #captures,
+                            ),
+                        }
+                    }
                 }
             }
         }
@@ -99,12 +115,32 @@ pub(crate) fn enabled(call: EnabledCall) -> TokenStream {
     let own = own_span(&krate);
     let private = quote!(#krate::__private);
     let logger = logger(&private, given);
-    match target {
-        None => quote!((&(#logger)).is_enabled(#level)),
-        Some(target) => quote_spanned! {own=>
-            match (&(#logger), #private::text(&(#target))) { (logger, _) => logger.is_enabled(#level) }
-        },
+    let target = match target {
+        Some(target) if !is_static(&target) => {
+            let target = text_of(&private, &target);
+            return quote_spanned! {own=>
+                match (&(#logger), #level) {
+                    (logger, level) => logger.might_take(level) && logger.takes(level, #target),
+                }
+            };
+        }
+        Some(target) => quote!(#target),
+        None => quote!(#private::module_path!()),
+    };
+    quote_spanned! {own=>
+        match (&(#logger), #level) {
+            (logger, level) => logger.takes_call(level, {
+                static __ROLLWAY_CALL: #private::CallCategory = #private::CallCategory::new(#target);
+                &__ROLLWAY_CALL
+            }),
+        }
     }
+}
+
+/// A target as text, with errors at its place.
+fn text_of(private: &TokenStream, target: &Expr) -> TokenStream {
+    let span = target.span();
+    quote_spanned!(span=> #private::text(&(#target)))
 }
 
 fn logger(private: &TokenStream, given: Option<Expr>) -> TokenStream {

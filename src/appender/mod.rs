@@ -176,6 +176,13 @@ pub trait Open: Send {
         false
     }
 
+    /// Whether it takes the chunks of a message ([`Event::chunks`](crate::event::Event::chunks)) as
+    /// they are: itself, and the layout it has. Others cannot have the warp
+    /// [`pass`](crate::warp::Warp::pass).
+    fn takes_chunks(&self) -> bool {
+        false
+    }
+
     /// A number that changes when another destination, or the same one otherwise, is described. A
     /// reload leaves a running appender alone whose number is the same as before. By default there
     /// is none, and only the very same description counts as the same.
@@ -215,6 +222,10 @@ impl Open for Fingerprinted {
 
     fn ships_blocks(&self) -> bool {
         self.appender.ships_blocks()
+    }
+
+    fn takes_chunks(&self) -> bool {
+        self.appender.takes_chunks()
     }
 
     fn fingerprint(&self) -> Option<u64> {
@@ -267,6 +278,10 @@ impl Open for Held {
 
     fn ships_blocks(&self) -> bool {
         self.appender.ships_blocks()
+    }
+
+    fn takes_chunks(&self) -> bool {
+        self.appender.takes_chunks()
     }
 
     fn fingerprint(&self) -> Option<u64> {

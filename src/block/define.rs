@@ -86,8 +86,7 @@ impl Definitions {
     pub fn bytes(&self) -> usize {
         let pairs = |context: &ContextInfo| {
             context
-                .pairs
-                .iter()
+                .entries()
                 .map(|(key, value)| 2 * ENTRY_BYTES + key.len() + value.len())
                 .sum::<usize>()
         };
@@ -240,11 +239,11 @@ impl Definitions {
             }
         }
         for (id, context) in newer(&self.contexts, revision) {
-            let pair = |(key, value): &(Box<str>, Box<str>)| schema::Pair {
-                key: key.to_string(),
-                value: value.to_string(),
+            let pair = |(key, value): (&str, &str)| schema::Pair {
+                key: key.to_owned(),
+                value: value.to_owned(),
             };
-            let pairs: Vec<_> = context.pairs.iter().map(pair).collect();
+            let pairs: Vec<_> = context.entries().map(pair).collect();
             bytes +=
                 pairs.iter().map(|pair| pair.key.len() + pair.value.len() + 16).sum::<usize>() + 16;
             body.contexts.push(schema::Context { id, pairs });
@@ -357,7 +356,7 @@ mod tests {
         use super::*;
 
         fn pairs(value: u32) -> ContextInfo {
-            ContextInfo { pairs: [("key".into(), value.to_string().into())].into() }
+            ContextInfo::from_entries([("key", &*value.to_string())])
         }
 
         /// What a block of `from` since `revision` says, as `to` hears it.

@@ -135,11 +135,7 @@ impl From<&schema::ArchivedThread> for ThreadInfo {
 impl From<&schema::ArchivedContext> for ContextInfo {
     fn from(context: &schema::ArchivedContext) -> ContextInfo {
         let pairs = context.pairs.iter();
-        ContextInfo {
-            pairs: pairs
-                .map(|pair| (pair.key.as_str().into(), pair.value.as_str().into()))
-                .collect(),
-        }
+        ContextInfo::from_entries(pairs.map(|pair| (pair.key.as_str(), pair.value.as_str())))
     }
 }
 
@@ -154,7 +150,7 @@ mod tests {
     #[test]
     fn what_is_said_further_on_serves_for_what_is_lost_and_changes_nothing_that_is_known() {
         let thread = |name: &str| ThreadInfo { os_id: 1, name: name.into() };
-        let context = |value: &str| ContextInfo { pairs: [("k".into(), value.into())].into() };
+        let context = |value: &str| ContextInfo::from_entries([("k", value)]);
         let mut definitions = Definitions::new(SourceInfo { pid: 9, ..SourceInfo::default() });
         for id in [1, 2] {
             definitions.set_thread(id, thread("later"));

@@ -291,7 +291,7 @@ Examples:
   rollway ctl --journal /var/lib/rollway reopen
   rollway ctl --socket /run/shop/control stats
 
-Commands: levels; level CATEGORY=LEVEL; reload; reopen [APPENDER]; rotate [APPENDER]; flush [L2];
+Commands: levels; level CATEGORY=LEVEL; directives TEXT; reload; reopen [APPENDER]; rotate [APPENDER]; flush [L2];
 stats; help.
 
 Exit codes: 0 done; 2 there is no such command, category, level or appender; 66 nobody listens there;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -28,9 +28,10 @@ use crate::block::define::Definitions;
 use crate::clock::{Anchor, SystemUtc, UtcClock};
 use crate::event::SourceInfo;
 use crate::journal::{JournalError, JournalOptions};
-use crate::level::{Level, LevelFilter};
+use crate::level::live::LiveLevels;
+use crate::level::{Colour, Level, LevelError, LevelFilter, Levels, TooManyCategories};
 use crate::recover::{self, ProcessFacts};
-use crate::route::Router;
+use crate::route::{Category, Directives, Router, UnknownName};
 use crate::site;
 use crate::sys;
 use crate::sys::output::{IoMethod, Outputs};
@@ -52,7 +53,9 @@ pub(super) const CLUSTER: &str = "the cluster";
 #[must_use = "nothing happens before `init` or `start`"]
 pub struct Builder {
     service: String,
-    level: LevelFilter,
+    levels: Levels,
+    /// The first thing said of levels that cannot be had.
+    refused: Option<RefusedLevel>,
     journal: JournalOptions,
     sync: SyncPolicy,
     sync_from: Option<Level>,
@@ -100,7 +103,8 @@ pub fn builder() -> Builder {
     let service = program.as_deref().and_then(Path::file_stem).map(|name| name.to_string_lossy());
     Builder {
         service: service.unwrap_or("unnamed".into()).into_owned(),
-        level: Level::INFO.into(),
+        levels: Levels::new(Level::INFO),
+        refused: None,
         journal: JournalOptions::memory(),
         sync: SyncPolicy::default(),
         sync_from: None,
@@ -127,8 +131,12 @@ pub fn builder() -> Builder {
     }
 }
 
-/// Starts the process's logger with text on standard error and the level from the environment
-/// variable `ROLLWAY_LOG` or, without it, `RUST_LOG` (a level's name), else info.
+/// Starts the process's logger with text on standard error and the levels from the environment.
+///
+/// [`Directives`] in the variable `ROLLWAY_LOG` or, without it, in `RUST_LOG` say from which level on
+/// events are taken; a wrong one is a warning on standard error, and the others hold. Without any it
+/// is info. As with other loggers, directives that name categories and no level for the rest switch
+/// the rest off.
 ///
 /// # Errors
 /// [`InitError`], for instance when the process has a logger already.
@@ -140,18 +148,31 @@ pub fn builder() -> Builder {
 /// # Ok::<(), rollway::InitError>(())
 /// ```
 pub fn init() -> Result<Guard, InitError> {
-    let variable = ["ROLLWAY_LOG", "RUST_LOG"].into_iter().find_map(|name| {
-        let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
-        Some((name, value))
-    });
-    let level: LevelFilter = match variable {
-        None => Level::INFO.into(),
-        Some((name, value)) => value.parse().unwrap_or_else(|error| {
-            selflog::warn(&format!("{name}: {error}; info is used"));
-            Level::INFO.into()
-        }),
-    };
-    builder().level(level).appender("console", Console::stderr()).init()
+    let builder = builder().appender("console", Console::stderr());
+    let Some((variable, directives)) = Directives::from_env() else { return builder.init() };
+    for error in directives.errors() {
+        selflog::warn(&format!("{variable}: {error}"));
+    }
+    init_levels(builder, &directives).init()
+}
+
+/// The levels of directives in the environment, which nothing else has said anything of.
+fn init_levels(mut builder: Builder, directives: &Directives) -> Builder {
+    // With a mistake among them they may not say what they should: rather an event too many.
+    let rest_is_off = directives.errors().is_empty() && !directives.is_empty();
+    if rest_is_off && directives.root().is_none() {
+        builder = builder.level(LevelFilter::OFF);
+    }
+    let applied = directives.apply_to(&mut builder.levels);
+    builder.refuse(applied.map_err(RefusedLevel::Categories));
+    builder
+}
+
+/// What was said of levels and cannot be had.
+#[derive(Clone)]
+enum RefusedLevel {
+    Level(LevelError),
+    Categories(TooManyCategories),
 }
 
 impl Builder {
@@ -161,10 +182,77 @@ impl Builder {
         self
     }
 
-    /// From which level on events are taken; by default info.
+    /// From which level on events are taken where no [`category`](Builder::category) says
+    /// otherwise; by default info.
     pub fn level(mut self, level: impl Into<LevelFilter>) -> Builder {
-        self.level = level.into();
+        self.levels.set_root(level);
         self
+    }
+
+    /// No event below this level is taken, whatever the level of its category. It raises levels and
+    /// lowers none; by default there is no threshold.
+    pub fn threshold(mut self, threshold: impl Into<LevelFilter>) -> Builder {
+        self.levels.set_threshold(threshold);
+        self
+    }
+
+    /// Says from which level on events of a category are taken, and which appenders get them. What
+    /// was said of its appenders before is replaced, and its level where this one has one.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use rollway::appender::{Console, File};
+    /// use rollway::{Category, Level};
+    ///
+    /// let guard = rollway::builder()
+    ///     .appender("console", Console::stderr())
+    ///     .appender("audit", File::new("/var/log/audit.log"))
+    ///     .category(Category::root().appenders(["console"]))
+    ///     .category(Category::new("shop::till").level(Level::DEBUG).appenders(["audit"]))
+    ///     .init()?;
+    /// rollway::debug!(target: "shop::till", "sold"); // to both
+    /// # Ok::<(), rollway::InitError>(())
+    /// ```
+    pub fn category(mut self, category: Category) -> Builder {
+        if let Some(level) = category.own_level() {
+            let set = self.levels.set(category.name(), Some(level));
+            self.refuse(set.map_err(RefusedLevel::Categories));
+        }
+        self.router.category(&category);
+        self
+    }
+
+    /// Whether an appender gets an event once, however often the event's category and those above
+    /// name it; by default it does. Otherwise it gets the event as often.
+    pub fn one_message_per_appender(mut self, once: bool) -> Builder {
+        self.router.one_message_per_appender(once);
+        self
+    }
+
+    /// Sets the levels that directives name: see [`Directives`]. What is wrong in them is a warning
+    /// on the self-log.
+    pub fn directives(mut self, directives: &Directives) -> Builder {
+        for error in directives.errors() {
+            selflog::warn(&format!("levels: {error}"));
+        }
+        let applied = directives.apply_to(&mut self.levels);
+        self.refuse(applied.map_err(RefusedLevel::Categories));
+        self
+    }
+
+    /// Names a level for the whole process, at once: see [`Level::register`]. What that refuses is an
+    /// error of [`init`](Builder::init) and [`start`](Builder::start).
+    pub fn custom_level(mut self, name: &str, number: u8, colour: Colour) -> Builder {
+        let named = Level::register(name, number, colour).map(drop);
+        self.refuse(named.map_err(RefusedLevel::Level));
+        self
+    }
+
+    /// Keeps the first error for the start.
+    fn refuse(&mut self, outcome: Result<(), RefusedLevel>) {
+        if let Err(refused) = outcome {
+            self.refused.get_or_insert(refused);
+        }
     }
 
     /// Keeps the journal in a directory, where it outlives the process. An event is committed (L1)
@@ -333,8 +421,9 @@ impl Builder {
         self
     }
 
-    /// Sends events of `category`, and of all below it, to these appenders alone: see [`Router`].
-    /// Without routes every appender gets everything.
+    /// Sends events of `category`, and of all below it, to these appenders alone: a
+    /// [`category`](Builder::category) that is not additive. Where no category says anything every
+    /// appender gets everything.
     pub fn route<'a>(
         mut self,
         category: &str,
@@ -359,9 +448,9 @@ impl Builder {
         self.appenders.are_free()
     }
 
-    /// The same for a forked child, with the level that its parent has by then.
-    pub(super) fn heir(self, level: LevelFilter) -> Builder {
-        Builder { level, is_heir: true, ..self }
+    /// The same for a forked child, with the levels that its parent has by then.
+    pub(super) fn heir(self, levels: Levels) -> Builder {
+        Builder { levels, is_heir: true, ..self }
     }
 
     /// Joins processes that share their appenders.
@@ -387,8 +476,8 @@ impl Builder {
     }
 
     /// From which level on events are taken.
-    pub(super) fn level_filter(&self) -> LevelFilter {
-        self.level
+    pub(super) fn levels(&self) -> &Levels {
+        &self.levels
     }
 
     /// The appenders, and who gets what.
@@ -427,7 +516,7 @@ impl Builder {
 
     /// Has what another description says of levels, routes and appenders.
     pub(super) fn take_over(&mut self, other: Builder) {
-        (self.level, self.appenders, self.router) = (other.level, other.appenders, other.router);
+        (self.levels, self.appenders, self.router) = (other.levels, other.appenders, other.router);
     }
 
     pub(super) fn check(&self) -> Result<(), InitError> {
@@ -444,16 +533,20 @@ impl Builder {
             let remedy = "256 bytes to 1 MiB, and at most a quarter of ring_bytes";
             return invalid("record_bytes_max", self.record_bytes_max, remedy);
         }
-        let mut seen = std::collections::HashSet::new();
-        for name in self.appenders.names() {
-            if !seen.insert(name.clone()) {
-                return Err(InitError::DuplicateAppender { name });
+        match &self.refused {
+            Some(RefusedLevel::Level(error)) => return Err(InitError::Level(error.clone())),
+            Some(RefusedLevel::Categories(error)) => {
+                return Err(InitError::Categories(error.clone()));
             }
+            None => {}
         }
-        if let Some(unknown) = self.router.appenders().find(|name| !seen.contains(*name)) {
-            return Err(InitError::UnknownAppender { name: unknown.to_owned() });
+        let names = self.appenders.names();
+        let mut seen = std::collections::HashSet::new();
+        if let Some(name) = names.iter().find(|name| !seen.insert(*name)) {
+            return Err(InitError::DuplicateAppender { name: name.clone() });
         }
-        Ok(())
+        let names = names.iter().map(String::as_str);
+        self.router.check(names).map_err(InitError::UnknownAppender)
     }
 
     pub(super) fn run(self, as_process_logger: bool) -> Result<Guard, InitError> {
@@ -556,7 +649,7 @@ impl Builder {
                 flush_timeout: self.flush_timeout.min(TIMEOUT_MAX),
                 pin: self.pin,
             },
-            level: AtomicU8::new(self.level.lowest_number()),
+            levels: LiveLevels::new(self.levels),
             journal: journal.clone(),
             sites: beside.sites,
             drops: beside.drops,
@@ -646,7 +739,7 @@ impl Builder {
             call::set_process_record_bytes_max(shared.limits.record_bytes_max);
             PROCESS_NUMBER.store(shared.number, Ordering::SeqCst);
             shared.define_known_sites().map_err(resource("the table of call sites"))?;
-            site::set_process_level(self.level);
+            shared.publish_levels();
         }
         let tended = tending.begin(&shared, &shared.service, shared.journal.dir());
         let tended = tended.map_err(|error| match error {
@@ -678,8 +771,12 @@ pub enum InitError {
     Invalid { what: &'static str, value: usize, remedy: &'static str },
     /// Two appenders have one name.
     DuplicateAppender { name: String },
-    /// A route names an appender that there is not.
-    UnknownAppender { name: String },
+    /// A category names an appender that there is not.
+    UnknownAppender(UnknownName),
+    /// A level cannot be named as it should.
+    Level(LevelError),
+    /// Too many categories have a level of their own.
+    Categories(TooManyCategories),
     /// The journal directory cannot be used.
     Directory { path: PathBuf, source: io::Error },
     /// Another process, or another engine of this one, has the journal directory.
@@ -712,9 +809,9 @@ impl fmt::Display for InitError {
             InitError::DuplicateAppender { name } => {
                 write!(f, "two appenders are named `{name}`; give each its own name")
             }
-            InitError::UnknownAppender { name } => {
-                write!(f, "a route names `{name}`; add an appender of that name, or name another")
-            }
+            InitError::UnknownAppender(error) => error.fmt(f),
+            InitError::Level(error) => error.fmt(f),
+            InitError::Categories(error) => error.fmt(f),
             InitError::Directory { path, .. } => write!(
                 f,
                 "journal directory {}: it cannot be used; check the path and its permissions",

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::drops::Reason;
 use super::{OverflowPolicy, Shared, Timestamp, fork, process};
 use crate::capture::{self, Values};
+use crate::category;
 use crate::clock;
 use crate::context;
 use crate::level::Level;
@@ -24,8 +25,6 @@ use crate::value::Encoder;
 const HOT_MAX_BYTES: usize = 64 << 10;
 /// The smallest limit of a record that can be configured.
 pub(super) const ALWAYS_FITS_BYTES: usize = 256;
-/// A target that is chosen at run time is cut to this length, at a character's border.
-const TARGET_BYTES_MAX: usize = 1024;
 /// A scratch that grew beyond this is not kept.
 const SCRATCH_MAX_BYTES: usize = 256 << 10;
 /// Where a record has its ticks.
@@ -103,9 +102,8 @@ impl Call<'_> {
 
     fn definition(&self) -> Definition<'_> {
         let site = self.site.definition();
-        let target =
-            self.target.map(|target| &target[..target.floor_char_boundary(TARGET_BYTES_MAX)]);
-        Definition { level: self.level, target: target.unwrap_or(site.target), ..*site }
+        let target = self.target.map_or(site.target, category::cut);
+        Definition { level: self.level, target, ..*site }
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::builder::Builder;
 use super::{Guard, Shared, WaitStrategy, call, selflog};
-use crate::level::LevelFilter;
+use crate::level::Levels;
 
 /// Forks of forks that are followed.
 const GENERATIONS_MAX: usize = 64;
@@ -60,8 +60,8 @@ impl Heir {
         self.engine.try_write().ok()?.take()
     }
 
-    /// The engine, which is started with this level if need be. `None` where that is not possible now.
-    fn start(&self, level: LevelFilter) -> Option<Arc<Shared>> {
+    /// The engine, which is started with these levels if need be. `None` where that is not possible now.
+    fn start(&self, levels: Levels) -> Option<Arc<Shared>> {
         let description = self.description.as_ref()?;
         let (pid, deadline) = (std::process::id(), Instant::now() + START_WAIT);
         loop {
@@ -84,7 +84,7 @@ impl Heir {
             let (ok, failed) = (Ordering::AcqRel, Ordering::Relaxed);
             if self.starter.compare_exchange(starter, pid, ok, failed).is_ok() {
                 let _ = STARTS.try_with(|starts| starts.set(true));
-                let engine = self.start_now(description.clone().heir(level));
+                let engine = self.start_now(description.clone().heir(levels));
                 let _ = STARTS.try_with(|starts| starts.set(false));
                 if engine.is_none() {
                     self.failed_in.store(this_second(), Ordering::Relaxed);
@@ -123,8 +123,8 @@ impl Heir {
 /// It is started if need be; `None` where that is not possible now.
 #[cold]
 pub(super) fn heir_of(engine: &Shared) -> Option<Arc<Shared>> {
-    // Whoever changed the level did so for the children, too.
-    follow(engine, |parent| parent.heir.start(parent.level_filter()))
+    // Whoever changed the levels did so for the children, too.
+    follow(engine, |parent| parent.heir.start(parent.current_levels()))
 }
 
 /// The same, if it was started.

@@ -8,7 +8,9 @@ mod drops;
 mod fork;
 pub(crate) mod group;
 mod home;
+mod inherit;
 mod mdc;
+mod ndc;
 pub(crate) mod outlet;
 pub(crate) mod outlets;
 mod panics;
@@ -27,7 +29,7 @@ mod writer;
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -41,7 +43,9 @@ pub(crate) use builder::{RING_BYTES, RING_MEMORY_BYTES};
 pub use control::Control;
 pub use drops::Dropped;
 pub use group::{ClusterRole, ClusterStats};
-pub use mdc::{MdcScope, mdc};
+pub use inherit::{Inheritance, inherit, inherited, spawn_inheriting};
+pub use mdc::{Mdc, MdcScope, mdc};
+pub use ndc::{Ndc, NdcScope, ndc};
 pub use outlet::{OutletState, OutletStats};
 pub use reload::{ReloadError, ReloadStats, Reloaded};
 pub use requests::CommandError;
@@ -55,9 +59,11 @@ pub(crate) use writer::tells_of_drops;
 use crate::capture::Values;
 use crate::clock::UtcClock;
 use crate::journal::{Journal, Losses, Position, SyncWait};
-use crate::level::{Level, LevelFilter};
+use crate::level::live::LiveLevels;
+use crate::level::{Level, LevelFilter, Levels, TooManyCategories};
 use crate::ring::{self, Consumer, Ring};
-use crate::site;
+use crate::route::Directives;
+use crate::site::{self, CallCategory};
 use crate::sys::table::SharedTable;
 use call::Call;
 use drops::DropCounters;
@@ -130,21 +136,102 @@ pub struct Logger {
 }
 
 impl Logger {
-    /// Whether it takes events of this level.
-    #[inline]
+    /// Whether it takes events of this level in the root category; of another one
+    /// [`enabled!`](crate::enabled) tells.
     pub fn is_enabled(&self, level: Level) -> bool {
-        self.level().allows(level)
+        self.shared.levels.allows(level, "")
     }
 
-    /// From which level on it takes events.
-    #[inline]
+    /// From which level on it takes events in the root category.
     pub fn level(&self) -> LevelFilter {
-        self.shared.level_filter()
+        self.shared.levels.of("")
     }
 
-    /// Changes the level while the program runs.
+    /// Changes the level of the root category, and of all that have none of their own, while the program
+    /// runs. Calls see the change at once, those under way may not; nobody waits for them.
     pub fn set_level(&self, level: impl Into<LevelFilter>) {
-        self.shared.set_level(level.into());
+        let level = level.into();
+        // The root can always have a level.
+        let _ = self.shared.change_levels(|levels| levels.set("", Some(level)));
+    }
+
+    /// Gives a category, and all below that have none of their own, a level while the program runs;
+    /// `None` has it follow the category above it again.
+    ///
+    /// # Errors
+    /// [`TooManyCategories`] where [`CATEGORIES_MAX`](crate::level::CATEGORIES_MAX) have a level.
+    ///
+    /// # Examples
+    /// ```
+    /// use rollway::Level;
+    ///
+    /// let guard = rollway::builder().start()?;
+    /// let logger = guard.logger();
+    /// logger.set_category_level("shop::db", Some(Level::TRACE.into()))?;
+    /// assert!(rollway::enabled!(logger: logger, target: "shop::db::pool", Level::DEBUG));
+    /// logger.set_category_level("shop::db", None)?;
+    /// assert!(!rollway::enabled!(logger: logger, target: "shop::db::pool", Level::DEBUG));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_category_level(
+        &self,
+        category: &str,
+        level: Option<LevelFilter>,
+    ) -> Result<(), TooManyCategories> {
+        self.shared.change_levels(|levels| levels.set(category, level))
+    }
+
+    /// Lowers the level of a category by so many steps, so that more events are taken: from ERROR by
+    /// 2 is INFO. The levels that the process has named are steps, too. The category has a level of its
+    /// own then.
+    ///
+    /// # Errors
+    /// As [`Logger::set_category_level`].
+    pub fn more_logging(&self, category: &str, steps: u8) -> Result<(), TooManyCategories> {
+        self.shared.change_levels(|levels| levels.lower_by(category, i32::from(steps)))
+    }
+
+    /// Raises it: see [`Logger::more_logging`].
+    ///
+    /// # Errors
+    /// As [`Logger::set_category_level`].
+    pub fn less_logging(&self, category: &str, steps: u8) -> Result<(), TooManyCategories> {
+        self.shared.change_levels(|levels| levels.lower_by(category, -i32::from(steps)))
+    }
+
+    /// Changes the levels that the directives name, all at once. What is wrong in them is for the caller to
+    /// tell: see [`Directives::errors`].
+    ///
+    /// # Errors
+    /// [`TooManyCategories`]; then no level is changed.
+    pub fn apply_directives(&self, directives: &Directives) -> Result<(), TooManyCategories> {
+        self.shared.change_levels(|levels| directives.apply_to(levels))
+    }
+
+    /// From which level on it takes the events of each category.
+    pub fn levels(&self) -> Levels {
+        self.shared.current_levels()
+    }
+
+    /// Whether it takes events of this level under some target. What the macros ask.
+    #[doc(hidden)]
+    #[inline]
+    pub fn might_take(&self, level: Level) -> bool {
+        self.shared.levels.might_allow(level)
+    }
+
+    /// Whether it does under this target. What the macros ask.
+    #[doc(hidden)]
+    #[inline]
+    pub fn takes(&self, level: Level, target: &str) -> bool {
+        self.shared.levels.allows(level, target)
+    }
+
+    /// The same where the target belongs to the call. What the macros ask.
+    #[doc(hidden)]
+    #[inline]
+    pub fn takes_call(&self, level: Level, call: &'static CallCategory) -> bool {
+        self.takes(level, call.name())
     }
 
     /// Logs one event. What the macros call.
@@ -371,7 +458,7 @@ pub(crate) struct Shared {
     pid: u32,
     service: String,
     limits: Limits,
-    level: AtomicU8,
+    levels: LiveLevels,
     home: Home,
     journal: Journal,
     clock: Arc<dyn UtcClock>,
@@ -540,15 +627,32 @@ impl Shared {
         Ok(())
     }
 
-    #[inline]
-    fn level_filter(&self) -> LevelFilter {
-        LevelFilter::from_lowest_number(self.level.load(Ordering::Relaxed))
+    /// The levels as they are right now: off for all after the shutdown.
+    fn current_levels(&self) -> Levels {
+        let levels = self.levels.snapshot();
+        levels.as_deref().cloned().unwrap_or_else(|| Levels::new(LevelFilter::OFF))
     }
 
-    fn set_level(&self, level: LevelFilter) {
-        self.level.store(level.lowest_number(), Ordering::Relaxed);
+    /// Changes the levels, and those of the process if this is its logger.
+    fn change_levels(
+        &self,
+        change: impl Fn(&mut Levels) -> Result<(), TooManyCategories>,
+    ) -> Result<(), TooManyCategories> {
+        self.levels.change(change)?;
         if self.is_process_logger() {
-            site::set_process_level(level);
+            self.publish_levels();
+        }
+        Ok(())
+    }
+
+    /// Makes the levels those of the process, and again while they change.
+    fn publish_levels(&self) {
+        loop {
+            let levels = self.levels.snapshot();
+            site::set_process_levels(levels.clone());
+            if self.levels.is_still(&levels) {
+                return;
+            }
         }
     }
 

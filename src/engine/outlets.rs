@@ -11,7 +11,7 @@ use super::control::Refusal;
 use super::group::Appenders;
 use super::outlet::{Command, Outlet, OutletStats};
 use super::reload::{ReloadError, Reloaded};
-use super::selflog;
+use super::{events_behind, selflog};
 use crate::appender::{Open, OpenError, Opened, Place};
 use crate::journal::{Cursor, Journal, Position, cursor_path};
 use crate::route::Router;
@@ -465,7 +465,7 @@ impl Swap<'_> {
         let mut undrained = Vec::new();
         for outlet in &plan.removed {
             let settled = outlet.join(self.deadline + LAST_WAIT).settled;
-            if settled < self.at {
+            if self.has_events_behind(settled) {
                 undrained.push(outlet.name().to_owned());
             } else {
                 self.retire(outlet.name());
@@ -490,6 +490,14 @@ impl Swap<'_> {
             removed: names(&plan.removed),
             undrained,
         })
+    }
+
+    /// Whether events lie between a position and that of the swap, or it cannot be known.
+    fn has_events_behind(&self, settled: Position) -> bool {
+        let (journal, limit) = self.outlets.journal.limited();
+        limit.set(self.at);
+        let backlog = events_behind(&journal, settled);
+        backlog.events > 0 || backlog.is_bound
     }
 
     fn retire(&self, name: &str) {

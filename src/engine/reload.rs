@@ -247,7 +247,7 @@ impl Shared {
             return Err(ReloadError::Fixed { key });
         }
         let deadline = Instant::now() + self.limits.flush_timeout;
-        let (described, level) = (new.described(), new.level_filter());
+        let (described, levels) = (new.described(), new.levels().clone());
         let before = old.described();
         let mut reloaded = match &self.member {
             Some(member) => member.reload(&before, &described, deadline)?,
@@ -265,7 +265,12 @@ impl Shared {
                 return Err(error);
             }
         }
-        self.set_level(level);
+        let taken = self.change_levels(|now| {
+            now.clone_from(&levels);
+            Ok(())
+        });
+        // They were counted when they were described.
+        debug_assert!(taken.is_ok());
         old.take_over(new);
         Ok(reloaded)
     }

@@ -9,21 +9,22 @@ use super::control::{Controlled, Refusal};
 use super::outlet::{Command, Outlet};
 use super::signals::Signalled;
 use super::{Durability, Logger, Shared, outlets, selflog, status};
-use crate::level::LevelFilter;
+use crate::level::{LevelFilter, Levels};
+use crate::route::Directives;
 
 impl Controlled for Shared {
-    fn levels(&self) -> Result<Vec<(String, LevelFilter)>, Refusal> {
-        Ok(vec![(String::new(), self.level_filter())])
+    fn levels(&self) -> Result<Levels, Refusal> {
+        Ok(self.current_levels())
     }
 
     fn set_level(&self, category: &str, level: Option<LevelFilter>) -> Result<(), Refusal> {
-        match level.filter(|_| category.is_empty()) {
-            Some(level) => {
-                Shared::set_level(self, level);
-                Ok(())
-            }
-            None => Err(Refusal::Unknown(format!("there is no category `{category}`; use *"))),
-        }
+        let set = self.change_levels(|levels| levels.set(category, level));
+        set.map_err(|error| Refusal::Refused(error.to_string()))
+    }
+
+    fn apply(&self, directives: &Directives) -> Result<(), Refusal> {
+        let applied = self.change_levels(|levels| directives.apply_to(levels));
+        applied.map_err(|error| Refusal::Refused(error.to_string()))
     }
 
     fn reload(&self) -> Result<String, Refusal> {

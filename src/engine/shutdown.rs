@@ -10,7 +10,6 @@ use super::drops::Dropped;
 use super::writer::Writer;
 use super::{PROCESS_NUMBER, Shared, WaitStrategy, call, selflog, set_process};
 use crate::journal::{Journal, Position, ReadError};
-use crate::level::LevelFilter;
 use crate::site;
 
 /// The system's sets of CPUs have this many; `core_affinity` panics beyond.
@@ -234,12 +233,12 @@ fn events_left(
 /// Takes the macros away from the engine; calls under way still end.
 fn stop_producers(shared: &Shared) {
     if shared.is_process_logger() {
-        site::set_process_level(LevelFilter::OFF);
+        site::set_process_levels(None);
         // An engine that stays there is closed.
         let _ = set_process(None);
         PROCESS_NUMBER.store(0, Ordering::SeqCst);
     }
-    shared.level.store(LevelFilter::OFF.lowest_number(), Ordering::Relaxed);
+    shared.levels.set(None);
 }
 
 /// Events between a position and the end of the journal, as far as they can be counted in time.

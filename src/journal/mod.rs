@@ -22,6 +22,7 @@ mod follow;
 mod reader;
 mod room;
 mod scan;
+mod seen;
 mod segment;
 mod sift;
 mod survey;

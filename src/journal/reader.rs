@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rkyv::util::AlignedVec;
 
+use super::seen::Seen;
 use super::segment::Segment;
 use super::{Journal, Position};
 use crate::block::header::{self, BlockError, BlockHeader, BlockKind, HEADER_BYTES};
@@ -28,9 +29,9 @@ pub struct Reader {
     is_damaged: bool,
     /// They were looked for in the rest of it.
     has_looked_ahead: bool,
-    /// The last block of each run since the reader was moved, by source and epoch: a page that stands
+    /// The blocks of each run since the reader was moved, by source and epoch: a page that stands
     /// there twice must not deliver its blocks twice.
-    last: HashMap<(u128, u64), u64>,
+    seen: HashMap<(u128, u64), Seen>,
 }
 
 /// An events block as it lies in the journal.
@@ -87,6 +88,11 @@ impl std::error::Error for ReadError {
     }
 }
 
+/// Whether nothing was written here.
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
 /// What stands at the reader's position.
 enum Step {
     Block(BlockHeader),
@@ -107,7 +113,7 @@ impl Reader {
             overtaken_segments: 0,
             is_damaged: false,
             has_looked_ahead: false,
-            last: HashMap::new(),
+            seen: HashMap::new(),
         };
         reader.seek(position);
         if position.generation > 0 {
@@ -140,7 +146,7 @@ impl Reader {
         self.position = Position { generation, ..Position::default() };
         self.from = if is_there { Position { index: 0, ..position } } else { self.position };
         self.begin_segment();
-        self.last.clear();
+        self.seen.clear();
     }
 
     /// The next events block, `None` at the end of the journal.
@@ -177,13 +183,12 @@ impl Reader {
             .inspect_err(|_| self.is_damaged = true)?;
         let events = EventsBlock::open(header, bytes)
             .map_err(|source| ReadError::Damaged { position, source })?;
-        let last = self.last.entry((header.source, header.epoch)).or_default();
-        if header.sequence <= *last {
+        let seen = self.seen.entry((header.source, header.epoch)).or_default();
+        if !seen.insert(header.sequence) {
             self.is_damaged = true;
             let source = BlockError::Malformed { what: "it stands here for the second time" };
             return Err(ReadError::Damaged { position, source });
         }
-        *last = header.sequence;
         Ok(Some(Block { position, next, events, dictionary: &self.dictionary, bytes }))
     }
 
@@ -239,7 +244,9 @@ impl Reader {
             Ok(header) if header.generation == segment.generation() => {
                 return Ok(Step::Block(header));
             }
-            Err(BlockError::Short) if known_end.is_none() => return Ok(self.next_segment()),
+            Err(BlockError::Short) if known_end.is_none() && is_zero(front) => {
+                return Ok(self.next_segment());
+            }
             Err(BlockError::Empty) if known_end.is_none() => {
                 if !segment
                     .has_blocks_behind_zeroes(position.offset, &mut self.buffer)

@@ -488,3 +488,67 @@ fn events_whose_definitions_are_damaged_are_read_by_those_said_again() {
     assert!(matches!(&*counted.1, [Finding::Damage(_)]), "{:?}", counted.1);
     assert_eq!(counted.0, 20);
 }
+
+/// The segment of a journal with the events 0 to 2, each in a block of its own, and where each begins.
+fn three_blocks(dir: &Path) -> (std::path::PathBuf, [usize; 3], usize) {
+    let journal = Journal::with_three_events(dir);
+    let mut reader = journal.reader(Position::default());
+    let mut begins = [0; 3];
+    for begin in &mut begins {
+        *begin = reader.next().unwrap().unwrap().position.offset as usize;
+    }
+    let end = reader.position().offset as usize;
+    let (_, path) = segment_paths(dir).unwrap().remove(0);
+    (path, begins, end)
+}
+
+/// The numbers of all events of a directory, and how often damage was told of.
+fn numbers_and_damage(dir: &Path) -> (Vec<u64>, usize) {
+    let scan = Scan::of_directory(dir).unwrap();
+    let (journal, _writer) = Journal::in_directory(JournalOptions::directory(dir), scan).unwrap();
+    let mut reader = journal.reader(Position::default());
+    let (mut numbers, mut damage) = (Vec::new(), 0);
+    loop {
+        match reader.next() {
+            Ok(Some(block)) => {
+                let mut text = String::new();
+                let mut events = block.events.events(block.dictionary);
+                events.next().unwrap().unwrap().message(&mut text);
+                numbers.push(text.strip_prefix("event ").unwrap().parse().unwrap());
+            }
+            Ok(None) => return (numbers, damage),
+            Err(ReadError::Damaged { .. }) => damage += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn blocks_that_changed_places_are_each_read_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, [first, second, third], end) = three_blocks(dir.path());
+    let bytes = std::fs::read(&path).unwrap();
+    let block = &bytes[third..end];
+    let (mut swapped, mut doubled) = (bytes.clone(), bytes.clone());
+    swapped[first..second].copy_from_slice(block);
+    swapped[third..end].copy_from_slice(&bytes[first..second]);
+    std::fs::write(&path, swapped).unwrap();
+    assert_eq!(numbers_and_damage(dir.path()), (vec![2, 1, 0], 0));
+
+    doubled[first..second].copy_from_slice(block);
+    std::fs::write(&path, doubled).unwrap();
+    assert_eq!(numbers_and_damage(dir.path()), (vec![2, 1], 1), "the double is told of");
+}
+
+#[test]
+fn a_segment_that_was_cut_inside_a_header_says_so() {
+    for left in [1, 9, 63] {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, [_, _, third], _) = three_blocks(dir.path());
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..third + left]).unwrap();
+        assert_eq!(numbers_and_damage(dir.path()), (vec![0, 1], 1), "{left} bytes of it");
+        std::fs::write(&path, &bytes[..third]).unwrap();
+        assert_eq!(numbers_and_damage(dir.path()), (vec![0, 1], 0), "as it was a moment before");
+    }
+}

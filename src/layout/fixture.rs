@@ -121,6 +121,7 @@ impl Fixture {
             source: &self.source,
             receipt: self.receipt.as_ref(),
             values,
+            view: None,
         }
     }
 }

@@ -45,6 +45,12 @@ pub trait Layout: Send + CloneLayout {
     /// and after a crash only a layout with the same number compares the file with what it would
     /// write. It is the same in every process and after every restart.
     fn hash(&self) -> u64;
+
+    /// Whether it hands on the chunks of a message ([`Event::chunks`]) instead of making text of them,
+    /// so that an appender with it can have the warp [`pass`](crate::warp::Warp::pass).
+    fn takes_chunks(&self) -> bool {
+        false
+    }
 }
 
 /// Makes an unused layout that writes the same. Every [`Layout`] that is [`Clone`] has it: an
@@ -87,7 +93,7 @@ fn hash_of(kind: u8, parts: &[&str]) -> u64 {
 struct Documentation;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 
 #[cfg(test)]
 mod tests {

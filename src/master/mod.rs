@@ -26,7 +26,7 @@ use rkyv::util::AlignedVec;
 use tokio::sync::watch;
 
 pub use crate::net::{AckLevel, Reason};
-use crate::route::Router;
+use crate::route::{Category, Router, UnknownName};
 pub use stats::{MasterStats, Throttled};
 
 use crate::appender::{Open, OpenError};
@@ -195,7 +195,24 @@ impl MasterBuilder {
         self
     }
 
-    /// Sends events of `category`, and of all below it, to these appenders alone: see [`Router`].
+    /// Says which appenders get the events of a category. From which level on events are taken is
+    /// decided where they are logged: the category's own level means nothing here.
+    #[must_use]
+    pub fn category(mut self, category: &Category) -> MasterBuilder {
+        self.router.category(category);
+        self
+    }
+
+    /// Whether an appender gets an event once, however often the event's category and those above
+    /// name it; by default it does. Otherwise it gets the event as often.
+    #[must_use]
+    pub fn one_message_per_appender(mut self, once: bool) -> MasterBuilder {
+        self.router.one_message_per_appender(once);
+        self
+    }
+
+    /// Sends events of `category`, and of all below it, to these appenders alone: a
+    /// [`category`](MasterBuilder::category) that is not additive.
     #[must_use]
     pub fn route<'a>(
         mut self,
@@ -212,7 +229,7 @@ impl MasterBuilder {
     /// [`MasterError`], which names what could not be opened, and the remedy. Nothing runs then.
     pub fn start(self) -> Result<Master, MasterError> {
         let level = self.checked_level()?;
-        self.check_appenders().map_err(MasterError::Appender)?;
+        self.check_appenders()?;
         let listener = bind(&self.listen)?;
         let tending = self.tending.clone();
         let described = self.described();
@@ -290,24 +307,20 @@ impl MasterBuilder {
         Ok(master)
     }
 
-    /// Whether each appender has a name of its own and takes events, and each route names some.
-    fn check_appenders(&self) -> Result<(), OpenError> {
+    /// Whether each appender has a name of its own and takes events, and each category names some.
+    fn check_appenders(&self) -> Result<(), MasterError> {
         let names = self.appenders.names();
-        if let Some(unknown) =
-            self.router.appenders().find(|name| !names.iter().any(|known| known == name))
-        {
-            let what = "a route names it, and there is no appender of that name";
-            return Err(refused(unknown.to_owned(), what));
-        }
+        let known = names.iter().map(String::as_str);
+        self.router.check(known).map_err(MasterError::UnknownAppender)?;
         let mut seen = HashSet::new();
         self.appenders.each(|name, appender| {
             if !seen.insert(name.to_owned()) {
                 let what = "another appender has this name; give each its own";
-                return Err(refused(name.to_owned(), what));
+                return Err(MasterError::Appender(refused(name.to_owned(), what)));
             }
             if appender.ships_blocks() {
                 let what = "it ships a process's own blocks, and a master has none; let the workers ship to it";
-                return Err(refused(name.to_owned(), what));
+                return Err(MasterError::Appender(refused(name.to_owned(), what)));
             }
             Ok(())
         })
@@ -607,6 +620,8 @@ pub enum MasterError {
     Journal(JournalError),
     /// An appender cannot be opened.
     Appender(OpenError),
+    /// A category names an appender that there is not.
+    UnknownAppender(UnknownName),
     /// The control socket cannot be opened.
     Control { path: PathBuf, source: io::Error },
     /// The operating system did not give what a master needs.
@@ -655,6 +670,7 @@ impl fmt::Display for MasterError {
             ),
             MasterError::Journal(_) => write!(f, "the journal cannot be opened"),
             MasterError::Appender(error) => error.fmt(f),
+            MasterError::UnknownAppender(error) => error.fmt(f),
             MasterError::Resources { what, .. } => write!(f, "{what} cannot be started"),
         }
     }
@@ -671,6 +687,7 @@ impl std::error::Error for MasterError {
             MasterError::Appender(source) => source.source(),
             MasterError::Address { .. }
             | MasterError::Level { .. }
+            | MasterError::UnknownAppender(_)
             | MasterError::Locked { .. } => None,
         }
     }

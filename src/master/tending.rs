@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Ground, Master, MasterBuilder, MasterError};
+use super::{Ground, Master, MasterBuilder};
 use crate::engine::control::{Control, Controlled, Refusal};
 use crate::engine::outlet::Command;
 use crate::engine::reload::{ReloadError, Reloaded};
 use crate::engine::signals::Signalled;
 use crate::engine::{Durability, outlets, selflog, status};
-use crate::level::LevelFilter;
+use crate::level::{LevelFilter, Levels};
+use crate::route::Directives;
 
 /// What a reload, a flush or a command to an appender may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -86,8 +87,7 @@ impl Master {
 
 impl Ground {
     fn take(&self, old: &mut MasterBuilder, new: MasterBuilder) -> Result<Reloaded, ReloadError> {
-        let checked = new.checked_level().map(|_| ());
-        let checked = checked.and_then(|()| new.check_appenders().map_err(MasterError::Appender));
+        let checked = new.checked_level().and_then(|_| new.check_appenders());
         checked.map_err(|error| ReloadError::Invalid(error.into()))?;
         if let Some(key) = old.differs_in(&new) {
             return Err(ReloadError::Fixed { key });
@@ -100,11 +100,15 @@ impl Ground {
 }
 
 impl Controlled for Ground {
-    fn levels(&self) -> Result<Vec<(String, LevelFilter)>, Refusal> {
+    fn levels(&self) -> Result<Levels, Refusal> {
         Err(no_levels())
     }
 
     fn set_level(&self, _category: &str, _level: Option<LevelFilter>) -> Result<(), Refusal> {
+        Err(no_levels())
+    }
+
+    fn apply(&self, _directives: &Directives) -> Result<(), Refusal> {
         Err(no_levels())
     }
 

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     fn context(value: &str) -> ContextInfo {
-        ContextInfo { pairs: [("key".into(), value.into())].into() }
+        ContextInfo::from_entries([("key", value)])
     }
 
     #[test]

@@ -1,81 +1,207 @@
 //! Which appenders an event goes to.
 //!
-//! Without routes every appender gets every event. A route names the appenders of a category and
-//! of all below it; the nearest one counts, as in a tree of loggers.
+//! A category names appenders for its events and for those of all categories below it. An event
+//! goes to the appenders of its category and of those above, up to the first one that is not
+//! additive. Where none of them names any, every appender gets the event, but for relays: those
+//! get what their composite hands them.
 
+mod categories;
+mod directives;
 mod share;
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
+use crate::category::CategoryMap;
+use crate::nearest::nearest;
+
+pub use categories::Category;
+pub use directives::{DirectiveError, Directives};
 pub(crate) use share::Share;
 
-/// Routes by category.
+/// Which appenders the events of each category go to.
 ///
 /// # Examples
 /// ```
+/// use rollway::Category;
 /// use rollway::route::Router;
 ///
 /// let mut router = Router::new();
-/// router.route("", ["all"]);
-/// router.route("shop", ["shop", "all"]);
-/// assert!(router.delivers("shop::till", "shop"));
+/// router.category(&Category::root().appenders(["all"]));
+/// router.category(&Category::new("shop").appenders(["shop"]));
+/// router.route("shop::secret", ["shop"]);
+/// assert!(router.delivers("shop::till", "shop") && router.delivers("shop::till", "all"));
+/// assert!(!router.delivers("shop::secret", "all"));
 /// assert!(!router.delivers("shopping", "shop"));
-/// assert!(router.delivers("anything", "all"));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Router {
-    routes: HashMap<Box<str>, Vec<Box<str>>>,
+    categories: CategoryMap<Attachment>,
+    /// An appender gets an event as often as it is attached.
+    repeats: bool,
+    relays: BTreeSet<Box<str>>,
+}
+
+/// The appenders of one category.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Attachment {
+    appenders: Vec<Box<str>>,
+    additive: bool,
 }
 
 impl Router {
-    /// No routes: everything goes everywhere.
+    /// No categories: everything goes everywhere.
     pub fn new() -> Router {
         Router::default()
     }
 
+    /// Takes over the appenders of a category, in the place of what was said of it before. One that
+    /// names none and is additive changes nothing.
+    pub fn category(&mut self, category: &Category) {
+        if category.appenders.is_none() && category.additive {
+            return self.categories.remove(&category.name);
+        }
+        let appenders = category.appenders.clone().unwrap_or_default();
+        let attachment = Attachment { appenders, additive: category.additive };
+        self.categories.insert(&category.name, attachment);
+    }
+
     /// Sends events of `category` and of what lies below it (behind `::` or `.`) to these
-    /// appenders alone. The empty category is the root of all; a second route of one category
-    /// replaces the first.
+    /// appenders alone: a [`Category`] that is not additive.
     pub fn route<'a>(&mut self, category: &str, appenders: impl IntoIterator<Item = &'a str>) {
-        self.routes.insert(category.into(), appenders.into_iter().map(Box::from).collect());
+        self.category(&Category::new(category).appenders(appenders).additive(false));
+    }
+
+    /// Whether an appender gets an event once, however often it is attached to the event's category
+    /// and to those above; by default it does. Otherwise it gets the event as often.
+    pub fn one_message_per_appender(&mut self, once: bool) {
+        self.repeats = !once;
+    }
+
+    /// Marks an appender as the relay of a composite: it gets only what that hands it, unless a
+    /// category names it.
+    pub fn relay(&mut self, appender: &str) {
+        self.relays.insert(appender.into());
+    }
+
+    /// How often an event of `category` goes to the appender or composite of this name: 0, 1, or more
+    /// where it is attached several times and [one message](Router::one_message_per_appender) is not
+    /// all it gets.
+    pub fn attached(&self, category: &str, name: &str) -> usize {
+        let Some(attached) = self.names(category) else {
+            return usize::from(!self.relays.contains(name));
+        };
+        attached.filter(|attached| *attached == name).count().min(self.most())
+    }
+
+    fn most(&self) -> usize {
+        if self.repeats { usize::MAX } else { 1 }
+    }
+
+    /// The names that an event of `category` goes to by what its categories say, the nearest category's
+    /// first, one as often as it is attached; `None` where none of them says anything, so that the event
+    /// goes to every appender that is no relay.
+    pub fn names(&self, category: &str) -> Option<impl Iterator<Item = &str>> {
+        let mut path = self.categories.path(category).peekable();
+        path.peek()?;
+        let mut ends = false;
+        let counting = std::iter::from_fn(move || {
+            let attachment = if ends { None } else { path.next() }?;
+            ends = !attachment.additive;
+            Some(attachment)
+        });
+        Some(counting.flat_map(|attachment| &attachment.appenders).map(|name| &**name))
     }
 
     /// Whether events of `category` go to this appender.
     pub fn delivers(&self, category: &str, appender: &str) -> bool {
-        let nearest = ancestors(category).find_map(|category| self.routes.get(category));
-        nearest.is_none_or(|appenders| appenders.iter().any(|name| **name == *appender))
+        self.attached(category, appender) > 0
     }
 
-    /// The appenders that routes name.
-    pub fn appenders(&self) -> impl Iterator<Item = &str> {
-        self.routes.values().flatten().map(|name| &**name)
+    /// Whether some category says where its events go.
+    pub fn is_split(&self) -> bool {
+        !self.categories.is_empty()
+    }
+
+    /// Finds a name that a category has and that is none of `known`.
+    ///
+    /// # Errors
+    /// [`UnknownName`] with the category, the name, and what it was probably meant to be.
+    pub fn check<'a>(
+        &self,
+        known: impl IntoIterator<Item = &'a str> + Clone,
+    ) -> Result<(), UnknownName> {
+        for (category, attachment) in self.categories.iter() {
+            for name in &attachment.appenders {
+                if !known.clone().into_iter().any(|known| *known == **name) {
+                    return Err(UnknownName {
+                        category: category.to_owned(),
+                        name: name.to_string(),
+                        nearest: nearest(name, known.clone()).map(str::to_owned),
+                    });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The share of one appender; `None` where it gets everything.
     pub(crate) fn share(self: &Arc<Router>, appender: &str) -> Option<Share> {
         let (router, appender) = (Arc::clone(self), appender.into());
-        (!self.routes.is_empty()).then(|| Share::new(router, appender))
+        self.is_split().then(|| Share::new(router, appender))
     }
 }
 
-/// A category, what lies above it, and at last the root.
-fn ancestors(category: &str) -> impl Iterator<Item = &str> {
-    let mut next = Some(category);
-    std::iter::from_fn(move || {
-        let this = next?;
-        let cut = this.rfind(['.', ':']);
-        next = match cut {
-            Some(at) => Some(this[..at].trim_end_matches(':')),
-            None => (!this.is_empty()).then_some(""),
-        };
-        Some(this)
-    })
+/// A category names an appender that there is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownName {
+    /// The category.
+    pub category: String,
+    /// The name.
+    pub name: String,
+    /// An appender that there is, and that was probably meant.
+    pub nearest: Option<String>,
 }
+
+impl fmt::Display for UnknownName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let UnknownName { category, name, nearest } = self;
+        let name = name.escape_debug();
+        match category.as_str() {
+            "" => write!(f, "the root category names appender `{name}`, which there is not")?,
+            category => {
+                let category = category.escape_debug();
+                write!(f, "category `{category}` names appender `{name}`, which there is not")?;
+            }
+        }
+        match nearest {
+            Some(nearest) => write!(f, "; did you mean `{}`?", nearest.escape_debug()),
+            None => write!(f, "; add an appender of that name, or name another"),
+        }
+    }
+}
+
+impl std::error::Error for UnknownName {}
+
+/// Compiles the examples of the page.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/routing.md")]
+struct Documentation;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn router(categories: &[Category]) -> Router {
+        let mut router = Router::new();
+        categories.iter().for_each(|category| router.category(category));
+        router
+    }
+
+    fn names<'a>(router: &'a Router, category: &str) -> Vec<&'a str> {
+        router.names(category).unwrap().collect()
+    }
 
     #[test]
     fn the_nearest_route_counts() {
@@ -101,5 +227,85 @@ mod tests {
         assert!(router.delivers("b::c", "rest"));
         assert!(!router.delivers("a::c", "rest"));
         assert!(router.delivers("::", "rest") && router.delivers(".", "rest"));
+    }
+
+    #[test]
+    fn appenders_of_a_category_and_of_all_above_get_the_event() {
+        let router = router(&[
+            Category::root().appenders(["all"]),
+            Category::new("a.b").appenders(["s1"]),
+            Category::new("a.b.c").appenders(["s2", "s1"]),
+        ]);
+        assert_eq!(names(&router, "a::b::c::d"), ["s2", "s1", "s1", "all"]);
+        assert_eq!(names(&router, "a::b::x"), ["s1", "all"]);
+        assert_eq!(names(&router, "a"), ["all"]);
+    }
+
+    #[test]
+    fn a_missing_parent_passes_on_what_is_above_it() {
+        let router = router(&[
+            Category::new("a").appenders(["s1"]),
+            Category::new("a.b.c.d").appenders(["s2"]),
+        ]);
+        assert_eq!(names(&router, "a.b.c"), ["s1"]);
+        assert_eq!(names(&router, "a.b.c.d"), ["s2", "s1"]);
+    }
+
+    #[test]
+    fn what_is_not_additive_keeps_the_appenders_above_from_all_below_it() {
+        let router = router(&[
+            Category::root().appenders(["all"]),
+            Category::new("a").appenders(["own"]).additive(false),
+            Category::new("a.b").appenders(["child"]),
+            Category::new("silent").additive(false),
+        ]);
+        assert_eq!(names(&router, "a"), ["own"]);
+        assert_eq!(names(&router, "a.b"), ["child", "own"]);
+        assert!(names(&router, "silent.x").is_empty());
+        assert_eq!(router.attached("silent", "all"), 0);
+    }
+
+    #[test]
+    fn an_appender_attached_twice_gets_an_event_once_unless_told_otherwise() {
+        let mut router =
+            router(&[Category::root().appenders(["a"]), Category::new("p").appenders(["a"])]);
+        assert_eq!(router.attached("p.q", "a"), 1);
+        router.one_message_per_appender(false);
+        assert_eq!(["p.q", "x"].map(|category| router.attached(category, "a")), [2, 1]);
+    }
+
+    #[test]
+    fn a_category_with_a_level_alone_changes_no_route() {
+        let router = router(&[Category::new("a").level(crate::Level::DEBUG)]);
+        assert!(!router.is_split() && router.delivers("a", "x"));
+    }
+
+    #[test]
+    fn what_is_said_of_a_category_later_replaces_what_was_said_before() {
+        let mut router = router(&[Category::new("a").appenders(["x"]).additive(false)]);
+        router.category(&Category::new("a").appenders(["y"]));
+        assert_eq!(names(&router, "a"), ["y"]);
+        router.category(&Category::new("a"));
+        assert_eq!(router, Router::new());
+    }
+
+    #[test]
+    fn a_relay_gets_by_itself_only_what_a_category_sends_it() {
+        let mut router = router(&[Category::new("direct").appenders(["file"])]);
+        router.relay("file");
+        assert_eq!([router.attached("x", "file"), router.attached("x", "buffer")], [0, 1]);
+        assert_eq!(router.attached("direct", "file"), 1);
+    }
+
+    #[test]
+    fn an_unknown_appender_is_named_with_its_category_and_the_nearest_known_one() {
+        let router = router(&[Category::new("shop").appenders(["screen", "fiel"])]);
+        let error = router.check(["file", "screen"]).unwrap_err().to_string();
+        let expected =
+            "category `shop` names appender `fiel`, which there is not; did you mean `file`?";
+        assert_eq!(error, expected);
+        let error = router.check(["screen"]).unwrap_err().to_string();
+        assert!(error.ends_with("add an appender of that name, or name another"), "{error}");
+        assert_eq!(router.check(["fiel", "screen"]), Ok(()));
     }
 }

@@ -3,6 +3,7 @@
 //! Text and values may come from another process and be damaged: nothing here panics, and what a
 //! template asks for and a record has not is shown as `{?}`.
 
+mod chunk;
 mod number;
 mod pad;
 mod parse;
@@ -11,6 +12,8 @@ mod render;
 
 use crate::record::Values;
 use crate::value::Value;
+pub use chunk::Chunk;
+pub(crate) use chunk::Chunks;
 pub(crate) use number::plain_float;
 use parse::{Count, Piece, Pieces, Placeholder, Spec};
 pub(crate) use plain::{is_plain, is_plain_but_for_quotes, is_plain_word};
@@ -95,6 +98,11 @@ impl Template {
     /// format string takes all there are: [`usize::MAX`].
     pub fn slots(&self) -> usize {
         self.slots
+    }
+
+    /// The message of these values as its parts.
+    pub(crate) fn chunks<'a>(&'a self, values: Values<'a>) -> Chunks<'a> {
+        Chunks::new(self, values)
     }
 
     /// The texts in front of each value and the one behind the last, where all values are shown as
@@ -240,7 +248,19 @@ mod tests {
     use crate::record::{MAX_BYTES, Records};
     use crate::site::{Definition, Names};
 
-    fn render(text: &str, values: impl capture::Values) -> String {
+    pub(super) fn render(text: &str, values: impl capture::Values) -> String {
+        with_values(values, |values| {
+            let mut out = String::new();
+            Template::parse(text).render(&mut { values }, &mut out);
+            out
+        })
+    }
+
+    /// Calls `f` with the values as a record has them.
+    pub(super) fn with_values<R>(
+        values: impl capture::Values,
+        f: impl FnOnce(Values<'_>) -> R,
+    ) -> R {
         let site = Definition {
             level: Level::INFO,
             line: 0,
@@ -253,9 +273,7 @@ mod tests {
         };
         let record = encode_record(&site, None, Level::INFO, None, 0, MAX_BYTES, values).unwrap();
         let (_, values) = Records::new(&record).next().unwrap().unwrap().open().unwrap();
-        let mut out = String::new();
-        Template::parse(text).render(&mut values.clone(), &mut out);
-        out
+        f(values)
     }
 
     #[test]

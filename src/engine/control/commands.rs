@@ -4,16 +4,18 @@ use std::fmt;
 
 use crate::engine::Durability;
 use crate::engine::outlet::Command;
-use crate::level::LevelFilter;
+use crate::level::{LevelFilter, Levels};
+use crate::route::Directives;
 
 /// Bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// The name of the root among the categories.
 const ROOT: &str = "*";
 
-const HELP: [&str; 8] = [
+const HELP: [&str; 9] = [
     "levels: the categories that have a level",
     "level CATEGORY=LEVEL: set it; * is the root, LEVEL is trace … fatal, off or inherit",
+    "directives TEXT: set levels, as in info,shop::till=debug",
     "reload: read the configuration again, and take it",
     "reopen [APPENDER]: have an appender, or each one, open its destination again",
     "rotate [APPENDER]: have an appender, or each one, begin a new file if it rotates",
@@ -42,11 +44,14 @@ impl fmt::Display for Refusal {
 
 /// What a client may ask for and change.
 pub(crate) trait Controlled: Send + Sync {
-    /// The categories that have a level, with it; the root has the empty name.
-    fn levels(&self) -> Result<Vec<(String, LevelFilter)>, Refusal>;
+    /// From which level on events are taken.
+    fn levels(&self) -> Result<Levels, Refusal>;
 
     /// Sets the level of a category, or takes it away.
     fn set_level(&self, category: &str, level: Option<LevelFilter>) -> Result<(), Refusal>;
+
+    /// Sets the levels that directives name.
+    fn apply(&self, directives: &Directives) -> Result<(), Refusal>;
 
     /// Takes the configuration again. Says what changed.
     fn reload(&self) -> Result<String, Refusal>;
@@ -101,10 +106,20 @@ fn carry_out(controlled: &dyn Controlled, line: &[u8]) -> Result<Vec<String>, Re
     let command = words.next().unwrap_or_default();
     let arguments: Vec<&str> = words.collect();
     match (command, &*arguments) {
-        ("levels", []) => Ok(controlled.levels()?.into_iter().map(of_level).collect()),
+        ("levels", []) => Ok(lines_of(&controlled.levels()?)),
         ("level", [setting]) => {
             let (category, level) = parse_setting(setting)?;
             controlled.set_level(category, level).map(|()| Vec::new())
+        }
+        ("directives", [_, ..]) => {
+            let directives = Directives::parse(&arguments.join(" "));
+            match directives.errors() {
+                [] => controlled.apply(&directives).map(|()| Vec::new()),
+                errors => {
+                    let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+                    Err(Refusal::Unknown(errors.join("; ")))
+                }
+            }
         }
         ("reload", []) => Ok(vec![controlled.reload()?]),
         ("reopen", [] | [_]) => controlled.command(Command::Reopen, arguments.first().copied()),
@@ -130,9 +145,15 @@ fn not_understood(command: &str) -> Refusal {
     })
 }
 
-fn of_level((category, level): (String, LevelFilter)) -> String {
-    let category = if category.is_empty() { ROOT } else { &category };
-    format!("{} {category}", level.to_string().to_ascii_lowercase())
+/// A line for the root, and for each category that has a level of its own.
+fn lines_of(levels: &Levels) -> Vec<String> {
+    let line = |category: &str, level: LevelFilter| {
+        format!("{} {category}", level.to_string().to_ascii_lowercase())
+    };
+    let root = line(ROOT, levels.root());
+    std::iter::once(root)
+        .chain(levels.categories().map(|(name, level)| line(name, level)))
+        .collect()
 }
 
 /// A category, empty for the root, and its level; `None` takes that away.
@@ -162,8 +183,14 @@ mod tests {
     struct Fixed;
 
     impl Controlled for Fixed {
-        fn levels(&self) -> Result<Vec<(String, LevelFilter)>, Refusal> {
-            Ok(vec![(String::new(), Level::INFO.into()), ("a\nb".to_owned(), LevelFilter::OFF)])
+        fn levels(&self) -> Result<Levels, Refusal> {
+            let mut levels = Levels::new(Level::INFO);
+            levels.set("a\nb", Some(LevelFilter::OFF)).unwrap();
+            Ok(levels)
+        }
+
+        fn apply(&self, directives: &Directives) -> Result<(), Refusal> {
+            Err(Refusal::Refused(format!("{:?}", directives.root().map(|root| root.to_string()))))
         }
 
         fn set_level(&self, category: &str, level: Option<LevelFilter>) -> Result<(), Refusal> {
@@ -194,6 +221,7 @@ mod tests {
             ("levels", "ok 2\ninfo *\noff a b\n"),
             ("level *=debug", "error refused  Some(\"DEBUG\")\n"),
             ("level a::b=inherit", "error refused a::b None\n"),
+            ("directives info, a=debug", "error refused Some(\"INFO\")\n"),
             ("  reopen   all  ", "ok 1\nall\n"),
             ("rotate", "ok 0\n"),
             ("flush", "error failed L1\n"),
@@ -213,6 +241,7 @@ mod tests {
             ("flush L3", "error unknown `flush` is written so: flush [L2]"),
             ("level shop", "error unknown `shop` names no level; write shop::till=debug"),
             ("level shop=loud", "error unknown unknown level `loud`"),
+            ("directives info,a=lound", "error unknown `a=lound` at character 6: "),
             ("level *=inherit", "error unknown nothing lies above the root"),
             ("reopen a b", "error unknown `reopen` is written so"),
         ] {
@@ -226,7 +255,7 @@ mod tests {
     #[test]
     fn help_names_every_command() {
         let help = answer(&Fixed, b"help");
-        assert_eq!(help.lines().count(), 9);
-        assert!(help.starts_with("ok 8\nlevels: "));
+        assert_eq!(help.lines().count(), 10);
+        assert!(help.starts_with("ok 9\nlevels: "));
     }
 }

@@ -214,7 +214,7 @@ impl Pattern {
     /// Writes the line the short way, if there is one.
     #[inline(always)]
     fn run(&mut self, event: &Event<'_>, page: &mut Page) -> Option<()> {
-        let (kinds, mut values) = event.values.raw()?;
+        let (kinds, mut values) = event.raw()?;
         let number = event.site.number();
         let place = number as usize % REMEMBERED_SITES;
         let of = Some((event.level, number, kinds));

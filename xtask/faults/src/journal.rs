@@ -30,6 +30,8 @@ pub(crate) struct Contents {
 pub(crate) struct BlockText {
     /// Where it stands, its padding included.
     pub(crate) bytes: Range<u64>,
+    /// Where its padding begins.
+    pub(crate) used_end: u64,
     /// Whether it has the definitions that other blocks refer to.
     pub(crate) defines: bool,
     pub(crate) messages: Vec<String>,
@@ -115,7 +117,12 @@ impl Contents {
                 },
                 BlockKind::Segment | BlockKind::Other(_) => {}
             }
-            each(BlockText { bytes: place, defines: header.kind == BlockKind::Define, messages });
+            each(BlockText {
+                bytes: place,
+                used_end: begin + header.bytes() as u64,
+                defines: header.kind == BlockKind::Define,
+                messages,
+            });
         }
         Ok(())
     }

@@ -101,6 +101,12 @@ fn overlaps(block: &BlockText, touched: &[Range<usize>]) -> bool {
     touched.iter().any(|range| range.start < own.end && own.start < range.end)
 }
 
+/// Whether a file of this length has all of a block but some of what fills it up, and no other block
+/// behind it.
+fn is_padding(block: &BlockText, length: u64) -> bool {
+    block.used_end <= length && length <= block.bytes.end
+}
+
 /// A kind of damage.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Damage {
@@ -299,9 +305,8 @@ impl Findings {
         }
         // A cut at the border of a block leaves a journal as it was a moment earlier.
         let is_less = counts.values().any(|count| *count == 0);
-        let is_prefix = original.blocks.iter().any(|block| {
-            mutant.damage == Damage::Cut && block.bytes.end == mutant.bytes.len() as u64
-        });
+        let is_prefix = mutant.damage == Damage::Cut
+            && original.blocks.iter().any(|block| is_padding(block, mutant.bytes.len() as u64));
         if is_less && !is_prefix && !reading.told {
             self.silent += 1;
             found("is silent");

@@ -3,6 +3,9 @@
 //! A view: the values are still the bytes of the record, the rest are references to what define
 //! blocks said about the site, the thread, the context and the process.
 
+mod context;
+mod view;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,6 +14,10 @@ use crate::record::Values;
 use crate::site::Definition;
 use crate::template::Template;
 use crate::value::Value;
+pub use context::ContextInfo;
+pub(crate) use context::{NDC_KEY, RESERVED};
+pub use view::Chunks;
+pub(crate) use view::View;
 
 /// One event.
 #[derive(Clone, Copy, Debug)]
@@ -29,16 +36,31 @@ pub struct Event<'a> {
     pub source: &'a SourceInfo,
     /// How it came here; `None` where it was logged, and for blocks of masters that did not say so.
     pub receipt: Option<&'a Receipt>,
-    /// The values: first those of the template, then those of the key-values.
+    /// The values as they were logged: first those of the template, then those of the key-values.
+    /// What is to be shown comes from [`Event::message`], [`Event::chunks`], [`Event::arguments`] and
+    /// [`Event::pairs`], which know of warps and masks.
     pub values: Values<'a>,
+    /// What is shown in another way; `None` where nothing is.
+    pub(crate) view: Option<&'a View<'a>>,
 }
 
 impl<'a> Event<'a> {
-    /// Appends the message to `out`: what `format!` would have made of the call's arguments.
+    /// Appends the message to `out`: what `format!` would have made of the call's arguments, unless a
+    /// warp or a mask has another one shown.
     ///
     /// Returns whether it is plain, see [`Template::render`].
     pub fn message(&self, out: &mut String) -> bool {
-        self.site.template.render(&mut { self.values }, out)
+        match self.view {
+            None => self.site.template.render(&mut { self.values }, out),
+            Some(view) => view.message(self, out),
+        }
+    }
+
+    /// The message as the parts that it is made of, in their order: the texts of the template that
+    /// are not empty, and the values with their types. Joined with nothing between, what they show is
+    /// the message, up to [`Template::MESSAGE_BYTES_MAX`].
+    pub fn chunks(&self) -> Chunks<'a> {
+        Chunks::new(self)
     }
 
     /// When a master received it: nanoseconds since 1970-01-01 UTC, by the master's clock.
@@ -70,8 +92,16 @@ impl<'a> Event<'a> {
         self.site.names.len() > self.site.template.slots()
     }
 
+    /// The values as [`Values::raw`] has them; `None` also where not all is shown as it was logged.
+    #[inline(always)]
+    pub(crate) fn raw(&self) -> Option<(u64, &'a [u8])> {
+        if self.view.is_some() { None } else { self.values.raw() }
+    }
+
     fn named_values(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + use<'a> {
-        self.site.names.iter().map(|name| &**name).zip(self.values)
+        let view = self.view;
+        let names = self.site.names.iter().map(|name| &**name);
+        names.zip(self.values).map(move |(name, value)| (name, view::seen(view, name, value)))
     }
 }
 
@@ -168,18 +198,4 @@ pub struct Receipt {
     pub peer: SocketAddr,
     /// Another master may have it, too: see *several masters* in `docs/protocol.md`.
     pub is_elsewhere: bool,
-}
-
-/// The mapped diagnostic context of a thread at some time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ContextInfo {
-    /// Keys and rendered values, outermost first.
-    pub pairs: Box<[(Box<str>, Box<str>)]>,
-}
-
-impl ContextInfo {
-    /// The innermost value of `key`.
-    pub fn get(&self, key: &str) -> Option<&str> {
-        self.pairs.iter().rev().find(|(name, _)| **name == *key).map(|(_, value)| &**value)
-    }
 }
