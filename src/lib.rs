@@ -54,9 +54,9 @@ pub use sys::crash::NAMES as CRASH_POINTS;
 pub use engine::{
     AppenderReport, Batch, Builder, ClusterRole, ClusterStats, CommandError, Control, Dropped,
     Durability, FlushError, Guard, Inheritance, InitError, Logger, Mdc, MdcScope, Ndc, NdcScope,
-    OutletState, OutletStats, OverflowPolicy, ReloadError, ReloadStats, Reloaded, ShutdownReport,
-    Stats, SyncPolicy, Timestamp, WaitStrategy, batch, builder, flush, flush_to, inherit,
-    inherited, init, logger, mdc, ndc, prepare_thread, spawn_inheriting, stats,
+    OutletState, OutletStats, OverflowPolicy, ReleaseError, ReloadError, ReloadStats, Reloaded,
+    ShutdownReport, Stats, SyncPolicy, Timestamp, WaitStrategy, batch, builder, flush, flush_to,
+    inherit, inherited, init, logger, mdc, ndc, prepare_thread, spawn_inheriting, stats,
 };
 pub use level::{Level, LevelFilter};
 #[cfg(not(loom))]

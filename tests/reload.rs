@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rollway::appender::{AppendError, Appender, Batch, File, Open, OpenError, Opened, Place};
 use rollway::journal::Position;
+use rollway::route::composite::Buffer;
 use rollway::{Builder, Level, ReloadError};
 use support::destination::{Collected, Collector, Gate};
 use support::load::{Load, assert_each_once, described_file};
@@ -318,4 +319,34 @@ fn a_shutdown_ends_each_appender_once_and_later_events_go_nowhere() {
         assert_eq!(collected.messages(), ["before"]);
         assert_eq!((flushed.load(Ordering::Relaxed), dropped.load(Ordering::Relaxed)), (1, 1));
     }
+}
+
+#[test]
+fn what_a_buffer_holds_is_handed_on_before_it_changes_or_goes() {
+    let _watch = watchdog();
+    let (collector, collected) = Collector::new();
+    let described = rollway::builder().appender("a", collector);
+    let buffered =
+        |events| described.clone().composite("buffer", Buffer::new(["a"]).max_events(events));
+    let guard = buffered(100).start().unwrap();
+    let say = |what: &str| rollway::info!(logger: guard.logger(), "{what}");
+    say("one");
+    guard.flush().unwrap();
+    assert_eq!(collected.len(), 0);
+    let reloaded = guard.logger().reload(buffered(2)).unwrap();
+    assert_eq!(reloaded.changed, ["a"]);
+    assert_eq!(collected.messages(), ["one"]);
+    say("two");
+    guard.flush().unwrap();
+    assert_eq!(collected.len(), 1);
+    guard.logger().reload(described.clone()).unwrap();
+    assert_eq!(collected.messages(), ["one", "two"]);
+    say("three");
+    guard.flush().unwrap();
+    assert_eq!(collected.len(), 3);
+    guard.logger().reload(buffered(100)).unwrap();
+    say("four");
+    let reloaded = guard.logger().reload(rollway::builder()).unwrap();
+    assert_eq!((&*reloaded.removed, reloaded.undrained.len()), (&["a".to_owned()][..], 0));
+    assert_eq!(collected.messages(), ["one", "two", "three", "four"]);
 }

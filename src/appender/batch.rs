@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use crate::event::Event;
 use crate::journal::{Block, Position};
-use crate::route::Share;
+use crate::route::{Fate, Share};
 
 /// One block of the journal, or a run of its events, on its way into an appender.
 #[derive(Clone, Copy)]
@@ -32,6 +32,8 @@ pub(crate) struct Part {
 pub(crate) struct Counts {
     pub(crate) events: u64,
     pub(crate) damaged: u64,
+    /// Events that a threshold or a filter refused.
+    pub(crate) filtered: u64,
 }
 
 impl Part {
@@ -63,8 +65,8 @@ impl<'a> Batch<'a> {
         Batch { is_passed: true, ..self }
     }
 
-    /// Calls `each` with every event that is routed to the appender, in delivery order. What cannot be read is passed over and
-    /// counted in the statistics of the outlet.
+    /// Calls `each` with every event that is the appender's, in delivery order. What cannot be read is
+    /// passed over and counted in the statistics of the outlet.
     #[inline]
     pub fn for_each(&self, mut each: impl FnMut(&Event<'_>)) {
         self.for_each_at(|_, event| each(event));
@@ -90,13 +92,21 @@ impl<'a> Batch<'a> {
             }
             match event {
                 Ok(event) => {
-                    let mut share = self.share.map(RefCell::borrow_mut);
-                    if share.as_mut().is_some_and(|share| !share.takes(&event.site.category)) {
-                        continue;
+                    let times = match self.share {
+                        None => 1,
+                        Some(share) => match share.borrow_mut().fate(at, &event) {
+                            Fate::Taken(times) => times,
+                            Fate::Filtered => {
+                                counts.filtered += 1;
+                                continue;
+                            }
+                            Fate::Foreign => continue,
+                        },
+                    };
+                    for _ in 0..times {
+                        counts.events += 1;
+                        each(at, &event);
                     }
-                    drop(share);
-                    counts.events += 1;
-                    each(at, &event);
                 }
                 Err(_) => counts.damaged += 1,
             }
@@ -104,14 +114,14 @@ impl<'a> Batch<'a> {
         self.counts.set(counts);
     }
 
-    /// How many events are routed to the appender, without looking into them where it gets all.
+    /// How many events are the appender's, without looking into them where it gets all.
     /// They count as delivered.
     pub fn count(&self) -> u64 {
         if self.share.is_some() || self.part != Part::ALL || self.is_passed {
             self.for_each(|_| {});
         } else {
             let events = self.block.events.count();
-            self.counts.set(Counts { events, damaged: 0 });
+            self.counts.set(Counts { events, ..Counts::default() });
         }
         self.counts.get().events
     }

@@ -7,6 +7,8 @@ mod batch;
 pub mod console;
 pub mod file;
 pub mod forwarder;
+mod gated;
+mod synchronized;
 
 use std::fmt;
 use std::io;
@@ -15,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::journal::{CursorFile, Journal, Position, segment_paths};
+use crate::route::Gate;
 use crate::sys::output::Outputs;
 
 pub use batch::Batch;
@@ -22,6 +25,8 @@ pub(crate) use batch::{Counts, Part};
 pub use console::Console;
 pub use file::File;
 pub use forwarder::{Forwarder, ForwarderMonitor, ForwarderState, ForwarderStats};
+pub use gated::{Gated, with};
+pub(crate) use synchronized::under_locks;
 
 /// Text is written out when it has grown to this: that of a whole block may be a thousand times as
 /// long as the block.
@@ -170,6 +175,12 @@ pub trait Open: Send {
         true
     }
 
+    /// What stands before the appender; by default nothing. Asked when it is opened, and
+    /// at a reload that leaves it alone.
+    fn gate(&self) -> Gate {
+        Gate::new()
+    }
+
     /// Whether it opens as [`Opened::Blocks`]. In a cluster each process has such a one for its own
     /// journal; whoever is elected runs the others for all.
     fn ships_blocks(&self) -> bool {
@@ -228,6 +239,10 @@ impl Open for Fingerprinted {
         self.appender.takes_chunks()
     }
 
+    fn gate(&self) -> Gate {
+        self.appender.gate()
+    }
+
     fn fingerprint(&self) -> Option<u64> {
         Some(self.fingerprint)
     }
@@ -274,6 +289,10 @@ impl Open for Held {
 
     fn is_mandatory(&self) -> bool {
         self.is_mandatory
+    }
+
+    fn gate(&self) -> Gate {
+        self.appender.gate()
     }
 
     fn ships_blocks(&self) -> bool {

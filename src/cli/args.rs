@@ -292,7 +292,7 @@ Examples:
   rollway ctl --socket /run/shop/control stats
 
 Commands: levels; level CATEGORY=LEVEL; directives TEXT; reload; reopen [APPENDER]; rotate [APPENDER]; flush [L2];
-stats; help.
+release COMPOSITE; stats; help.
 
 Exit codes: 0 done; 2 there is no such command, category, level or appender; 66 nobody listens there;
 74 it was not done in time, or cannot be asked; 78 the process refused it, and all is as before.")]

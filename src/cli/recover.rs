@@ -20,7 +20,7 @@ use crate::journal::{
 use crate::recover::{
     self, Copied, CopyError, Leftovers, Manifest, Owner, Recovered, RepairError, View,
 };
-use crate::route::Router;
+use crate::route::{Gate, Router};
 use crate::sys::output::{IoMethod, Outputs};
 
 /// The name of the appender that sends.
@@ -564,7 +564,7 @@ impl Sent {
             .open(&place)
             .map_err(|error| Failure::caused(Exit::Usage, "cannot send", &error))?;
         let router = Arc::new(Router::new());
-        let outlet = Outlet::spawn(&view.journal, APPENDER, true, opened, &router)
+        let outlet = Outlet::spawn(&view.journal, APPENDER, true, opened, &Gate::new(), &router)
             .map_err(|error| Failure::caused(Exit::Io, "cannot start a thread", &error))?;
         let limit = Duration::from_secs_f64(args.timeout);
         let (mut since, mut last) = (Instant::now(), 0);

@@ -139,7 +139,7 @@ impl Adopted {
     /// Whether its blocks have arrived wherever they are shipped to, and nothing else is left.
     pub(super) fn is_shipped(&self) -> bool {
         let end = self.end();
-        !self.is_kept && self.shippers.iter().all(|shipper| shipper.settled() >= end)
+        !self.is_kept && self.shippers.iter().all(|shipper| shipper.reached() >= end)
     }
 
     /// Tells the shippers to end.

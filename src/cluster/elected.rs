@@ -211,7 +211,7 @@ impl<'a> Elected<'a> {
     fn delivered(&self) -> Position {
         let running = self.outlets.running();
         let mandatory = running.iter().filter(|outlet| outlet.is_mandatory());
-        let settled = mandatory.map(|outlet| outlet.settled());
+        let settled = mandatory.map(|outlet| outlet.reached());
         settled.min().unwrap_or_else(|| self.journal.end())
     }
 

@@ -31,7 +31,8 @@ use crate::journal::{JournalError, JournalOptions};
 use crate::level::live::LiveLevels;
 use crate::level::{Colour, Level, LevelError, LevelFilter, Levels, TooManyCategories};
 use crate::recover::{self, ProcessFacts};
-use crate::route::{Category, Directives, Router, UnknownName};
+use crate::route::composite::{Composite, CompositeError};
+use crate::route::{Category, Directives, Gate, Router, UnknownName};
 use crate::site;
 use crate::sys;
 use crate::sys::output::{IoMethod, Outputs};
@@ -433,6 +434,14 @@ impl Builder {
         self
     }
 
+    /// Adds what stands between categories and appenders: filters, buffers, limits, locks. Its relays,
+    /// appenders and other composites, may be added before it or behind it. An appender that is a relay
+    /// gets what comes through its composites, and what routes send to itself.
+    pub fn composite(mut self, name: &str, composite: impl Into<Composite>) -> Builder {
+        self.router.composite(name, composite);
+        self
+    }
+
     /// Whether it joins processes that share their appenders.
     pub(super) fn is_in_group(&self) -> bool {
         self.group.is_some()
@@ -540,13 +549,15 @@ impl Builder {
             }
             None => {}
         }
-        let names = self.appenders.names();
+        let composites = self.router.composites();
+        let appenders = self.appenders.names();
+        let names = appenders.iter().map(String::as_str).chain(composites.names());
         let mut seen = std::collections::HashSet::new();
-        if let Some(name) = names.iter().find(|name| !seen.insert(*name)) {
-            return Err(InitError::DuplicateAppender { name: name.clone() });
+        if let Some(name) = names.clone().find(|name| !seen.insert(*name)) {
+            return Err(InitError::DuplicateAppender { name: name.to_owned() });
         }
-        let names = names.iter().map(String::as_str);
-        self.router.check(names).map_err(InitError::UnknownAppender)
+        self.router.check(names).map_err(InitError::UnknownAppender)?;
+        self.appenders.check_composites(&self.router).map_err(InitError::Composite)
     }
 
     pub(super) fn run(self, as_process_logger: bool) -> Result<Guard, InitError> {
@@ -700,7 +711,7 @@ impl Builder {
         if let Some(member) = &member {
             let follow = member.follow(&journal).map_err(resource("the cursor of the cluster"))?;
             let opened = Opened::Blocks(follow);
-            let outlet = Outlet::spawn(&journal, CLUSTER, true, opened, &router)
+            let outlet = Outlet::spawn(&journal, CLUSTER, true, opened, &Gate::new(), &router)
                 .map_err(resource("the thread that waits for the cluster"))?;
             shared.outlets.push(outlet);
         }
@@ -777,6 +788,8 @@ pub enum InitError {
     Level(LevelError),
     /// Too many categories have a level of their own.
     Categories(TooManyCategories),
+    /// The composites cannot be resolved.
+    Composite(CompositeError),
     /// The journal directory cannot be used.
     Directory { path: PathBuf, source: io::Error },
     /// Another process, or another engine of this one, has the journal directory.
@@ -812,6 +825,7 @@ impl fmt::Display for InitError {
             InitError::UnknownAppender(error) => error.fmt(f),
             InitError::Level(error) => error.fmt(f),
             InitError::Categories(error) => error.fmt(f),
+            InitError::Composite(error) => error.fmt(f),
             InitError::Directory { path, .. } => write!(
                 f,
                 "journal directory {}: it cannot be used; check the path and its permissions",

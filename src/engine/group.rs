@@ -15,6 +15,8 @@ use super::reload::{ReloadError, Reloaded};
 use super::{AppenderReport, InitError, OutletStats, SyncPolicy};
 use crate::appender::{BlockAppender, Open};
 use crate::journal::{Journal, JournalOptions};
+use crate::route::Router;
+use crate::route::composite::CompositeError;
 use crate::sys::lock::FileLock;
 use crate::sys::output::IoMethod;
 
@@ -133,6 +135,22 @@ impl Appenders {
         mut each: impl FnMut(&str, &dyn Open) -> Result<(), E>,
     ) -> Result<(), E> {
         self.0.iter().try_for_each(|named| each(&named.name, &**named.lock()))
+    }
+
+    /// Checks that the composites between categories and them can be resolved.
+    ///
+    /// # Errors
+    /// [`CompositeError`].
+    pub(crate) fn check_composites(&self, router: &Router) -> Result<(), CompositeError> {
+        let mut appenders = Vec::new();
+        self.each(|name, appender| {
+            if appender.ships_blocks() && !appender.gate().is_open() {
+                return Err(CompositeError::Blocks { appender: name.to_owned() });
+            }
+            appenders.push((name.to_owned(), appender.ships_blocks()));
+            Ok(())
+        })?;
+        router.check_composites(&appenders)
     }
 
     /// Whether they can be had without waiting. In a forked child they never can if a thread of the

@@ -246,8 +246,8 @@ impl Logger {
         call::prepare_thread(&self.shared);
     }
 
-    /// Returns once everything logged before the call has reached every mandatory appender, or
-    /// fails after the flush timeout.
+    /// Returns once everything logged before the call has reached every mandatory appender, or is
+    /// held back by a composite; fails after the flush timeout.
     ///
     /// # Errors
     /// [`FlushError`] names who has not got everything.
@@ -264,6 +264,17 @@ impl Logger {
     pub fn flush_to(&self, durability: Durability) -> Result<(), FlushError> {
         let deadline = Instant::now() + self.shared.limits.flush_timeout;
         self.shared.flush(durability, deadline, || false)
+    }
+
+    /// Has the composite `name`, a buffer or a limit, hand on what it holds of the events that were
+    /// logged before the call, and returns once its relays have them.
+    ///
+    /// In a cluster it reaches the composites of the elected process, when that is this one.
+    ///
+    /// # Errors
+    /// [`ReleaseError`] for a name that no buffer and no limit has, or when the flush timeout is over.
+    pub fn release(&self, name: &str) -> Result<(), ReleaseError> {
+        self.shared.release(name)
     }
 
     /// Counters and positions of the engine.
@@ -382,6 +393,30 @@ impl fmt::Display for FlushError {
 }
 
 impl std::error::Error for FlushError {}
+
+/// What a composite holds was not handed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the fields are the words of the message")]
+pub enum ReleaseError {
+    /// No composite of this name holds anything back.
+    Unknown { name: String },
+    /// It took longer than a flush may.
+    Flush(FlushError),
+}
+
+impl fmt::Display for ReleaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReleaseError::Unknown { name } => {
+                write!(f, "no composite `{name}` holds events back; name a buffer or a limit")
+            }
+            ReleaseError::Flush(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ReleaseError {}
 
 /// Counters and positions of an engine.
 #[derive(Clone, Debug)]
@@ -815,6 +850,30 @@ impl Shared {
             let reason = late.failing.unwrap_or("did not finish in time".to_owned());
             FlushError { waiting_for: format!("appender `{}`", late.name), reason }
         })
+    }
+
+    fn release(&self, composite: &str) -> Result<(), ReleaseError> {
+        if self.is_forked()
+            && let Some(heir) = fork::started_heir_of(self)
+        {
+            return heir.release(composite);
+        }
+        let mut outlets = self.outlets.running();
+        outlets.retain(|outlet| outlet.holder() == Some(composite));
+        if outlets.is_empty() {
+            return Err(ReleaseError::Unknown { name: composite.to_owned() });
+        }
+        let deadline = Instant::now() + self.limits.flush_timeout;
+        self.flush_rings(deadline, || false).map_err(ReleaseError::Flush)?;
+        let end = self.journal.end();
+        for outlet in outlets {
+            if !(outlet.wait_settled(end, deadline) && outlet.release(deadline)) {
+                let reason = outlet.stats().failing.unwrap_or("did not finish in time".to_owned());
+                let waiting_for = format!("appender `{}`", outlet.name());
+                return Err(ReleaseError::Flush(FlushError { waiting_for, reason }));
+            }
+        }
+        Ok(())
     }
 
     /// Waits until the journal is synced up to `end`. What a sync failed to cover can never be proved

@@ -4,6 +4,8 @@
 //! new is open. Then what is kept goes on with its new routes, what is new begins there, and what is
 //! gone has delivered up to there. When something cannot be opened, everybody goes on as before.
 
+use std::collections::HashSet;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -13,8 +15,8 @@ use super::outlet::{Command, Outlet, OutletStats};
 use super::reload::{ReloadError, Reloaded};
 use super::{events_behind, selflog};
 use crate::appender::{Open, OpenError, Opened, Place};
-use crate::journal::{Cursor, Journal, Position, cursor_path};
-use crate::route::Router;
+use crate::journal::{Cursor, Journal, Limit, Position, cursor_path};
+use crate::route::{Gate, Router};
 use crate::sys::output::Outputs;
 
 /// Between two looks at what has no bell.
@@ -64,13 +66,24 @@ pub(crate) struct Described {
     pub(crate) router: Arc<Router>,
 }
 
-/// A new appender that is open and does not run yet.
+/// An appender that is open and does not run yet.
 struct Ready {
     name: String,
     is_mandatory: bool,
+    gate: Gate,
     opened: Opened,
-    /// It takes the place of one with other events before the swap.
-    is_changed: bool,
+}
+
+impl Ready {
+    fn spawn(
+        self,
+        journal: &Journal,
+        limited: (Journal, Arc<Limit>),
+        router: &Arc<Router>,
+    ) -> io::Result<Outlet> {
+        let Ready { name, is_mandatory, gate, opened } = self;
+        Outlet::spawn_within(journal, limited, &name, is_mandatory, opened, &gate, router)
+    }
 }
 
 impl Outlets {
@@ -92,9 +105,8 @@ impl Outlets {
         router: &Arc<Router>,
     ) -> Result<(), AddError> {
         if self.runs(appender) {
-            let is_mandatory = appender.is_mandatory();
-            let opened = self.open(name, appender, begin).map_err(AddError::Open)?;
-            let outlet = Outlet::spawn(&self.journal, name, is_mandatory, opened, router);
+            let ready = self.open(name, appender, begin).map_err(AddError::Open)?;
+            let outlet = ready.spawn(&self.journal, self.journal.limited(), router);
             self.push(outlet.map_err(AddError::Thread)?);
         }
         Ok(())
@@ -190,7 +202,7 @@ impl Outlets {
         let held = Held::all(&self.journal, held.cloned().collect());
         let (left, fresh) = Default::default();
         let mut swap = Swap { outlets: self, old, new, at: held.at, deadline, left, fresh };
-        match swap.open(&plan).and_then(|ready| swap.run(ready)) {
+        match swap.open(&plan).and_then(|ready| swap.run(&plan, ready)) {
             Ok(started) => swap.commit(plan, started, held),
             Err(error) => {
                 swap.go_back();
@@ -211,9 +223,9 @@ impl Outlets {
         }
     }
 
-    fn open(&self, name: &str, appender: &dyn Open, begin: Position) -> Result<Opened, OpenError> {
+    fn open(&self, name: &str, appender: &dyn Open, begin: Position) -> Result<Ready, OpenError> {
         let Origin { source, epoch, service, term, outputs, .. } = &self.origin;
-        appender.open(&Place {
+        let opened = appender.open(&Place {
             source: *source,
             epoch: *epoch,
             service,
@@ -222,7 +234,9 @@ impl Outlets {
             begin,
             outputs,
             term: *term,
-        })
+        })?;
+        let (is_mandatory, gate) = (appender.is_mandatory(), appender.gate());
+        Ok(Ready { name: name.to_owned(), is_mandatory, gate, opened })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -261,7 +275,7 @@ pub(crate) fn command(
 /// Why an appender does not run.
 pub(crate) enum AddError {
     Open(OpenError),
-    Thread(std::io::Error),
+    Thread(io::Error),
 }
 
 /// What becomes of whom.
@@ -272,6 +286,8 @@ struct Plan {
     added: Vec<String>,
     /// Run by nobody's description.
     others: Vec<Arc<Outlet>>,
+    /// Their routes cannot change at a position.
+    bound: HashSet<String>,
     /// The order in which they are described.
     order: Vec<String>,
 }
@@ -285,15 +301,21 @@ impl Plan {
             names
         };
         let (before, order) = (described(&old.appenders), described(&new.appenders));
-        let (kept, changed, removed, others) = Default::default();
-        let mut plan = Plan { kept, changed, removed, others, added: Vec::new(), order };
+        let (kept, changed, removed, added, others) = Default::default();
+        let is_rerouted = old.router != new.router;
+        let bound = order.iter().filter(|name| is_rerouted && is_bound(name, old, new));
+        let bound = bound.cloned().collect();
+        let mut plan = Plan { kept, changed, removed, added, others, bound, order };
         for outlet in outlets.running() {
             let name = outlet.name().to_owned();
             let list = if !before.contains(&name) {
                 &mut plan.others
             } else if !plan.order.contains(&name) {
                 &mut plan.removed
-            } else if outlet.has_ended() || !old.appenders.agree_on(&new.appenders, &name) {
+            } else if outlet.has_ended()
+                || plan.bound.contains(&name)
+                || !old.appenders.agree_on(&new.appenders, &name)
+            {
                 &mut plan.changed
             } else {
                 &mut plan.kept
@@ -304,6 +326,25 @@ impl Plan {
             plan.kept.iter().chain(&plan.changed).map(|known| known.name()).collect();
         plan.added = plan.order.iter().filter(|name| !there.contains(&&***name)).cloned().collect();
         plan
+    }
+}
+
+/// Whether a composite holds back what an appender gets, or the locks differ under which it writes: then
+/// its outlet is another one.
+fn is_bound(name: &str, old: &Described, new: &Described) -> bool {
+    let of = |described: &Described| {
+        let share = described.router.share(name, &described.gate(name));
+        let is_held = share.is_some_and(|share| share.holder().is_some());
+        (is_held, described.router.composites().locks(name))
+    };
+    let ((is_held, locks), (will_be_held, new_locks)) = (of(old), of(new));
+    is_held || will_be_held || locks != new_locks
+}
+
+impl Described {
+    /// What stands before an appender.
+    fn gate(&self, name: &str) -> Gate {
+        self.appenders.with_name(name, |open| open.gate()).unwrap_or_default()
     }
 }
 
@@ -350,7 +391,7 @@ impl Swap<'_> {
         };
         self.fresh = plan.added.iter().filter(|name| !has_cursor(name)).cloned().collect();
         for name in &plan.added {
-            match self.ready(name, self.at, false) {
+            match self.ready(self.new, name, self.at) {
                 Ok(opened) => ready.push(opened),
                 // Whom a removed one may be in the way.
                 Err(_) if !plan.removed.is_empty() => later.push(name),
@@ -359,27 +400,36 @@ impl Swap<'_> {
         }
         self.leave(&plan.changed)?;
         if !later.is_empty() {
+            // Nobody comes in their place to whom a composite could hand what it holds.
+            plan.removed.iter().for_each(|outlet| self.empty(outlet));
             self.leave(&plan.removed)?;
         }
         for outlet in &plan.changed {
-            ready.push(self.ready(outlet.name(), outlet.settled(), true)?);
+            ready.push(self.ready(self.new, outlet.name(), outlet.settled())?);
         }
         for name in later {
-            ready.push(self.ready(name, self.at, false)?);
+            ready.push(self.ready(self.new, name, self.at)?);
         }
         Ok(ready)
     }
 
-    fn ready(&self, name: &str, begin: Position, is_changed: bool) -> Result<Ready, ReloadError> {
-        let opened = self
-            .new
-            .appenders
-            .with_name(name, |open| (open.is_mandatory(), self.outlets.open(name, open, begin)));
-        let Some((is_mandatory, opened)) = opened else {
-            return Err(ReloadError::Ended);
-        };
-        let opened = opened.map_err(ReloadError::Open)?;
-        Ok(Ready { name: name.to_owned(), is_mandatory, opened, is_changed })
+    fn ready(
+        &self,
+        described: &Described,
+        name: &str,
+        begin: Position,
+    ) -> Result<Ready, ReloadError> {
+        let open = |appender: &dyn Open| self.outlets.open(name, appender, begin);
+        let opened = described.appenders.with_name(name, open);
+        opened.unwrap_or_else(|| Err(unknown(name))).map_err(ReloadError::Open)
+    }
+
+    /// Has a composite hand on what it holds for the appender.
+    fn empty(&self, outlet: &Outlet) {
+        if outlet.holder().is_some() {
+            // What it does not deliver in time is counted with the rest.
+            let _ = outlet.release(self.deadline);
+        }
     }
 
     /// Has them deliver what they may, and end.
@@ -399,16 +449,21 @@ impl Swap<'_> {
         Ok(())
     }
 
-    /// Starts the threads of those that are open. They come as far as the others.
-    fn run(&self, ready: Vec<Ready>) -> Result<Vec<Arc<Outlet>>, ReloadError> {
+    /// Starts the threads of those that are open. They come as far as the others, with what those before
+    /// them had, where that can change later.
+    fn run(&self, plan: &Plan, ready: Vec<Ready>) -> Result<Vec<Arc<Outlet>>, ReloadError> {
         let mut started: Vec<Arc<Outlet>> = Vec::new();
-        for Ready { name, is_mandatory, opened, is_changed } in ready {
-            let router = if is_changed { &self.old.router } else { &self.new.router };
-            match self.spawn(&name, is_mandatory, opened, router) {
-                Ok(outlet) => started.push(outlet),
+        for ready in ready {
+            let name = ready.name.clone();
+            let is_changed = plan.changed.iter().any(|before| before.name() == name);
+            let is_as_before = is_changed && !plan.bound.contains(&name);
+            let router = if is_as_before { &self.old.router } else { &self.new.router };
+            let limited = self.outlets.journal.limited();
+            limited.1.set(self.at);
+            match ready.spawn(&self.outlets.journal, limited, router) {
+                Ok(outlet) => started.push(Arc::new(outlet)),
                 Err(source) => {
-                    started.iter().for_each(|outlet| outlet.stop(Instant::now()));
-                    started.iter().for_each(|outlet| drop(outlet.join(self.deadline)));
+                    self.end(&started);
                     return Err(ReloadError::Thread { name, source });
                 }
             }
@@ -416,18 +471,9 @@ impl Swap<'_> {
         Ok(started)
     }
 
-    fn spawn(
-        &self,
-        name: &str,
-        is_mandatory: bool,
-        opened: Opened,
-        router: &Arc<Router>,
-    ) -> std::io::Result<Arc<Outlet>> {
-        let journal = &self.outlets.journal;
-        let limited = journal.limited();
-        limited.1.set(self.at);
-        let outlet = Outlet::spawn_within(journal, limited, name, is_mandatory, opened, router)?;
-        Ok(Arc::new(outlet))
+    fn end(&self, started: &[Arc<Outlet>]) {
+        started.iter().for_each(|outlet| outlet.stop(Instant::now()));
+        started.iter().for_each(|outlet| drop(outlet.join(self.deadline)));
     }
 
     /// Lets all go on as they are described now, and waits for those that are gone.
@@ -440,8 +486,7 @@ impl Swap<'_> {
         let mut state = self.outlets.state();
         if state.is_closed {
             drop(state);
-            started.iter().for_each(|outlet| outlet.stop(Instant::now()));
-            started.iter().for_each(|outlet| drop(outlet.join(self.deadline)));
+            self.end(&started);
             return Err(ReloadError::Ended);
         }
         let running: Vec<_> = plan.kept.iter().chain(&started).cloned().collect();
@@ -449,10 +494,10 @@ impl Swap<'_> {
             let before = plan.changed.iter().find(|before| before.name() == outlet.name());
             before.inspect(|before| outlet.count_on_from(before));
         }
-        running.iter().for_each(|outlet| outlet.set_router(self.at, &self.new.router));
-        // They end where they are held.
-        for outlet in &plan.removed {
-            outlet.stop(self.deadline);
+        if self.old.router != self.new.router {
+            for outlet in running.iter().filter(|outlet| !plan.bound.contains(outlet.name())) {
+                outlet.set_router(self.at, &self.new.gate(outlet.name()), &self.new.router);
+            }
         }
         let place = |outlet: &Arc<Outlet>| plan.order.iter().position(|name| name == outlet.name());
         state.running = running.clone();
@@ -462,6 +507,11 @@ impl Swap<'_> {
         held.held = running;
         drop(held);
 
+        // They end where they are held.
+        for outlet in &plan.removed {
+            self.empty(outlet);
+            outlet.stop(self.deadline);
+        }
         let mut undrained = Vec::new();
         for outlet in &plan.removed {
             let settled = outlet.join(self.deadline + LAST_WAIT).settled;
@@ -503,7 +553,7 @@ impl Swap<'_> {
     fn retire(&self, name: &str) {
         let Some(dir) = self.outlets.journal.dir() else { return };
         match std::fs::remove_file(cursor_path(dir, name)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 selflog::warn(&format!("appender `{name}`: its cursor cannot be removed: {error}"))
             }
             _ => {}
@@ -520,19 +570,12 @@ impl Swap<'_> {
                 selflog::warn(&format!("appender `{name}` hangs, and ends when it goes on"));
                 continue;
             }
-            let opened = self.old.appenders.with_name(name, |open| {
-                (open.is_mandatory(), self.outlets.open(name, open, outlet.settled()))
+            let spawned = self.ready(self.old, name, outlet.settled());
+            let spawned = spawned.map_err(|error| selflog::chain(&error)).and_then(|ready| {
+                let journal = &self.outlets.journal;
+                let spawned = ready.spawn(journal, journal.limited(), &self.old.router);
+                spawned.map_err(|error| selflog::chain(&error))
             });
-            let Some((is_mandatory, opened)) = opened else { continue };
-            let spawned = match opened {
-                Ok(opened) => {
-                    let router = &self.old.router;
-                    let spawned =
-                        Outlet::spawn(&self.outlets.journal, name, is_mandatory, opened, router);
-                    spawned.map_err(|error| selflog::chain(&error))
-                }
-                Err(error) => Err(selflog::chain(&error)),
-            };
             match spawned {
                 Ok(again) => {
                     let mut state = self.outlets.state();
@@ -549,4 +592,8 @@ impl Swap<'_> {
             kept.settle(outlet.settled());
         }
     }
+}
+
+fn unknown(name: &str) -> OpenError {
+    OpenError { name: name.to_owned(), path: None, what: "it is not described", source: None }
 }

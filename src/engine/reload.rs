@@ -8,11 +8,14 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::builder::Builder;
-use super::{Logger, Shared, selflog};
+use super::{Logger, Shared, WaitStrategy, selflog};
 use crate::appender::OpenError;
+
+/// How long a reload waits for what is in the rings.
+const RINGS_WAIT: Duration = Duration::from_secs(1);
 
 /// What a reload did. The names are those of appenders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -247,6 +250,12 @@ impl Shared {
             return Err(ReloadError::Fixed { key });
         }
         let deadline = Instant::now() + self.limits.flush_timeout;
+        if self.limits.wait != WaitStrategy::Manual {
+            // What was logged before is of the configuration before. Where the journal takes nothing, it
+            // is of the new one.
+            let _ = self
+                .flush_rings(Instant::now() + RINGS_WAIT.min(self.limits.flush_timeout), || false);
+        }
         let (described, levels) = (new.described(), new.levels().clone());
         let before = old.described();
         let mut reloaded = match &self.member {

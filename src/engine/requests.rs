@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::control::{Controlled, Refusal};
 use super::outlet::{Command, Outlet};
 use super::signals::Signalled;
-use super::{Durability, Logger, Shared, outlets, selflog, status};
+use super::{Durability, Logger, ReleaseError, Shared, outlets, selflog, status};
 use crate::level::{LevelFilter, Levels};
 use crate::route::Directives;
 
@@ -43,6 +43,13 @@ impl Controlled for Shared {
         let deadline = Instant::now() + self.limits.flush_timeout;
         let flushed = Shared::flush(self, durability, deadline, || false);
         flushed.map_err(|error| Refusal::Failed(error.to_string()))
+    }
+
+    fn release(&self, composite: &str) -> Result<(), Refusal> {
+        Shared::release(self, composite).map_err(|error| match error {
+            ReleaseError::Unknown { .. } => Refusal::Unknown(error.to_string()),
+            error => Refusal::Failed(selflog::chain(&error)),
+        })
     }
 
     fn stats(&self) -> String {

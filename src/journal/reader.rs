@@ -192,6 +192,18 @@ impl Reader {
         Ok(Some(Block { position, next, events, dictionary: &self.dictionary, bytes }))
     }
 
+    /// Moves back to the block that was read last, at `position`: it comes again next.
+    pub(crate) fn step_back(&mut self, position: Position, header: &BlockHeader) {
+        if position.generation == self.position.generation {
+            self.position = Position { index: 0, ..position };
+            if let Some(seen) = self.seen.get_mut(&(header.source, header.epoch)) {
+                seen.remove(header.sequence);
+            }
+        } else {
+            self.seek(position);
+        }
+    }
+
     /// The next block of any kind whose header is `wanted`, as bytes; `None` at the end of the
     /// journal. Of the others only the header is read. Nothing is taken into the dictionary: a
     /// reader is used with this or with [`Reader::next`], not with both.

@@ -99,6 +99,19 @@ impl Journal {
         }
     }
 
+    /// Whether the room of the oldest segment is needed for the next one that is begun, and that
+    /// segment is `generation`, or lies behind it.
+    pub(crate) fn needs_room_of(&self, generation: u64) -> bool {
+        let wanted = self.shared.options.segment_bytes;
+        self.count_bytes();
+        let (is_over, oldest) = {
+            let state = self.state();
+            let oldest = state.segments.front().map_or(u64::MAX, |oldest| oldest.generation);
+            (state.bytes() + wanted > self.shared.options.max_bytes, oldest)
+        };
+        generation <= oldest && (is_over || self.disk().0 < wanted)
+    }
+
     /// Free bytes of the disk above those that stay free, and how many those are.
     fn disk(&self) -> (u64, u64) {
         // A system that does not tell says so when the segment is made.

@@ -41,6 +41,19 @@ impl Seen {
         }
         true
     }
+
+    /// Forgets a block: it is to be met again.
+    pub(super) fn remove(&mut self, sequence: u64) {
+        let at = self.ranges.partition_point(|(_, last)| *last < sequence);
+        let Some((first, last)) = self.ranges.get(at).copied().filter(|found| found.0 <= sequence)
+        else {
+            return;
+        };
+        // Both are within u64: the range has more than the block on that side.
+        let before = (first < sequence).then(|| (first, sequence - 1));
+        let behind = (sequence < last).then(|| (sequence + 1, last));
+        self.ranges.splice(at..=at, before.into_iter().chain(behind));
+    }
 }
 
 #[cfg(test)]
@@ -57,7 +70,11 @@ mod tests {
             sequences in prop::collection::vec(prop_oneof![0_u64..40, Just(u64::MAX), Just(u64::MAX - 1)], 0..80),
         ) {
             let (mut seen, mut model) = (Seen::default(), BTreeSet::new());
-            for sequence in sequences {
+            for (n, sequence) in sequences.into_iter().enumerate() {
+                if n % 3 == 2 {
+                    seen.remove(sequence);
+                    model.remove(&sequence);
+                }
                 prop_assert_eq!(seen.insert(sequence), model.insert(sequence));
             }
             let mut gaps = seen.ranges.windows(2);

@@ -6,7 +6,20 @@ use crate::record::{self, INLINE, Kinds, Records};
 use crate::site::{Definition, Names};
 use crate::value::{Encoder, Kind};
 
+/// What Log4perl wrote, where that is at hand; says so where it is not.
+pub(crate) fn golden(name: &str) -> Option<String> {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let found = here.ancestors().skip(1).find_map(|dir| {
+        std::fs::read_to_string(dir.join("shared/reference/log4perl-goldens").join(name)).ok()
+    });
+    if found.is_none() {
+        eprintln!("skipped: no ../shared/reference/log4perl-goldens/{name}");
+    }
+    found
+}
+
 /// Everything an [`Event`] refers to. Change what the test is about, then ask for the event.
+#[derive(Clone)]
 pub(crate) struct Fixture {
     pub(crate) level: Level,
     pub(crate) time_ns: i64,

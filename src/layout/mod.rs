@@ -1,4 +1,4 @@
-//! Event → text: one line of a pattern, or one line of JSON.
+//! Event → text: one line of a pattern, of JSON, or of logfmt.
 //!
 //! A layout decides how an event looks, an appender where it goes. Whatever comes from data
 //! (messages, names, values, hosts) is escaped, so that one event is one line and cannot act on a
@@ -6,7 +6,11 @@
 
 mod digits;
 pub mod escape;
+mod flat;
+mod function;
+mod group;
 mod json;
+mod logfmt;
 mod page;
 mod pattern;
 mod program;
@@ -14,9 +18,12 @@ mod repeats;
 mod scalar;
 mod time;
 
-pub use json::{Group, Json};
+pub use function::{FromFn, from_fn};
+pub use group::Group;
+pub use json::{Ecs, FieldError, Json, OpenTelemetry};
+pub use logfmt::Logfmt;
 pub use page::Page;
-pub use pattern::{Pattern, PatternError};
+pub use pattern::{LetterError, Letters, Pattern, PatternError};
 
 use crate::event::Event;
 
@@ -38,6 +45,10 @@ pub trait Layout: Send + CloneLayout {
     fn write_page(&mut self, event: &Event<'_>, page: &mut Page) {
         page.push_with(|text| self.write(event, text));
     }
+
+    /// Whether colours are written; they are unless told otherwise. A layout without colours has
+    /// nothing to do. Whoever knows that nothing reads them says so before the first event.
+    fn show_colours(&mut self, _shown: bool) {}
 
     /// A number that changes when the same event would be written differently.
     ///

@@ -93,7 +93,8 @@ pub(super) fn push_word(text: &str, out: &mut String) {
     out.push('"');
 }
 
-fn is_bare(text: &str) -> bool {
+/// Whether a word can stand without quotes.
+pub(super) fn is_bare(text: &str) -> bool {
     let suspect = |byte| may_hide(byte) | (byte == b' ') | (byte == b'"') | (byte == b'=');
     let breaks = |character| matches!(character, ' ' | '"' | '=' | '\t') || is_hidden(character);
     let clean = find_byte(text.as_bytes(), suspect).is_none() || !text.contains(breaks);

@@ -26,6 +26,7 @@ use rkyv::util::AlignedVec;
 use tokio::sync::watch;
 
 pub use crate::net::{AckLevel, Reason};
+use crate::route::composite::{Composite, CompositeError};
 use crate::route::{Category, Router, UnknownName};
 pub use stats::{MasterStats, Throttled};
 
@@ -223,6 +224,15 @@ impl MasterBuilder {
         self
     }
 
+    /// Adds what stands between categories and appenders: filters, buffers, limits, locks. Its relays,
+    /// appenders and other composites, may be added before it or behind it. An appender that is a relay
+    /// gets what comes through its composites, and what routes send to itself.
+    #[must_use]
+    pub fn composite(mut self, name: &str, composite: impl Into<Composite>) -> MasterBuilder {
+        self.router.composite(name, composite);
+        self
+    }
+
     /// Opens the port, the journal and the appenders, and starts the threads.
     ///
     /// # Errors
@@ -310,8 +320,9 @@ impl MasterBuilder {
     /// Whether each appender has a name of its own and takes events, and each category names some.
     fn check_appenders(&self) -> Result<(), MasterError> {
         let names = self.appenders.names();
-        let known = names.iter().map(String::as_str);
+        let known = names.iter().map(String::as_str).chain(self.router.composites().names());
         self.router.check(known).map_err(MasterError::UnknownAppender)?;
+        self.appenders.check_composites(&self.router).map_err(MasterError::Composite)?;
         let mut seen = HashSet::new();
         self.appenders.each(|name, appender| {
             if !seen.insert(name.to_owned()) {
@@ -622,6 +633,8 @@ pub enum MasterError {
     Appender(OpenError),
     /// A category names an appender that there is not.
     UnknownAppender(UnknownName),
+    /// The composites cannot be resolved.
+    Composite(CompositeError),
     /// The control socket cannot be opened.
     Control { path: PathBuf, source: io::Error },
     /// The operating system did not give what a master needs.
@@ -671,6 +684,7 @@ impl fmt::Display for MasterError {
             MasterError::Journal(_) => write!(f, "the journal cannot be opened"),
             MasterError::Appender(error) => error.fmt(f),
             MasterError::UnknownAppender(error) => error.fmt(f),
+            MasterError::Composite(error) => error.fmt(f),
             MasterError::Resources { what, .. } => write!(f, "{what} cannot be started"),
         }
     }
@@ -685,6 +699,7 @@ impl std::error::Error for MasterError {
             | MasterError::Resources { source, .. } => Some(source),
             MasterError::Journal(source) => Some(source),
             MasterError::Appender(source) => source.source(),
+            MasterError::Composite(_) => None,
             MasterError::Address { .. }
             | MasterError::Level { .. }
             | MasterError::UnknownAppender(_)

@@ -131,6 +131,23 @@ impl Controlled for Ground {
         })
     }
 
+    fn release(&self, composite: &str) -> Result<(), Refusal> {
+        let mut running = self.outlets.running();
+        running.retain(|outlet| outlet.holder() == Some(composite));
+        if running.is_empty() {
+            let why = format!("there is no buffer and no limit `{composite}`");
+            return Err(Refusal::Unknown(why));
+        }
+        let (end, deadline) = (self.journal.end(), Instant::now() + TIMEOUT);
+        for outlet in running {
+            if !(outlet.wait_settled(end, deadline) && outlet.release(deadline)) {
+                let reason = outlet.stats().failing.unwrap_or("did not finish in time".to_owned());
+                return Err(Refusal::Failed(format!("appender `{}` {reason}", outlet.name())));
+            }
+        }
+        Ok(())
+    }
+
     fn stats(&self) -> String {
         status::object(&self.status())
     }

@@ -6,10 +6,12 @@
 //! get what their composite hands them.
 
 mod categories;
+pub mod composite;
 mod directives;
+pub mod filter;
+mod gate;
 mod share;
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,8 +19,10 @@ use crate::category::CategoryMap;
 use crate::nearest::nearest;
 
 pub use categories::Category;
+use composite::{Composite, CompositeError, Composites};
 pub use directives::{DirectiveError, Directives};
-pub(crate) use share::Share;
+pub use gate::Gate;
+pub(crate) use share::{Fate, Share};
 
 /// Which appenders the events of each category go to.
 ///
@@ -40,7 +44,7 @@ pub struct Router {
     categories: CategoryMap<Attachment>,
     /// An appender gets an event as often as it is attached.
     repeats: bool,
-    relays: BTreeSet<Box<str>>,
+    composites: Composites,
 }
 
 /// The appenders of one category.
@@ -79,18 +83,12 @@ impl Router {
         self.repeats = !once;
     }
 
-    /// Marks an appender as the relay of a composite: it gets only what that hands it, unless a
-    /// category names it.
-    pub fn relay(&mut self, appender: &str) {
-        self.relays.insert(appender.into());
-    }
-
     /// How often an event of `category` goes to the appender or composite of this name: 0, 1, or more
     /// where it is attached several times and [one message](Router::one_message_per_appender) is not
     /// all it gets.
     pub fn attached(&self, category: &str, name: &str) -> usize {
         let Some(attached) = self.names(category) else {
-            return usize::from(!self.relays.contains(name));
+            return usize::from(!self.composites.is_relay(name));
         };
         attached.filter(|attached| *attached == name).count().min(self.most())
     }
@@ -146,10 +144,42 @@ impl Router {
         Ok(())
     }
 
-    /// The share of one appender; `None` where it gets everything.
-    pub(crate) fn share(self: &Arc<Router>, appender: &str) -> Option<Share> {
-        let (router, appender) = (Arc::clone(self), appender.into());
-        self.is_split().then(|| Share::new(router, appender))
+    /// Adds what stands between categories and appenders: see [`composite`].
+    pub fn composite(&mut self, name: &str, composite: impl Into<Composite>) {
+        self.composites.insert(name, composite.into());
+    }
+
+    pub(crate) fn composites(&self) -> &Composites {
+        &self.composites
+    }
+
+    /// Checks that all composites can be resolved. `appenders` are their names, with whether each
+    /// takes whole blocks.
+    ///
+    /// # Errors
+    /// [`CompositeError`], which names the composite and the remedy.
+    pub(crate) fn check_composites(
+        &self,
+        appenders: &[(String, bool)],
+    ) -> Result<(), CompositeError> {
+        self.composites.check(appenders, |name| self.is_entry(name))
+    }
+
+    /// Whether some category may be attached to `name`, an appender or a composite.
+    fn is_entry(&self, name: &str) -> bool {
+        let takes_unrouted = self.names("").is_none() && !self.composites.is_relay(name);
+        let mut attached = self.categories.iter().flat_map(|(_, attached)| &attached.appenders);
+        takes_unrouted || attached.any(|attached| **attached == *name)
+    }
+
+    /// Whether an appender gets an event once, however often it is attached.
+    fn is_one_message_per_appender(&self) -> bool {
+        !self.repeats
+    }
+
+    /// The share of one appender behind its gate; `None` where it gets everything.
+    pub(crate) fn share(self: &Arc<Router>, appender: &str, gate: &Gate) -> Option<Share> {
+        Share::new(self, appender, gate)
     }
 }
 
@@ -292,7 +322,7 @@ mod tests {
     #[test]
     fn a_relay_gets_by_itself_only_what_a_category_sends_it() {
         let mut router = router(&[Category::new("direct").appenders(["file"])]);
-        router.relay("file");
+        router.composite("errors", composite::Filtered::new(["file"]));
         assert_eq!([router.attached("x", "file"), router.attached("x", "buffer")], [0, 1]);
         assert_eq!(router.attached("direct", "file"), 1);
     }

@@ -44,11 +44,16 @@ pub(crate) fn create_owned_dir(path: &Path) -> io::Result<()> {
 /// When it is not, or cannot be looked at.
 pub(crate) fn check_owned_dir(path: &Path) -> io::Result<()> {
     let found = std::fs::symlink_metadata(path)?;
-    if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() {
+    if !found.is_dir() || found.uid() != user_id() {
         let what = "it is a symlink, no directory, or belongs to another user";
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
     }
     Ok(())
+}
+
+/// The number of the user that the process acts for.
+pub(crate) fn user_id() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 /// Opens a file for reading. Symlinks in the last place are not followed.

@@ -12,7 +12,7 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// The name of the root among the categories.
 const ROOT: &str = "*";
 
-const HELP: [&str; 9] = [
+const HELP: [&str; 10] = [
     "levels: the categories that have a level",
     "level CATEGORY=LEVEL: set it; * is the root, LEVEL is trace … fatal, off or inherit",
     "directives TEXT: set levels, as in info,shop::till=debug",
@@ -20,6 +20,7 @@ const HELP: [&str; 9] = [
     "reopen [APPENDER]: have an appender, or each one, open its destination again",
     "rotate [APPENDER]: have an appender, or each one, begin a new file if it rotates",
     "flush [L2]: return when everything logged before is delivered; with L2, so that it survives a power failure",
+    "release COMPOSITE: have a buffer or a limit hand on what it holds",
     "stats: the counters, as one JSON object",
     "help: these lines",
 ];
@@ -61,6 +62,9 @@ pub(crate) trait Controlled: Send + Sync {
 
     /// Delivers what was logged before.
     fn flush(&self, durability: Durability) -> Result<(), Refusal>;
+
+    /// Has a composite hand on what it holds.
+    fn release(&self, composite: &str) -> Result<(), Refusal>;
 
     /// The counters, as a JSON object.
     fn stats(&self) -> String;
@@ -126,6 +130,7 @@ fn carry_out(controlled: &dyn Controlled, line: &[u8]) -> Result<Vec<String>, Re
         ("rotate", [] | [_]) => controlled.command(Command::Rotate, arguments.first().copied()),
         ("flush", []) => controlled.flush(Durability::L1).map(|()| Vec::new()),
         ("flush", ["L2"]) => controlled.flush(Durability::L2).map(|()| Vec::new()),
+        ("release", [composite]) => controlled.release(composite).map(|()| Vec::new()),
         ("stats", []) => Ok(vec![controlled.stats()]),
         ("help", []) => Ok(HELP.iter().map(|line| (*line).to_owned()).collect()),
         _ => Err(not_understood(command)),
@@ -210,6 +215,10 @@ mod tests {
             Err(Refusal::Failed(format!("{durability:?}")))
         }
 
+        fn release(&self, composite: &str) -> Result<(), Refusal> {
+            Err(Refusal::Failed(composite.to_owned()))
+        }
+
         fn stats(&self) -> String {
             "x".repeat(ANSWER_BYTES_MAX)
         }
@@ -226,6 +235,7 @@ mod tests {
             ("rotate", "ok 0\n"),
             ("flush", "error failed L1\n"),
             ("flush L2", "error failed L2\n"),
+            ("release digest", "error failed digest\n"),
             ("reload", "error refused line 1, column 2\n"),
             ("stats", "error failed the answer has more than 1048576 bytes\n"),
         ] {
@@ -255,7 +265,7 @@ mod tests {
     #[test]
     fn help_names_every_command() {
         let help = answer(&Fixed, b"help");
-        assert_eq!(help.lines().count(), 10);
-        assert!(help.starts_with("ok 9\nlevels: "));
+        assert_eq!(help.lines().count(), 11);
+        assert!(help.starts_with("ok 10\nlevels: "));
     }
 }

@@ -15,6 +15,7 @@ use super::routes::Routes;
 use crate::appender::{AppendError, Appender, Batch, Counts, Part};
 use crate::engine::selflog;
 use crate::journal::{Block, Position};
+use crate::route::composite::Hold;
 use crate::sys::crash::{self, CrashPoint};
 
 /// So many events refused one after the other speak against the destination and not against them.
@@ -65,30 +66,36 @@ impl Hand {
         Hand { appender, routes, counts: Cell::default(), letters, refused_in_row: 0 }
     }
 
-    /// Hands over the events of a block from index `from` on. What became of those before a failure
-    /// is in `outcome`.
+    /// Asks what a composite holds of the appender's events; `None` where none does.
+    pub(super) fn hold<R>(&self, ask: impl FnOnce(&mut Hold) -> R) -> Option<R> {
+        self.routes.last()?.borrow_mut().hold().map(ask)
+    }
+
+    /// Hands over the events of a block from index `from` on and before `end`. What became of those
+    /// before a failure is in `outcome`.
     pub(super) fn deliver<'b>(
         &'b mut self,
         block: &'b Block<'b>,
         mut from: u32,
+        end: u32,
         outcome: &mut Outcome,
     ) -> Result<(), Box<dyn Error>> {
         let whole = Batch::new(block, &self.counts, self.routes.at(block.position));
-        // The ends of the runs to hand over, the next one last; behind them all is the block's end.
+        // The ends of the runs to hand over, the next one last; behind them all is `end`.
         let mut ends = Vec::new();
         if self.refused_in_row >= REFUSED_IN_ROW_MAX {
             // A destination that refuses everything is tried with one event.
             ends.push(from + 1);
         }
         loop {
-            let to = ends.last().copied().unwrap_or(Part::END);
+            let to = ends.last().copied().unwrap_or(end);
             let Err(error) = self.appender.append(&whole.part(Part { from, to })) else {
                 let counts = self.counts.get();
                 outcome.add(counts);
                 if counts.events > 0 {
                     self.refused_in_row = 0;
                 }
-                if to == Part::END {
+                if to == end {
                     return Ok(());
                 }
                 from = to;
@@ -121,7 +128,7 @@ impl Hand {
             self.refused_in_row += 1;
             outcome.dead_letters += 1;
             outcome.oversized += u64::from(matches!(error, AppendError::TooLarge { .. }));
-            if to == Part::END {
+            if to == end {
                 return Ok(());
             }
             from = to;
@@ -147,6 +154,7 @@ impl Outcome {
     fn add(&mut self, counts: Counts) {
         self.counts.events += counts.events;
         self.counts.damaged += counts.damaged;
+        self.counts.filtered += counts.filtered;
     }
 }
 

@@ -5,24 +5,27 @@
 //! after a pause that grows from 50 ms to what the appender says. Outlets share nothing but the
 //! journal, which they lock for a moment to find a segment: none waits for another.
 
+mod checkpoint;
 mod command;
 mod episode;
 mod hand;
 mod letters;
 mod routes;
 mod run;
+mod scout;
 mod skipped;
 
+use std::cell::RefCell;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::appender::{Opened, OutletSide};
+use crate::appender::{self, Opened, OutletSide};
 use crate::engine::selflog;
 use crate::journal::{Cursor, Journal, Limit, Position};
-use crate::route::{Router, Share};
+use crate::route::{Gate, Router, Share};
 pub(crate) use command::Command;
 use command::{Commands, Pending};
 use episode::Episode;
@@ -30,6 +33,7 @@ use hand::Hand;
 use letters::DeadLetters;
 use routes::{CHANGES_MAX, Routes};
 use run::Run;
+use scout::{HoldCounts, Scout};
 
 /// How long a dropped outlet may take for the write that it is in.
 const LAST_WAIT: Duration = Duration::from_secs(1);
@@ -54,6 +58,15 @@ pub struct OutletStats {
     pub delivered: u64,
     /// Events, or runs of them, that could not be read from the journal.
     pub damaged: u64,
+    /// Events of categories that are attached to it, directly or through composites, which a threshold
+    /// or a filter refused.
+    pub filtered: u64,
+    /// Events that a composite holds back right now.
+    pub held: u64,
+    /// Events that fell out of a full buffer, or that a limit dropped.
+    pub suppressed: u64,
+    /// How often a composite had to hand on what it held because the journal needed the room.
+    pub released_early: u64,
     /// Events that the destination refuses for their content, and that were put among the dead
     /// letters.
     pub dead_letters: u64,
@@ -95,6 +108,8 @@ pub enum OutletState {
 
 struct Shared {
     name: String,
+    /// The composite that holds its events back.
+    holder: Option<String>,
     is_mandatory: bool,
     state: Mutex<State>,
     changed: Condvar,
@@ -105,6 +120,14 @@ struct Shared {
 #[derive(Default)]
 struct State {
     settled: Position,
+    /// Everything before it has settled, or is held back by a composite.
+    reached: Position,
+    /// Somebody waits for what is held to be handed on: the number of the last one who asked …
+    release_wanted: u64,
+    /// … and of the last one who was served.
+    released: u64,
+    released_early: u64,
+    counts: HoldCounts,
     synced: Position,
     /// The destination does not say what is synced.
     never_syncs: bool,
@@ -112,6 +135,7 @@ struct State {
     sync_wanted: Position,
     deadline: Option<Instant>,
     damaged: u64,
+    filtered: u64,
     dead_letters: u64,
     oversized: u64,
     overtaken_segments: u64,
@@ -128,8 +152,8 @@ struct State {
 }
 
 impl Outlet {
-    /// Starts the thread of an open appender, which gets the events that `router` gives it. It begins
-    /// where the appender has settled.
+    /// Starts the thread of an open appender, which gets the events that `router` gives it and `gate`
+    /// lets pass. It begins where the appender has settled.
     ///
     /// # Errors
     /// When the thread cannot be started.
@@ -138,10 +162,11 @@ impl Outlet {
         name: &str,
         is_mandatory: bool,
         appender: Opened,
+        gate: &Gate,
         router: &Arc<Router>,
     ) -> io::Result<Outlet> {
         let limited = journal.limited();
-        Outlet::spawn_within(journal, limited, name, is_mandatory, appender, router)
+        Outlet::spawn_within(journal, limited, name, is_mandatory, appender, gate, router)
     }
 
     /// The same within a limit: the appender comes as far as that says.
@@ -154,22 +179,41 @@ impl Outlet {
         name: &str,
         is_mandatory: bool,
         appender: Opened,
+        gate: &Gate,
         router: &Arc<Router>,
     ) -> io::Result<Outlet> {
+        let appender = appender::under_locks(appender, router.composites().locks(name));
         let (settled, keeps_from) = match &appender {
             Opened::Events(appender) => (appender.settled(), appender.keeps_from()),
             Opened::Blocks(appender) => (appender.settled(), appender.settled()),
         };
+        let share = router.share(name, gate).map(RefCell::new);
+        let scout = match &appender {
+            Opened::Events(_) => Scout::new(&of_thread, name, share.as_ref(), settled),
+            Opened::Blocks(_) => None,
+        };
+        let keeps_from = match (&scout, &share) {
+            (Some(scout), Some(share)) => {
+                let mut share = share.borrow_mut();
+                share
+                    .hold()
+                    .and_then(|hold| scout.keeps_from(hold))
+                    .map_or(keeps_from, |base| base.min(keeps_from))
+            }
+            _ => keeps_from,
+        };
+        let holder = share.as_ref().and_then(|share| share.borrow().holder().map(str::to_owned));
         let shared = Arc::new(Shared {
             name: name.to_owned(),
+            holder,
             is_mandatory,
-            state: Mutex::new(State { settled, ..State::default() }),
+            state: Mutex::new(State { settled, reached: settled, ..State::default() }),
             changed: Condvar::new(),
             stop: AtomicBool::new(false),
             delivered: AtomicU64::new(0),
         });
         let takes_events = matches!(appender, Opened::Events(_));
-        let routes = Routes::new(router.share(name));
+        let routes = Routes::new(share);
         let mut side = Side {
             shared: Arc::clone(&shared),
             cursor: journal.register(name, is_mandatory, keeps_from),
@@ -183,7 +227,7 @@ impl Outlet {
                 match appender {
                     Opened::Events(appender) => {
                         let letters = DeadLetters::new(&side.journal, &side.shared.name);
-                        Run::new(side, Hand::new(appender, routes, letters)).run();
+                        Run::new(side, Hand::new(appender, routes, letters), scout).run();
                     }
                     Opened::Blocks(mut appender) => appender.run(&mut side),
                 }
@@ -197,13 +241,14 @@ impl Outlet {
         &self.limit
     }
 
-    /// Gives the appender what `router` has for it, from `position` on, which it has not come to.
-    pub(crate) fn set_router(&self, position: Position, router: &Arc<Router>) {
+    /// Gives the appender what `router` and `gate` have for it, from `position` on, which it has not
+    /// come to. To be called only where no composite holds events back, neither before nor then.
+    pub(crate) fn set_router(&self, position: Position, gate: &Gate, router: &Arc<Router>) {
         if self.takes_events {
             let mut state = self.shared.state();
             // Nothing came since the last change: that one counts for no event.
             let is_instead = state.changes.pop_if(|(last, _)| *last == position).is_some();
-            state.changes.push((position, router.share(&self.shared.name)));
+            state.changes.push((position, router.share(&self.shared.name, gate)));
             state.changes_ahead += usize::from(!is_instead);
         }
     }
@@ -262,6 +307,10 @@ impl Outlet {
             name: self.shared.name.clone(),
             delivered: self.shared.delivered.load(Ordering::Relaxed),
             damaged: state.damaged,
+            filtered: state.filtered + state.counts.filtered,
+            held: state.counts.held,
+            suppressed: state.counts.suppressed,
+            released_early: state.released_early,
             dead_letters: state.dead_letters,
             oversized: state.oversized,
             overtaken_segments: state.overtaken_segments,
@@ -282,10 +331,32 @@ impl Outlet {
         self.shared.state().settled
     }
 
-    /// Waits until everything before `position` has reached the destination. `false` when it had
-    /// not by `deadline`.
+    /// Everything before it has reached the destination, or is held back by a composite.
+    pub(crate) fn reached(&self) -> Position {
+        self.shared.state().reached
+    }
+
+    /// Waits until everything before `position` has reached the destination, or is held back by a
+    /// composite. `false` when it had not by `deadline`.
     pub(crate) fn wait_settled(&self, position: Position, deadline: Instant) -> bool {
-        self.shared.wait(deadline, |state| state.settled >= position)
+        self.shared.wait(deadline, |state| state.reached >= position)
+    }
+
+    /// The composite that holds the appender's events back.
+    pub(crate) fn holder(&self) -> Option<&str> {
+        self.shared.holder.as_deref()
+    }
+
+    /// Has the composite hand on what it holds, and waits until that has settled. `false` when it had
+    /// not by `deadline`.
+    pub(crate) fn release(&self, deadline: Instant) -> bool {
+        let number = {
+            let mut state = self.shared.state();
+            state.release_wanted += 1;
+            state.release_wanted
+        };
+        self.journal.wake();
+        self.shared.wait(deadline, |state| state.released >= number)
     }
 
     /// Waits until everything before `position` survives a power failure at the destination.
@@ -368,6 +439,17 @@ impl Shared {
         let mut state = self.state();
         if state.settled != position {
             state.settled = position;
+            state.reached = state.reached.max(position);
+            drop(state);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Publishes that everything before `position` has arrived or is held back.
+    fn reach(&self, position: Position) {
+        let mut state = self.state();
+        if state.reached < position {
+            state.reached = position;
             drop(state);
             self.changed.notify_all();
         }
@@ -520,7 +602,7 @@ mod tests {
     fn spawn(journal: &Journal) -> Outlet {
         let settled = journal.start_position();
         let appender = Opened::Events(Box::new(Taking { settled }));
-        Outlet::spawn(journal, "taking", true, appender, &Arc::default()).unwrap()
+        Outlet::spawn(journal, "taking", true, appender, &Gate::new(), &Arc::default()).unwrap()
     }
 
     fn wait_until(reached: impl Fn() -> bool) {

@@ -23,8 +23,13 @@ pub(super) struct Routes {
 
 impl Routes {
     /// The same share for all events.
-    pub(super) fn new(share: Option<Share>) -> Routes {
-        Routes { parts: VecDeque::from([(Position::default(), share.map(RefCell::new))]) }
+    pub(super) fn new(share: Part) -> Routes {
+        Routes { parts: VecDeque::from([(Position::default(), share)]) }
+    }
+
+    /// The last share. Where a composite holds events back there is no other.
+    pub(super) fn last(&self) -> Option<&RefCell<Share>> {
+        self.parts.back().and_then(|(_, part)| part.as_ref())
     }
 
     /// Another share from `position` on.
@@ -56,29 +61,34 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::route::Router;
+    use crate::layout::fixture::Fixture;
+    use crate::route::{Fate, Gate, Router};
 
     fn share_of(appender: &str) -> Option<Share> {
         let mut router = Router::new();
         router.route("a", [appender]);
-        Arc::new(router).share("x")
+        Arc::new(router).share("x", &Gate::new())
     }
 
     #[test]
     fn each_position_has_the_share_that_counts_there() {
         let at = |offset| Position { generation: 1, offset, index: 0 };
-        let mut routes = Routes::new(share_of("x"));
+        let mut routes = Routes::new(share_of("x").map(RefCell::new));
         routes.change(at(100), share_of("y"));
         routes.change(at(200), None);
         let takes = |routes: &Routes, offset| {
-            routes.at(at(offset)).is_none_or(|share| share.borrow_mut().takes("a"))
+            let mut fixture = Fixture::saying("m");
+            fixture.site.category = "a".into();
+            let event = fixture.event();
+            let fate = |share: &RefCell<Share>| share.borrow_mut().fate(at(offset), &event);
+            routes.at(at(offset)).is_none_or(|share| fate(share) == Fate::Taken(1))
         };
         let all = |routes: &Routes| [0, 99, 100, 199, 200, 300].map(|offset| takes(routes, offset));
         assert_eq!(all(&routes), [true, true, false, false, true, true]);
         routes.settle(at(150));
-        assert_eq!(routes.parts.len(), 2);
+        assert_eq!(routes.changes_ahead(), 1);
         assert_eq!(all(&routes)[2..], [false, false, true, true]);
         routes.settle(at(200));
-        assert!(routes.parts.len() == 1 && routes.at(at(200)).is_none());
+        assert!(routes.changes_ahead() == 0 && routes.at(at(200)).is_none());
     }
 }

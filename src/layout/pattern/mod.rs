@@ -5,25 +5,31 @@
 //! What neighbours show of the call site alone is remembered as one text. On a page most lines are
 //! written by a [`Program`], which leaves those to the parts that need more than copying.
 
+mod colour;
+mod field;
+mod letters;
 mod parse;
+mod ready;
+mod shape;
+mod width;
+
+pub use letters::{LetterError, Letters};
 
 use std::fmt;
-use std::num::NonZeroUsize;
+
+use field::Field;
+use shape::{Shape, lines};
+use width::{Fill, Width};
 
 use super::Layout;
 use super::escape::escape_tail;
 use super::page::Page;
 use super::program::{Builder, Program, Show};
 use super::repeats::Repeats;
-use super::scalar::{push_pair, push_value, push_word};
 use super::time::DateFormat;
 use crate::event::Event;
 use crate::level::Level;
 
-/// What fills a field, a piece at a time.
-const BLANKS: &str = "                                ";
-/// As long as [`BLANKS`].
-const ZEROS: &str = "00000000000000000000000000000000";
 /// [`Layout::hash`] of patterns begins with this.
 const HASH_KIND: u8 = b'P';
 /// Sites whose text is remembered, for each run of parts about the site.
@@ -66,6 +72,16 @@ struct Known {
 #[derive(Clone, Debug)]
 struct Pen {
     escapes: bool,
+    colours: bool,
+    /// What is shown of a key that is not there.
+    missing: Box<str>,
+    /// Each line of a message is a line of its own, and this is the one being written.
+    is_one_line: bool,
+    line: String,
+    /// Where the event's text begins.
+    begin: usize,
+    /// A message on its way to its lines.
+    shaped: String,
     scratch: String,
     /// A part on its way to a page.
     text: String,
@@ -92,43 +108,6 @@ struct SiteParts {
 struct Remembered {
     of: Option<(Level, u64)>,
     text: String,
-}
-
-#[derive(Clone, Debug)]
-enum Field {
-    Date(Box<DateFormat>),
-    Level,
-    /// The last so many parts of the category, or all.
-    Category(Option<NonZeroUsize>),
-    Message,
-    /// One key-value, or all of them.
-    Pairs(Option<Box<str>>),
-    /// One value of the context, or all pairs.
-    Context(Option<Box<str>>),
-    File,
-    Line,
-    Module,
-    Thread,
-    Process,
-    Host,
-}
-
-/// How wide a field is, in characters.
-#[derive(Clone, Copy, Debug)]
-struct Width {
-    min: usize,
-    max: Option<usize>,
-    fill: Fill,
-    /// Whether a value that is too long keeps its end.
-    keeps_end: bool,
-}
-
-/// Where and with what a short value is filled.
-#[derive(Clone, Copy, Debug)]
-enum Fill {
-    SpacesLeft,
-    SpacesRight,
-    ZerosLeft,
 }
 
 /// What is wrong with a pattern, and where.
@@ -164,7 +143,7 @@ impl Pattern {
         let parts = vec![
             field(Field::Date(Box::new(DateFormat::rfc3339()))),
             text(" "),
-            Part::Field(Field::Level, Some(level)),
+            Part::Field(Field::Level(None), Some(level)),
             text(" "),
             field(Field::Category(None)),
             text(" - "),
@@ -181,34 +160,70 @@ impl Pattern {
     ///
     /// # Errors
     /// [`PatternError`] names the column of an unknown letter, of an argument a letter cannot take,
-    /// of a brace that is not closed, or of a width above 1,000.
+    /// of a brace or colour that is not closed, or of a width above 1,000.
     pub fn parse(pattern: &str) -> Result<Pattern, PatternError> {
-        let (parts, zones) = parse::parse(pattern)?;
-        Ok(Pattern::new(parts, pattern, &zones))
+        Pattern::parse_with(pattern, &Letters::new())
+    }
+
+    /// Reads a pattern that may use `letters`, too.
+    ///
+    /// # Errors
+    /// As [`Pattern::parse`].
+    pub fn parse_with(pattern: &str, letters: &Letters) -> Result<Pattern, PatternError> {
+        let (parts, marks) = parse::parse(pattern, letters)?;
+        Ok(Pattern::new(parts, pattern, &marks))
     }
 
     /// Whether data is escaped; it is unless told otherwise. Without, a message with newlines takes
     /// several lines, and its control characters reach whoever reads the text. Values in `%k` and
     /// `%X` are quoted all the same.
     pub fn escape(mut self, escaped: bool) -> Pattern {
-        if self.pen.escapes != escaped {
-            self.pen.escapes = escaped;
-            self.hash = !self.hash;
-            self.parts.iter_mut().for_each(Part::forget);
-            self.known.clear();
+        self.pen.escapes = escaped;
+        self.changed()
+    }
+
+    /// Whether each line of a message is written as if it were an event of its own, with all that
+    /// the pattern shows beside it; not unless told otherwise. Newlines at the end of a message
+    /// begin no line, and an empty message writes nothing. A message has at most 4,096 lines: what
+    /// is behind them stays on the last.
+    pub fn multiline(mut self, is_multiline: bool) -> Pattern {
+        for part in &mut self.parts {
+            match part {
+                Part::Field(field @ Field::Message, _) if is_multiline => {
+                    *field = Field::Shaped(Shape::default());
+                }
+                Part::Field(field @ Field::Shaped(_), _) if !is_multiline => field.simplify(),
+                _ => {}
+            }
         }
+        self.pen.is_one_line = is_multiline;
+        self.changed()
+    }
+
+    /// Whether `%[` and `%]` write colours; they do unless told otherwise.
+    pub fn colours(mut self, shown: bool) -> Pattern {
+        self.show_colours(shown);
         self
     }
 
-    fn new(parts: Vec<Part>, pattern: &str, zones: &str) -> Pattern {
-        let hash = super::hash_of(HASH_KIND, &[pattern, zones]);
-        let pen = Pen {
-            escapes: true,
-            scratch: String::new(),
-            text: String::new(),
-            repeats: Repeats::default(),
-        };
-        Pattern { parts: Part::joined(parts), hash, pen, known: Vec::new() }
+    /// What `%k{key}` and `%X{key}` show where the event has no such key: nothing, unless told
+    /// otherwise.
+    pub fn missing(mut self, text: impl Into<Box<str>>) -> Pattern {
+        self.pen.missing = text.into();
+        self.changed()
+    }
+
+    fn new(parts: Vec<Part>, pattern: &str, marks: &str) -> Pattern {
+        let hash = super::hash_of(HASH_KIND, &[pattern, marks]);
+        let (parts, pen) = (Part::joined(parts), Pen::new());
+        Pattern { parts, hash, pen, known: Vec::new() }
+    }
+
+    /// What was remembered may be written differently from now on.
+    fn changed(mut self) -> Pattern {
+        self.parts.iter_mut().for_each(Part::forget);
+        self.known.clear();
+        self
     }
 
     /// Writes the line the short way, if there is one.
@@ -246,6 +261,12 @@ impl Pattern {
     #[cold]
     fn learn(&mut self, event: &Event<'_>, kinds: u64) {
         let number = event.site.number();
+        self.known.resize_with(REMEMBERED_SITES, Known::default);
+        let known = &mut self.known[number as usize % REMEMBERED_SITES];
+        *known = Known { of: Some((event.level, number, kinds)), program: None };
+        if self.parts.iter().any(Part::is_once) {
+            return;
+        }
         let mut builder = Builder::new(kinds);
         for (index, part) in self.parts.iter_mut().enumerate() {
             match part {
@@ -262,17 +283,38 @@ impl Pattern {
                 _ => builder.push(Show::Part(index)),
             }
         }
-        self.known.resize_with(REMEMBERED_SITES, Known::default);
-        let program = builder.finish();
-        let of = Some((event.level, number, kinds));
-        self.known[number as usize % REMEMBERED_SITES] = Known { of, program };
+        known.program = builder.finish();
+    }
+
+    fn write_parts(&mut self, event: &Event<'_>, out: &mut String) {
+        for part in &mut self.parts {
+            part.write(event, &mut self.pen, out);
+        }
+    }
+
+    /// Writes each line of the message as an event of its own.
+    #[cold]
+    fn write_lines(&mut self, event: &Event<'_>, out: &mut String) {
+        let mut message = std::mem::take(&mut self.pen.text);
+        message.clear();
+        event.message(&mut message);
+        let text = message.trim_end_matches(['\n', '\r']);
+        for line in lines(text).filter(|_| !text.is_empty()) {
+            self.pen.begin = out.len();
+            self.pen.line.clear();
+            self.pen.line.push_str(line);
+            self.write_parts(event, out);
+        }
+        self.pen.text = message;
     }
 }
 
 impl Layout for Pattern {
     fn write(&mut self, event: &Event<'_>, out: &mut String) {
-        for part in &mut self.parts {
-            part.write(event, &mut self.pen, out);
+        self.pen.begin = out.len();
+        match self.pen.is_one_line {
+            true => self.write_lines(event, out),
+            false => self.write_parts(event, out),
         }
     }
 
@@ -282,8 +324,39 @@ impl Layout for Pattern {
         }
     }
 
+    fn show_colours(&mut self, shown: bool) {
+        self.pen.colours = shown;
+        self.parts.iter_mut().for_each(Part::forget);
+        self.known.clear();
+    }
+
     fn hash(&self) -> u64 {
-        self.hash
+        let pen = &self.pen;
+        let hash = match (pen.is_one_line, pen.colours, &*pen.missing) {
+            (false, true, "") => self.hash,
+            (is_one_line, colours, missing) => {
+                let options = format!("{:x} {is_one_line} {colours}", self.hash);
+                super::hash_of(HASH_KIND, &[&options, missing])
+            }
+        };
+        if pen.escapes { hash } else { !hash }
+    }
+}
+
+impl Pen {
+    fn new() -> Pen {
+        Pen {
+            escapes: true,
+            colours: true,
+            missing: Box::default(),
+            is_one_line: false,
+            line: String::new(),
+            begin: 0,
+            shaped: String::new(),
+            scratch: String::new(),
+            text: String::new(),
+            repeats: Repeats::default(),
+        }
     }
 }
 
@@ -306,14 +379,13 @@ impl Part {
     fn is_fixed(&self) -> bool {
         match self {
             Part::Text(_) | Part::Site(_) => true,
-            Part::Field(field, _) => match field {
-                Field::Level | Field::Category(_) | Field::File | Field::Line | Field::Module => {
-                    true
-                }
-                Field::Date(_) | Field::Message | Field::Pairs(_) | Field::Context(_) => false,
-                Field::Thread | Field::Process | Field::Host => false,
-            },
+            Part::Field(field, _) => field.is_fixed(),
         }
+    }
+
+    /// Whether a line must not be begun a short way and then be written again.
+    fn is_once(&self) -> bool {
+        matches!(self, Part::Field(field, _) if field.is_once())
     }
 
     fn forget(&mut self) {
@@ -335,7 +407,7 @@ impl Part {
                     escape_tail(out, start, &mut pen.scratch);
                 }
             }
-            Part::Field(Field::Pairs(_), None) if !event.has_pairs() => {}
+            Part::Field(Field::Pairs(None), None) if !event.has_pairs() => {}
             Part::Field(field, width) => field.write(width.as_ref(), event, pen, out),
         }
     }
@@ -386,141 +458,7 @@ impl SiteParts {
     }
 }
 
-impl Field {
-    #[inline(never)]
-    fn write(&mut self, width: Option<&Width>, event: &Event<'_>, pen: &mut Pen, out: &mut String) {
-        let start = out.len();
-        let is_done = self.push(event, &mut pen.repeats, out);
-        if let Some(width) = width {
-            width.cut(start, out);
-        }
-        if pen.escapes && !is_done {
-            escape_tail(out, start, &mut pen.scratch);
-        }
-        if let Some(width) = width {
-            width.fill(start, out);
-        }
-    }
-
-    /// Appends what the field shows. Returns whether nothing of it is to be escaped any more.
-    fn push(&mut self, event: &Event<'_>, repeats: &mut Repeats, out: &mut String) -> bool {
-        let push_integer = |number: u64, out: &mut String| {
-            out.push_str(itoa::Buffer::new().format(number));
-        };
-        match self {
-            Field::Date(format) => format.write(event.time_ns, out),
-            Field::Level => out.push_str(event.level.name()),
-            Field::Category(None) => out.push_str(&event.site.category),
-            Field::Category(Some(count)) => out.push_str(last_parts(&event.site.category, *count)),
-            Field::Message => return event.message(out),
-            Field::Pairs(None) => {
-                for (key, value) in event.pairs() {
-                    out.push(' ');
-                    push_pair(key, value, out);
-                }
-            }
-            Field::Pairs(Some(key)) => {
-                if let Some((_, value)) = event.pairs().find(|(name, _)| *name == &**key) {
-                    push_value(value, out);
-                }
-            }
-            Field::Context(None) => push_context(event, repeats, out),
-            Field::Context(Some(key)) => out.push_str(event.context.get(key).unwrap_or_default()),
-            Field::File => out.push_str(&event.site.file),
-            Field::Line => push_integer(event.site.line.into(), out),
-            Field::Module => out.push_str(&event.site.module),
-            Field::Thread if event.thread.name.is_empty() => {
-                push_integer(event.thread.os_id, out);
-            }
-            Field::Thread => out.push_str(&event.thread.name),
-            Field::Process => push_integer(event.source.pid.into(), out),
-            Field::Host => out.push_str(&event.source.host),
-        }
-        !self.is_raw()
-    }
-
-    /// Whether the field shows data that is still to be escaped.
-    fn is_raw(&self) -> bool {
-        match self {
-            Field::Category(_) | Field::Message | Field::File | Field::Module => true,
-            Field::Thread | Field::Host => true,
-            Field::Pairs(key) | Field::Context(key) => key.is_some(),
-            Field::Date(_) | Field::Level | Field::Line | Field::Process => false,
-        }
-    }
-}
-
-/// Appends the pairs of the context, outermost first; of equal keys the innermost.
-fn push_context(event: &Event<'_>, repeats: &mut Repeats, out: &mut String) {
-    let pairs = &event.context.pairs;
-    let last = pairs.len().wrapping_sub(1);
-    let covered = repeats.find(pairs.len(), |index| &pairs[last - index].0);
-    let mut first = true;
-    for ((key, value), &covered) in pairs.iter().zip(covered.iter().rev()) {
-        if covered {
-            continue;
-        }
-        if !std::mem::take(&mut first) {
-            out.push(' ');
-        }
-        push_word(key, out);
-        out.push('=');
-        push_word(value, out);
-    }
-}
-
-/// The last `count` parts of a category; `::` and `.` separate them.
-fn last_parts(category: &str, count: NonZeroUsize) -> &str {
-    let mut unread = category;
-    let mut missing = count.get();
-    while let Some(at) = unread.rfind(['.', ':']) {
-        let separator = if unread[..=at].ends_with("::") { at - 1 } else { at };
-        unread = &category[..separator];
-        if separator == at && category.as_bytes()[at] == b':' {
-            continue;
-        }
-        missing -= 1;
-        if missing == 0 {
-            return &category[at + 1..];
-        }
-    }
-    category
-}
-
-impl Width {
-    /// Cuts what stands in `out` from `start` on.
-    fn cut(&self, start: usize, out: &mut String) {
-        let Some(max) = self.max else { return };
-        let value = &out[start..];
-        if value.len() <= max {
-            return;
-        }
-        if self.keeps_end {
-            let excess = value.chars().count().saturating_sub(max);
-            let bytes = value.chars().take(excess).map(char::len_utf8).sum::<usize>();
-            out.drain(start..start + bytes);
-        } else if let Some((at, _)) = value.char_indices().nth(max) {
-            out.truncate(start + at);
-        }
-    }
-
-    /// Fills what stands in `out` from `start` on.
-    fn fill(&self, start: usize, out: &mut String) {
-        if out.len() - start >= self.min * 4 {
-            return; // no character takes more than 4 bytes
-        }
-        let mut missing = self.min.saturating_sub(out[start..].chars().count());
-        while missing > 0 {
-            let count = missing.min(BLANKS.len());
-            match self.fill {
-                Fill::SpacesRight => out.push_str(&BLANKS[..count]),
-                Fill::SpacesLeft => out.insert_str(start, &BLANKS[..count]),
-                Fill::ZerosLeft => out.insert_str(start, &ZEROS[..count]),
-            }
-            missing -= count;
-        }
-    }
-}
-
+#[cfg(test)]
+mod shared;
 #[cfg(test)]
 mod tests;

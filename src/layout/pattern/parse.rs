@@ -4,39 +4,63 @@ use std::num::NonZeroUsize;
 
 use jiff::tz::TimeZone;
 
-use super::{Field, Fill, Part, PatternError, Width};
+use super::field::Field;
+use super::letters::Letters;
+use super::shape::{INDENT_MAX, Indent, Shape};
+use super::width::{Fill, Width};
+use super::{Part, PatternError};
 use crate::layout::time::DateFormat;
 
 /// No width is greater, in characters.
 const WIDTH_MAX: usize = 1000;
-/// The conversions, for error texts.
-pub(super) const LETTERS: &str = "%d %p %c %m %k %X %F %L %M %t %P %H %n %% %{";
+/// The conversions, for error texts; each of them is a pattern.
+pub(super) const LETTERS: &str =
+    "%d %p %c %m %k %X %F %f %L %o %M %C %l %t %P %z %H %h %r %R %n %% %{";
+/// The letters among them.
+pub(super) const BUILT_IN: &str = "dpcmkxXFfLoMCltPzHhrRn";
+/// Letters of other systems that show what an event does not have, and what to do instead.
+const REFUSED: [(char, &str); 4] = [
+    ('A', "a function has no second name: use `%M`, the module path"),
+    ('s', "an event has no call stack: use `%l`, the place of the call"),
+    ('T', "an event has no call stack: use `%l`, the place of the call"),
+    ('y', "who writes a line is no part of the event: use `%P`, the process of the log call"),
+];
 
-/// The parts of a pattern, and what its time zones turned out to be.
-pub(super) fn parse(pattern: &str) -> Result<(Vec<Part>, String), PatternError> {
+/// The parts of a pattern, and what its time zones and own letters turned out to be.
+pub(super) fn parse(pattern: &str, letters: &Letters) -> Result<(Vec<Part>, String), PatternError> {
     let mut parser = Parser {
         characters: pattern.chars().collect(),
+        letters,
         at: 0,
         parts: Vec::new(),
         text: String::new(),
-        zones: String::new(),
+        marks: String::new(),
+        uses_letters: false,
+        colour_at: None,
     };
     parser.parse()?;
-    Ok((parser.parts, parser.zones))
+    if parser.uses_letters {
+        parser.marks.push_str(&letters.mark());
+    }
+    Ok((parser.parts, parser.marks))
 }
 
 /// A pattern on its way to parts.
-struct Parser {
+struct Parser<'p> {
     characters: Vec<char>,
+    letters: &'p Letters,
     at: usize,
     parts: Vec<Part>,
     /// Text that is not yet a part.
     text: String,
     /// What the pattern's time zones turned out to be.
-    zones: String,
+    marks: String,
+    uses_letters: bool,
+    /// Where a colour was begun that is not ended yet.
+    colour_at: Option<usize>,
 }
 
-impl Parser {
+impl Parser<'_> {
     fn parse(&mut self) -> Result<(), PatternError> {
         while let Some(character) = self.take() {
             match character {
@@ -45,7 +69,12 @@ impl Parser {
             }
         }
         self.end_text();
-        Ok(())
+        match self.colour_at {
+            Some(at) => {
+                Err(error(at, "this colour is not ended: write `%]` behind the coloured text"))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Reads what follows a percent sign.
@@ -58,26 +87,29 @@ impl Parser {
             return Err(error(start - 1, problem));
         };
         let field = match letter {
-            '%' | '{' | 'n' => {
+            '%' | '{' | 'n' | '[' | ']' => {
                 if width.is_some() {
                     return Err(error(start, format!("`%{letter}` takes no width: remove it")));
                 }
-                self.text.push(if letter == 'n' { '\n' } else { letter });
-                return Ok(());
+                return self.sign(letter, start - 1);
             }
             'd' => self.date()?,
-            'p' => Field::Level,
-            'c' => Field::Category(self.count()?),
-            'm' => Field::Message,
+            'p' => Field::Level(self.count("letters")?),
+            'c' => Field::Category(self.count("parts")?),
+            'm' => self.message(width.map(|_| start))?,
             'k' => Field::Pairs(self.key()?),
             'X' => Field::Context(self.key()?),
-            'F' => Field::File,
+            'F' | 'f' => Field::File(self.count("parts")?),
             'L' => Field::Line,
-            'M' => Field::Module,
+            'o' => Field::Column,
+            'M' | 'C' => Field::Module(self.count("parts")?),
+            'l' => Field::Location,
             't' => Field::Thread,
-            'P' => Field::Process,
-            'H' => Field::Host,
-            unknown => return Err(unknown_letter(letter_at, unknown)),
+            'P' | 'z' => Field::Process,
+            'H' | 'h' => Field::Host,
+            'r' => Field::SinceStart,
+            'R' => Field::SincePrevious(None),
+            other => self.own(letter_at, other)?,
         };
         if self.characters.get(self.at) == Some(&'{') {
             let problem = format!("`%{letter}` takes no more braces: write `%{{` for a `{{`");
@@ -86,6 +118,73 @@ impl Parser {
         self.end_text();
         self.parts.push(Part::Field(field, width));
         Ok(())
+    }
+
+    /// Takes a sign that begins at `at` and is text or the border of a colour.
+    fn sign(&mut self, sign: char, at: usize) -> Result<(), PatternError> {
+        let field = match (sign, self.colour_at) {
+            ('[', Some(_)) => {
+                return Err(error(
+                    at,
+                    "the colour before is not ended: write `%]` before this one",
+                ));
+            }
+            ('[', None) => {
+                self.colour_at = Some(at);
+                Field::Colour
+            }
+            (']', None) => {
+                return Err(error(at, "no colour is to be ended here: begin one with `%[`"));
+            }
+            (']', Some(_)) => {
+                self.colour_at = None;
+                Field::ColourEnd
+            }
+            _ => {
+                self.text.push(if sign == 'n' { '\n' } else { sign });
+                return Ok(());
+            }
+        };
+        self.end_text();
+        self.parts.push(Part::Field(field, None));
+        Ok(())
+    }
+
+    /// Reads what follows a letter that not every pattern has.
+    fn own(&mut self, at: usize, letter: char) -> Result<Field, PatternError> {
+        if !self.letters.has(letter) {
+            return Err(unknown_letter(at, letter));
+        }
+        let argument = self.braces()?.map(|(_, text)| text.into());
+        let own = self.letters.get(letter, argument).ok_or_else(|| unknown_letter(at, letter))?;
+        self.uses_letters = true;
+        Ok(Field::Own(own))
+    }
+
+    /// Reads `{chomp,indent=n}`, all of it optional.
+    fn message(&mut self, width_at: Option<usize>) -> Result<Field, PatternError> {
+        let Some((mut at, options)) = self.braces()? else { return Ok(Field::Message) };
+        let mut shape = Shape::default();
+        for option in options.split(',') {
+            match option.split_once('=').unwrap_or((option, "")) {
+                ("chomp", "") if option == "chomp" => shape.chomps = true,
+                ("indent", "") if option == "indent" => shape.indent = Some(Indent::Below),
+                ("indent", count) => shape.indent = Some(Indent::By(indent(at, count)?)),
+                _ => {
+                    let option = option.escape_debug();
+                    let problem = format!(
+                        "`{option}` is nothing a message can be told: use `chomp`, `indent` or \
+                         `indent=2`, with commas between"
+                    );
+                    return Err(error(at, problem));
+                }
+            }
+            at += option.chars().count() + 1;
+        }
+        match (shape.indent, width_at) {
+            (Some(_), Some(at)) => Err(error(at, "an indented message takes no width: remove it")),
+            _ => Ok(Field::Shaped(shape)),
+        }
     }
 
     /// Reads `[-][0][min][.[-]max]`.
@@ -156,19 +255,19 @@ impl Parser {
             error(at, problem)
         })?;
         match zone.iana_name() {
-            Some(name) => self.zones.push_str(name),
-            None => self.zones.push_str(&format!("{zone:?}")),
+            Some(name) => self.marks.push_str(name),
+            None => self.marks.push_str(&format!("{zone:?}")),
         }
-        self.zones.push('\n');
+        self.marks.push('\n');
         Ok(zone)
     }
 
-    /// Reads `{n}`, optional.
-    fn count(&mut self) -> Result<Option<NonZeroUsize>, PatternError> {
+    /// Reads `{n}`, a number of `what`, optional.
+    fn count(&mut self, what: &str) -> Result<Option<NonZeroUsize>, PatternError> {
         let Some((at, digits)) = self.braces()? else { return Ok(None) };
         let count = digits.parse().map_err(|_| {
             let digits = digits.escape_debug();
-            error(at, format!("`{digits}` is no number of parts: use 1 or more, as in `%c{{2}}`"))
+            error(at, format!("`{digits}` is no number of {what}: use 1 or more, as in `{{2}}`"))
         })?;
         Ok(Some(count))
     }
@@ -221,7 +320,19 @@ fn error(at: usize, problem: impl Into<String>) -> PatternError {
     PatternError { column: at + 1, problem: problem.into() }
 }
 
+/// A number of blanks.
+fn indent(at: usize, count: &str) -> Result<usize, PatternError> {
+    let count_of = count.parse().ok().filter(|count| (1..=INDENT_MAX).contains(count));
+    count_of.ok_or_else(|| {
+        let count = count.escape_debug();
+        error(at, format!("`{count}` is no number of blanks: use 1 to {INDENT_MAX}"))
+    })
+}
+
 fn unknown_letter(at: usize, letter: char) -> PatternError {
+    if let Some((_, remedy)) = REFUSED.iter().find(|(refused, _)| *refused == letter) {
+        return error(at, format!("`%{letter}` cannot be shown: {remedy}"));
+    }
     let other_case = if letter.is_lowercase() {
         letter.to_ascii_uppercase()
     } else {
@@ -234,5 +345,5 @@ fn unknown_letter(at: usize, letter: char) -> PatternError {
         String::new()
     };
     let letter = letter.escape_debug();
-    error(at, format!("unknown conversion `%{letter}`: use one of {LETTERS}{hint}"))
+    error(at, format!("unknown conversion `%{letter}`: use one of {LETTERS} %[ %]{hint}"))
 }

@@ -229,13 +229,29 @@ fn a_different_output_has_a_different_number() {
 fn an_error_names_the_column_and_the_remedy() {
     for (pattern, column, remedy) in [
         ("%d %q", 5, "unknown conversion `%q`: use one of %d %p"),
-        ("%l", 2, "did you mean `%L`?"),
-        ("é%C", 3, "did you mean `%c`?"),
+        ("%D", 2, "did you mean `%d`?"),
+        ("é%N", 3, "did you mean `%n`?"),
+        ("%m%T", 4, "no call stack: use `%l`"),
+        ("%s", 2, "no call stack: use `%l`"),
+        ("%A", 2, "use `%M`"),
+        ("%y", 2, "use `%P`"),
         ("50%", 3, "`%%`"),
         ("%-5", 1, "write a letter"),
         ("%c{0}", 4, "use 1 or more"),
         ("%c{x", 3, "end the argument with `}`"),
-        ("%p{1}", 3, "write `%{`"),
+        ("%L{1}", 3, "write `%{`"),
+        ("%p{x}", 4, "`x` is no number of letters: use 1 or more"),
+        ("%F{0}", 4, "use 1 or more"),
+        ("%M{-1}", 4, "use 1 or more"),
+        ("%m{}", 4, "use `chomp`, `indent` or `indent=2`"),
+        ("%m{chomp,wrap}", 10, "`wrap` is nothing a message can be told"),
+        ("%m{indent=0}", 4, "use 1 to 200"),
+        ("%m{indent=x}", 4, "`x` is no number of blanks"),
+        ("%9m{indent}", 2, "takes no width"),
+        ("%[%m", 1, "write `%]`"),
+        ("%m%]", 3, "begin one with `%[`"),
+        ("%[%m%[", 5, "write `%]` before"),
+        ("%5[%m%]", 2, "takes no width"),
         ("%X{}", 4, "name one"),
         ("%5000m", 2, "at most 1000"),
         ("%.m", 3, "a number must follow"),
@@ -252,7 +268,7 @@ fn an_error_names_the_column_and_the_remedy() {
 
 proptest! {
     #[test]
-    fn no_pattern_panics(pattern in "(%|[-0-9.{}dpcmnkXFLMtPHq' é]){0,16}") {
+    fn no_pattern_panics(pattern in "(%|[-0-9.{}\\[\\]dpcmnkXFfLlMCtPzHhrRoq' é]){0,16}") {
         if let Ok(mut layout) = Pattern::parse(&pattern) {
             layout.write(&Fixture::saying("é\n").inside("k", "v").event(), &mut String::new());
         }
@@ -438,6 +454,14 @@ fn any_pattern() -> impl Strategy<Value = String> {
         "%H",
         "%05P",
         "%n",
+        "%[%-5p%]",
+        "%p{1}",
+        "%F{1}:%o",
+        "%M{1}",
+        "%l",
+        "%r",
+        "%m{chomp}",
+        "%m{indent}",
     ];
     let conversion = (prop::sample::select(known.to_vec()), hostile());
     prop::collection::vec(conversion, 0..8).prop_map(|conversions| {

@@ -12,17 +12,22 @@ use super::page::Line;
 const NS_PER_SECOND: i64 = 1_000_000_000;
 const NS_PER_MS: i64 = 1_000_000;
 /// No letter stands more often than this behind itself.
-const REPEATS_MAX: usize = 9;
+const REPEATS_MAX: usize = 20;
+/// Digits of the finest fraction.
+const FRACTION_DIGITS_MAX: usize = 9;
 /// Letters of a format, for error texts.
-const LETTERS: &str = "y M d D H h m s S E a Z X";
+const LETTERS: &str = "G y Y M L d D F E u w W H k K h m s S e a z Z X";
 
 /// Formats that have a name.
-const PRESETS: [(&str, &str); 6] = [
+const PRESETS: [(&str, &str); 9] = [
     ("RFC3339", "yyyy-MM-dd'T'HH:mm:ss.SSSSSSSSSXXX"),
     ("ISO8601", "yyyy-MM-dd'T'HH:mm:ss.SSS"),
     ("ISO8601_WITH_TZ_OFFSET", "yyyy-MM-dd'T'HH:mm:ss.SSSXXX"),
     ("ABSOLUTE", "HH:mm:ss,SSS"),
+    ("ABSOLUTETIME", "HH:mm:ss.SSS"),
     ("DATE", "dd MMM yyyy HH:mm:ss,SSS"),
+    ("DATETIME", "dd MM yyyy HH:mm:ss.SSS"),
+    ("APACHE", "[EEE MMM dd HH:mm:ss yyyy]"),
     ("COMPACT", "yyyyMMddHHmmssSSS"),
 ];
 const MONTHS: [&str; 12] = [
@@ -72,26 +77,55 @@ enum Part {
     ShortYear,
     ShortMonth,
     LongMonth,
+    /// The first three letters of the weekday.
     ShortWeekday,
-    LongWeekday,
-    Meridiem,
-    /// `+0200` or, with the colon, `+02:00`; zero is `Z` where `zulu` says so.
-    Offset {
-        colon: bool,
-        zulu: bool,
-    },
-    Seconds,
+    /// The weekday, filled with blanks to so many characters.
+    LongWeekday(usize),
+    /// `AM` or `PM`, filled with blanks to so many characters.
+    Meridiem(usize),
+    /// `AD`: every time an event can have is in it.
+    Era,
+    /// The short name of the zone, `CET`.
+    Zone,
+    Offset(OffsetForm),
+    /// Seconds since 1970 UTC, filled with zeros to so many digits.
+    Seconds(usize),
     Gap(Gap),
+}
+
+/// How the distance to UTC is written.
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct OffsetForm {
+    /// `+02:00`, not `+0200`.
+    colon: bool,
+    /// Zero is `Z`.
+    zulu: bool,
+    /// `+02` where the minutes are zero.
+    short: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Unit {
     Year,
+    /// The year to which its week belongs.
+    WeekYear,
     Month,
+    /// Of the year; weeks begin on Monday, the first has four days at least, as in ISO 8601.
+    Week,
+    /// Of the month, by the same rule; 0 are the days before the first week.
+    WeekOfMonth,
     Day,
     DayOfYear,
+    /// 1 for the first Monday, Tuesday … of the month, and so on.
+    WeekdayOfMonth,
+    /// 1 is Monday.
+    Weekday,
     Hour,
+    /// 1 to 24.
+    HourFromOne,
     HourOfTwelve,
+    /// 0 to 11.
+    HourOfTwelveFromZero,
     Minute,
     Second,
 }
@@ -138,15 +172,17 @@ impl DateFormat {
     /// Reads a format: the name of a preset, or letters.
     ///
     /// A letter that stands `n` times makes a number of at least `n` digits; `yy` is the year in
-    /// its century, `MMM` and `EEE` are short names, longer runs whole ones. Text between single
+    /// its century, `MMM` and `EEE` are short names, longer runs whole ones, for days of at least
+    /// `n` characters. Text between single
     /// quotes is taken as it is, two quotes are one. What is no ASCII letter stands for itself.
     pub(super) fn parse(format: &str, zone: TimeZone) -> Result<DateFormat, Misformed> {
         let parts = match format {
-            "EPOCH" => vec![Part::Seconds],
+            "EPOCH" => vec![Part::Seconds(1)],
             "EPOCH_MS" => vec![Part::Gap(Gap::EpochMs)],
             "EPOCH_NS" => vec![Part::Gap(Gap::EpochNs)],
             _ => {
-                let preset = PRESETS.iter().find(|(name, _)| *name == format);
+                let name = format.strip_suffix("_FORMAT").unwrap_or(format);
+                let preset = PRESETS.iter().find(|(preset, _)| *preset == name);
                 parse_letters(preset.map_or(format, |(_, letters)| letters))?
             }
         };
@@ -207,7 +243,8 @@ impl DateFormat {
     fn render(&mut self, second: i64) {
         // Seconds of an `i64` of nanoseconds lie within the years 1677 to 2262, which jiff has.
         let instant = Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH);
-        let offset = self.zone.to_offset(instant);
+        let info = self.zone.to_offset_info(instant);
+        let (offset, name) = (info.offset(), info.abbreviation());
         let time = offset.to_datetime(instant);
         self.second_ns = second.wrapping_mul(NS_PER_SECOND);
         let steady = self.pieces.iter_mut().map(|(steady, _)| steady);
@@ -215,7 +252,11 @@ impl DateFormat {
             text.clear();
             for part in parts {
                 match part {
-                    Part::Seconds => text.push_str(itoa::Buffer::new().format(second)),
+                    Part::Seconds(digits) => {
+                        text.push_str(if second < 0 { "-" } else { "" });
+                        push_number(second.unsigned_abs(), *digits, text);
+                    }
+                    Part::Zone => text.push_str(name),
                     part => part.push(time, offset, text),
                 }
             }
@@ -246,17 +287,20 @@ impl Part {
         let weekday = WEEKDAYS[usize::from(time.weekday().to_monday_zero_offset().unsigned_abs())];
         match self {
             Part::Text(text) => out.push_str(text),
-            Part::Number(unit, digits) => push_number(unit.of(time), *digits, out),
-            Part::ShortYear => push_number(year(time) % 100, 2, out),
+            Part::Number(unit, digits) => push_number(unit.of(time).into(), *digits, out),
+            Part::ShortYear => push_number((year(time) % 100).into(), 2, out),
             Part::ShortMonth => out.push_str(&month[..3]),
             Part::LongMonth => out.push_str(month),
             Part::ShortWeekday => out.push_str(&weekday[..3]),
-            Part::LongWeekday => out.push_str(weekday),
-            Part::Meridiem => out.push_str(if time.hour() < 12 { "AM" } else { "PM" }),
-            Part::Offset { zulu: true, .. } if offset.seconds() == 0 => out.push('Z'),
-            Part::Offset { colon, .. } => push_offset(offset, *colon, out),
-            // Both depend on the instant itself: `render` and `write` see to them.
-            Part::Seconds | Part::Gap(_) => {}
+            Part::LongWeekday(width) => push_filled(weekday, *width, out),
+            Part::Meridiem(width) => {
+                push_filled(if time.hour() < 12 { "AM" } else { "PM" }, *width, out);
+            }
+            Part::Era => out.push_str("AD"),
+            Part::Offset(form) if form.zulu && offset.seconds() == 0 => out.push('Z'),
+            Part::Offset(form) => push_offset(offset, *form, out),
+            // These depend on the instant itself: `render` and `write` see to them.
+            Part::Seconds(_) | Part::Zone | Part::Gap(_) => {}
         }
     }
 }
@@ -309,27 +353,45 @@ impl Part {
         if count > REPEATS_MAX {
             return Err(format!("`{letter}` stands {count} times: use at most {REPEATS_MAX}"));
         }
+        let offset = |colon, zulu, short| Part::Offset(OffsetForm { colon, zulu, short });
+        let number = |unit| Part::Number(unit, count);
         Ok(match (letter, count) {
+            ('G', _) => Part::Era,
             ('y', 2) => Part::ShortYear,
-            ('y', _) => Part::Number(Unit::Year, count),
-            ('M', 1 | 2) => Part::Number(Unit::Month, count),
-            ('M', 3) => Part::ShortMonth,
-            ('M', _) => Part::LongMonth,
-            ('d', _) => Part::Number(Unit::Day, count),
-            ('D', _) => Part::Number(Unit::DayOfYear, count),
-            ('H', _) => Part::Number(Unit::Hour, count),
-            ('h', _) => Part::Number(Unit::HourOfTwelve, count),
-            ('m', _) => Part::Number(Unit::Minute, count),
-            ('s', _) => Part::Number(Unit::Second, count),
-            ('S', _) => Part::Gap(Gap::Fraction(count)),
+            ('y', _) => number(Unit::Year),
+            ('Y', _) => number(Unit::WeekYear),
+            ('M' | 'L', 1 | 2) => number(Unit::Month),
+            ('M' | 'L', 3) => Part::ShortMonth,
+            ('M' | 'L', _) => Part::LongMonth,
+            ('w', _) => number(Unit::Week),
+            ('W', _) => number(Unit::WeekOfMonth),
+            ('d', _) => number(Unit::Day),
+            ('D', _) => number(Unit::DayOfYear),
+            ('F', _) => number(Unit::WeekdayOfMonth),
+            ('u', _) => number(Unit::Weekday),
             ('E', 1..=3) => Part::ShortWeekday,
-            ('E', _) => Part::LongWeekday,
-            ('a', _) => Part::Meridiem,
-            ('Z', 1..=3) => Part::Offset { colon: false, zulu: false },
-            ('X', 2) => Part::Offset { colon: false, zulu: true },
-            ('X', 3) => Part::Offset { colon: true, zulu: true },
-            ('X', _) => return Err(format!("`X` stands {count} times: use XX or XXX")),
+            ('E', _) => Part::LongWeekday(count),
+            ('a', _) => Part::Meridiem(count),
+            ('H', _) => number(Unit::Hour),
+            ('k', _) => number(Unit::HourFromOne),
+            ('h', _) => number(Unit::HourOfTwelve),
+            ('K', _) => number(Unit::HourOfTwelveFromZero),
+            ('m', _) => number(Unit::Minute),
+            ('s', _) => number(Unit::Second),
+            ('S', 1..=FRACTION_DIGITS_MAX) => Part::Gap(Gap::Fraction(count)),
+            ('S', _) => {
+                let problem =
+                    format!("`S` stands {count} times: use at most {FRACTION_DIGITS_MAX}");
+                return Err(problem);
+            }
+            ('e', _) => Part::Seconds(count),
+            ('z', _) => Part::Zone,
+            ('Z', 1..=3) => offset(false, false, false),
             ('Z', _) => return Err(format!("`Z` stands {count} times: use Z")),
+            ('X', 1) => offset(false, true, true),
+            ('X', 2) => offset(false, true, false),
+            ('X', 3) => offset(true, true, false),
+            ('X', _) => return Err(format!("`X` stands {count} times: use X, XX or XXX")),
             _ => {
                 let names = PRESETS.map(|(name, _)| name).join(", ");
                 return Err(format!(
@@ -344,17 +406,31 @@ impl Part {
 impl Unit {
     fn of(self, time: DateTime) -> u16 {
         let small = |number: i8| u16::from(number.unsigned_abs());
+        let hour = small(time.hour());
         match self {
             Unit::Year => year(time),
+            Unit::WeekYear => time.date().iso_week_date().year().unsigned_abs(),
             Unit::Month => small(time.month()),
+            Unit::Week => small(time.date().iso_week_date().week()),
+            // The week of a day is that of its Thursday.
+            Unit::WeekOfMonth => (small(time.day()) + 10 - weekday(time)) / 7,
             Unit::Day => small(time.day()),
             Unit::DayOfYear => time.day_of_year().unsigned_abs(),
-            Unit::Hour => small(time.hour()),
-            Unit::HourOfTwelve => (small(time.hour()) + 11) % 12 + 1,
+            Unit::WeekdayOfMonth => small(time.day()).div_ceil(7),
+            Unit::Weekday => weekday(time),
+            Unit::Hour => hour,
+            Unit::HourFromOne => (hour + 23) % 24 + 1,
+            Unit::HourOfTwelve => (hour + 11) % 12 + 1,
+            Unit::HourOfTwelveFromZero => hour % 12,
             Unit::Minute => small(time.minute()),
             Unit::Second => small(time.second()),
         }
     }
+}
+
+/// 1 is Monday.
+fn weekday(time: DateTime) -> u16 {
+    time.weekday().to_monday_one_offset().unsigned_abs().into()
 }
 
 /// The year; all that an instant can have are positive.
@@ -362,7 +438,13 @@ fn year(time: DateTime) -> u16 {
     time.year().unsigned_abs()
 }
 
-fn push_number(number: u16, digits_min: usize, out: &mut String) {
+/// Appends a name, blanks in front where it is short.
+fn push_filled(name: &str, width: usize, out: &mut String) {
+    out.extend(std::iter::repeat_n(' ', width.saturating_sub(name.len())));
+    out.push_str(name);
+}
+
+fn push_number(number: u64, digits_min: usize, out: &mut String) {
     let mut digits = itoa::Buffer::new();
     let digits = digits.format(number);
     out.extend(std::iter::repeat_n('0', digits_min.saturating_sub(digits.len())));
@@ -370,175 +452,23 @@ fn push_number(number: u16, digits_min: usize, out: &mut String) {
 }
 
 /// Appends sign, hours and minutes; seconds only where a zone of old has them.
-fn push_offset(offset: Offset, colon: bool, out: &mut String) {
+fn push_offset(offset: Offset, form: OffsetForm, out: &mut String) {
     let seconds = offset.seconds().unsigned_abs();
     let units = [seconds / 3600, seconds / 60 % 60, seconds % 60];
     out.push(if offset.seconds() < 0 { '-' } else { '+' });
-    let shown = if units[2] == 0 { 2 } else { 3 };
+    let shown = match units {
+        [_, 0, 0] if form.short => 1,
+        [_, _, 0] => 2,
+        _ => 3,
+    };
     for (index, &unit) in units[..shown].iter().enumerate() {
-        if colon && index > 0 {
+        if form.colon && index > 0 {
             out.push(':');
         }
         // Below 100: offsets are less than 26 hours.
-        push_number(unit as u16, 2, out);
+        push_number(unit.into(), 2, out);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    /// 2026-11-21 10:00:00.123456789 UTC, a Saturday.
-    const INSTANT: i64 = 1_795_255_200_123_456_789;
-
-    fn format(format: &str, zone: TimeZone, time_ns: i64) -> String {
-        let mut out = String::new();
-        DateFormat::parse(format, zone).unwrap().write(time_ns, &mut out);
-        out
-    }
-
-    fn utc(letters: &str) -> String {
-        format(letters, TimeZone::UTC, INSTANT)
-    }
-
-    fn problem(letters: &str) -> Misformed {
-        DateFormat::parse(letters, TimeZone::UTC).unwrap_err()
-    }
-
-    #[test]
-    fn presets_have_the_documented_form() {
-        for (name, expected) in [
-            ("RFC3339", "2026-11-21T10:00:00.123456789Z"),
-            ("ISO8601", "2026-11-21T10:00:00.123"),
-            ("ISO8601_WITH_TZ_OFFSET", "2026-11-21T10:00:00.123Z"),
-            ("ABSOLUTE", "10:00:00,123"),
-            ("DATE", "21 Nov 2026 10:00:00,123"),
-            ("COMPACT", "20261121100000123"),
-            ("EPOCH", "1795255200"),
-            ("EPOCH_MS", "1795255200123"),
-            ("EPOCH_NS", "1795255200123456789"),
-        ] {
-            assert_eq!(utc(name), expected, "{name}");
-        }
-    }
-
-    #[test]
-    fn the_page_on_layouts_names_every_format() {
-        let page = include_str!("../../docs/layouts.md");
-        for (name, _) in PRESETS {
-            assert!(page.contains(&format!("| `{name}`")), "{name}");
-        }
-        for letter in LETTERS.split(' ') {
-            let listed = page.lines().any(|line| {
-                line.starts_with("| `")
-                    && line.split('`').any(|cell| {
-                        cell.starts_with(letter)
-                            && cell.chars().all(|c| c == cell.chars().next().unwrap())
-                    })
-            });
-            assert!(listed, "{letter}");
-        }
-    }
-
-    #[test]
-    fn each_letter_has_the_documented_form() {
-        for (letters, expected) in [
-            ("yyyy yy y", "2026 26 2026"),
-            ("MMMM MMM MM M", "November Nov 11 11"),
-            ("dd D", "21 325"),
-            ("HH hh h m mm s ss", "10 10 10 0 00 0 00"),
-            ("S SSS SSSSSS SSSSSSSSS", "1 123 123456 123456789"),
-            ("EEE EEEE a", "Sat Saturday AM"),
-            ("Z XX XXX", "+0000 Z Z"),
-            ("'T' 'o''clock' ''", "T o'clock '"),
-            ("[]«%»", "[]«%»"),
-            ("", ""),
-        ] {
-            assert_eq!(utc(letters), expected, "{letters}");
-        }
-    }
-
-    #[test]
-    fn noon_and_midnight_are_twelve() {
-        let hour = |hour: i64| format("hh a", TimeZone::UTC, hour * 3600 * NS_PER_SECOND);
-        assert_eq!([hour(0), hour(12), hour(13)], ["12 AM", "12 PM", "01 PM"]);
-    }
-
-    #[test]
-    fn a_zone_follows_its_summer_time_within_one_format() {
-        let berlin = TimeZone::get("Europe/Berlin").unwrap();
-        let mut dates = DateFormat::parse("HH:mm:ss.SSSXXX", berlin).unwrap();
-        let change: Timestamp = "2026-03-29T01:00:00Z".parse().unwrap();
-        let change_ns = i64::try_from(change.as_nanosecond()).unwrap();
-        let mut out = String::new();
-        dates.write(change_ns - 1, &mut out);
-        dates.write(change_ns, &mut out);
-        dates.write(change_ns - 1, &mut out);
-        assert_eq!(out, "01:59:59.999+01:0003:00:00.000+02:0001:59:59.999+01:00");
-    }
-
-    #[test]
-    fn instants_before_1970_and_at_the_ends_have_a_text() {
-        let at = |name: &str, time_ns| format(name, TimeZone::UTC, time_ns);
-        assert_eq!(at("RFC3339", -1), "1969-12-31T23:59:59.999999999Z");
-        assert_eq!(at("RFC3339", i64::MIN), "1677-09-21T00:12:43.145224192Z");
-        assert_eq!(at("RFC3339", i64::MAX), "2262-04-11T23:47:16.854775807Z");
-        assert_eq!([at("EPOCH", -1), at("EPOCH_MS", -1), at("EPOCH_NS", -1)], ["-1"; 3]);
-    }
-
-    #[test]
-    fn a_misformed_format_is_told_with_its_place() {
-        assert_eq!(problem("yyyy Q").at, 5);
-        assert!(problem("Q").problem.contains("unknown date letter `Q`: use y M d"));
-        assert_eq!(problem("HH 'x").at, 3);
-        assert!(problem("SSSSSSSSSS").problem.contains("10 times: use at most 9"));
-        assert!(problem("XXXX").problem.contains("XX or XXX"));
-    }
-
-    proptest! {
-        #[test]
-        fn every_instant_reads_as_jiff_formats_it(
-            time_ns in any::<i64>(),
-            within_second in any::<i64>(),
-            name in prop::sample::select(&["UTC", "Europe/Berlin", "Asia/Kathmandu", "America/St_Johns"][..]),
-        ) {
-            let zone = TimeZone::get(name).unwrap();
-            let mut dates = DateFormat::parse(
-                "yyyy-MM-dd'T'HH:mm:ss.SSSSSSSSS EEEE MMMM D yy h a", zone.clone()).unwrap();
-            let second = time_ns.div_euclid(NS_PER_SECOND);
-            let near = second.saturating_mul(NS_PER_SECOND).saturating_add(within_second.rem_euclid(NS_PER_SECOND));
-            for time_ns in [time_ns, near, time_ns] {
-                let zoned = Timestamp::from_nanosecond(time_ns.into()).unwrap().to_zoned(zone.clone());
-                let expected = zoned.strftime("%Y-%m-%dT%H:%M:%S.%9f %A %B %-j %y %-I %p").to_string();
-                let mut out = String::new();
-                dates.write(time_ns, &mut out);
-                prop_assert_eq!(out, expected);
-            }
-        }
-
-        #[test]
-        fn an_rfc3339_text_reads_back_as_the_same_instant(time_ns in any::<i64>()) {
-            let mut out = String::new();
-            DateFormat::rfc3339().write(time_ns, &mut out);
-            let parsed: Timestamp = out.parse().unwrap();
-            prop_assert_eq!(parsed.as_nanosecond(), i128::from(time_ns));
-        }
-
-        #[test]
-        fn an_offset_reads_as_jiff_formats_it(seconds in -89_999..=89_999i32) {
-            let offset = Offset::from_seconds(seconds).unwrap();
-            let mut out = String::new();
-            push_offset(offset, true, &mut out);
-            let zoned = Timestamp::UNIX_EPOCH.to_zoned(offset.to_time_zone());
-            prop_assert_eq!(out, zoned.strftime("%:z").to_string());
-        }
-
-        #[test]
-        fn no_format_panics(format in "[yMdDHhmsSEaZX' :.Qé]{0,12}", time_ns in any::<i64>()) {
-            if let Ok(mut dates) = DateFormat::parse(&format, TimeZone::UTC) {
-                dates.write(time_ns, &mut String::new());
-            }
-        }
-    }
-}
+mod tests;
