@@ -17,7 +17,7 @@ pub mod cli;
 pub mod clock;
 #[cfg(not(loom))]
 pub mod cluster;
-#[cfg(all(feature = "cli", not(loom)))]
+#[cfg(all(feature = "config", not(loom)))]
 pub mod config;
 pub(crate) mod context;
 #[cfg(not(loom))]
@@ -50,13 +50,17 @@ pub mod warp;
 #[doc(hidden)]
 pub use sys::crash::NAMES as CRASH_POINTS;
 
+#[cfg(all(feature = "config", not(loom)))]
+pub use config::{init, init_from};
+#[cfg(all(not(feature = "config"), not(loom)))]
+pub use engine::init;
 #[cfg(not(loom))]
 pub use engine::{
     AppenderReport, Batch, Builder, ClusterRole, ClusterStats, CommandError, Control, Dropped,
     Durability, FlushError, Guard, Inheritance, InitError, Logger, Mdc, MdcScope, Ndc, NdcScope,
     OutletState, OutletStats, OverflowPolicy, ReleaseError, ReloadError, ReloadStats, Reloaded,
     ShutdownReport, Stats, SyncPolicy, Timestamp, WaitStrategy, batch, builder, flush, flush_to,
-    inherit, inherited, init, logger, mdc, ndc, prepare_thread, spawn_inheriting, stats,
+    inherit, inherited, logger, mdc, ndc, prepare_thread, spawn_inheriting, stats,
 };
 pub use level::{Level, LevelFilter};
 #[cfg(not(loom))]

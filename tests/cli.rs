@@ -382,6 +382,11 @@ fn every_command_explains_itself() {
         assert_eq!((code, &*err), (0, ""));
         assert!(out.contains("Examples:") && out.contains("Exit codes:"), "{command}: {out}");
     }
+    for command in ["check", "show", "default", "schema"] {
+        let (code, out, err) = binary(&["config", command, "--help"]);
+        assert_eq!((code, &*err), (0, ""));
+        assert!(out.contains("Examples:") && out.contains("Exit codes:"), "{command}: {out}");
+    }
     let (code, out, _) = binary(&["--version"]);
     assert_eq!((code, out), (0, format!("rollway {}\n", env!("CARGO_PKG_VERSION"))));
 }

@@ -41,6 +41,35 @@ fn the_service_has_each_event_once_in_its_file() {
     assert_eq!(log.matches(" 999 order taken worker=").count(), 4);
 }
 
+#[cfg(feature = "config")]
+#[test]
+fn the_configured_program_does_what_its_file_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/service.toml");
+    let output = run("configured", &[file, dir.path().to_str().unwrap()]);
+    assert_eq!(text(output.stdout), "");
+    let log = std::fs::read_to_string(dir.path().join("shop.log")).unwrap();
+    assert!(log.contains("WARN  shop::till - the drawer is open till=2\n"), "{log}");
+    let audit = std::fs::read_to_string(dir.path().join("audit.jsonl")).unwrap();
+    assert_eq!(audit.lines().count(), log.lines().count());
+    assert!(audit.contains("\"file\":\""), "{audit}");
+}
+
+#[cfg(feature = "config")]
+#[test]
+fn every_example_of_a_file_is_a_right_configuration() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|end| end == "toml" || end == "json") {
+            let sources = rollway::config::Sources::new().file(&path);
+            rollway::config::Config::load(&sources).unwrap_or_else(|error| panic!("{error}"));
+            seen += 1;
+        }
+    }
+    assert!(seen >= 3, "only {seen}");
+}
+
 #[cfg(feature = "master")]
 #[test]
 fn the_worker_and_its_master_agree() {

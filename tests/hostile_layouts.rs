@@ -118,16 +118,10 @@ impl Hostile {
     fn show(&self, level: Level, see: impl FnOnce(&Event<'_>)) {
         let record = Records::new(&self.record).next().unwrap().unwrap();
         let (_, values) = record.open().unwrap();
-        see(&Event {
-            level,
-            time_ns: self.time_ns,
-            site: &self.site,
-            thread: &self.thread,
-            context: &self.context,
-            source: &self.source,
-            receipt: Some(&self.receipt),
-            values,
-        });
+        let mut event = Event::new(&self.site, &self.thread, &self.context, &self.source, values);
+        (event.level, event.time_ns) = (level, self.time_ns);
+        event.receipt = Some(&self.receipt);
+        see(&event);
     }
 }
 

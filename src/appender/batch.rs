@@ -17,6 +17,8 @@ pub struct Batch<'a> {
     part: Part,
     /// The events are passed over: the appender sees none.
     is_passed: bool,
+    /// Which of them the appender behind an appender gets, by their place; `None` is all.
+    choice: Option<&'a dyn Fn(Position) -> bool>,
 }
 
 /// A run of the events of a block, by their index: those that are damaged or go elsewhere count.
@@ -50,7 +52,7 @@ impl<'a> Batch<'a> {
         share: Option<&'a RefCell<Share>>,
     ) -> Batch<'a> {
         counts.set(Counts::default());
-        Batch { block, counts, share, part: Part::ALL, is_passed: false }
+        Batch { block, counts, share, part: Part::ALL, is_passed: false, choice: None }
     }
 
     /// A part of the same block.
@@ -63,6 +65,20 @@ impl<'a> Batch<'a> {
     pub(crate) fn passed(self) -> Batch<'a> {
         self.counts.set(Counts::default());
         Batch { is_passed: true, ..self }
+    }
+
+    /// Those of the events whose place `choice` has, for an appender behind an appender. What comes
+    /// out of it is counted in `counts`.
+    pub(crate) fn chosen<'b>(
+        &self,
+        counts: &'b Cell<Counts>,
+        choice: &'b dyn Fn(Position) -> bool,
+    ) -> Batch<'b>
+    where
+        'a: 'b,
+    {
+        counts.set(Counts::default());
+        Batch { counts, choice: Some(choice), ..*self }
     }
 
     /// Calls `each` with every event that is the appender's, in delivery order. What cannot be read is
@@ -103,6 +119,9 @@ impl<'a> Batch<'a> {
                             Fate::Foreign => continue,
                         },
                     };
+                    if self.choice.is_some_and(|choice| !choice(at)) {
+                        continue;
+                    }
                     for _ in 0..times {
                         counts.events += 1;
                         each(at, &event);
@@ -117,7 +136,8 @@ impl<'a> Batch<'a> {
     /// How many events are the appender's, without looking into them where it gets all.
     /// They count as delivered.
     pub fn count(&self) -> u64 {
-        if self.share.is_some() || self.part != Part::ALL || self.is_passed {
+        if self.share.is_some() || self.part != Part::ALL || self.is_passed || self.choice.is_some()
+        {
             self.for_each(|_| {});
         } else {
             let events = self.block.events.count();

@@ -4,11 +4,18 @@
 //! What a builder or a configuration holds before anything is opened is an [`Open`].
 
 mod batch;
+mod bookmark;
+mod callback;
+mod caught;
 pub mod console;
 pub mod file;
 pub mod forwarder;
 mod gated;
+mod memory;
+mod null;
+mod per_value;
 mod synchronized;
+mod writer;
 
 use std::fmt;
 use std::io;
@@ -22,11 +29,16 @@ use crate::sys::output::Outputs;
 
 pub use batch::Batch;
 pub(crate) use batch::{Counts, Part};
-pub use console::Console;
+pub use callback::Callback;
+pub use console::{ColourError, Colours, Console, LevelColours, Stream};
 pub use file::File;
 pub use forwarder::{Forwarder, ForwarderMonitor, ForwarderState, ForwarderStats};
 pub use gated::{Gated, with};
+pub use memory::{Memory, Recorded};
+pub use null::Null;
+pub use per_value::{Key, Missing, PerValue};
 pub(crate) use synchronized::under_locks;
+pub use writer::Writer;
 
 /// Text is written out when it has grown to this: that of a whole block may be a thousand times as
 /// long as the block.
@@ -428,3 +440,8 @@ impl std::error::Error for AppendError {
         }
     }
 }
+
+/// Compiles the examples of the page.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/appenders.md")]
+struct Documentation;

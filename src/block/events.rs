@@ -21,7 +21,7 @@ use crate::site::Definition;
 #[derive(Clone, Copy)]
 pub struct EventsBlock<'a> {
     header: BlockHeader,
-    body: &'a ArchivedEventsBody<'a>,
+    body: &'a ArchivedEventsBody<'static>,
     receipt: Option<Receipt>,
 }
 

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::when::{Moment, parse_moment};
-use crate::config::Destination;
 use crate::layout::Pattern;
 use crate::level::{Level, LevelFilter};
 use crate::net::{AckLevel, host_and_port};
@@ -28,6 +27,8 @@ pub(super) enum Command {
     Send(SendArgs),
     Master(MasterArgs),
     Ctl(CtlArgs),
+    #[command(subcommand)]
+    Config(ConfigCommand),
     Demo(DemoArgs),
     Bench(BenchArgs),
     #[command(hide = true)]
@@ -245,7 +246,7 @@ pub(super) struct SendArgs {
 Examples:
   rollway master
   rollway master --listen 0.0.0.0:5000 --appender file:/var/log/all.log --journal /var/lib/rollway
-  rollway master --config /etc/rollway.toml
+  rollway master --config /etc/rollway.toml --set master.connections=100
 
 There is neither encryption nor a proof of identity: listen where you trust the network.
 
@@ -259,8 +260,8 @@ pub(super) struct MasterArgs {
     #[arg(long, value_name = "APPENDER", value_parser = parse_appender)]
     pub(super) appender: Option<Destination>,
     /// Write lines of this pattern [default: `%d %-5p %c - %m%k%n`].
-    #[arg(long, value_parser = parse_pattern)]
-    pub(super) pattern: Option<Pattern>,
+    #[arg(long, value_parser = check_pattern)]
+    pub(super) pattern: Option<String>,
     /// Keep received events here until they are delivered, whatever happens to this process.
     #[arg(long, value_name = "DIR")]
     pub(super) journal: Option<PathBuf>,
@@ -268,9 +269,13 @@ pub(super) struct MasterArgs {
     /// journal directory].
     #[arg(long, value_name = "LEVEL", value_parser = parse_ack)]
     pub(super) ack: Option<AckLevel>,
-    /// Read a configuration file; flags go before it.
-    #[arg(long, value_name = "FILE.toml")]
-    pub(super) config: Option<PathBuf>,
+    /// Read a configuration file, TOML or JSON, and the files of `conf.d` beside it [default:
+    /// /etc/rollway/rollway.toml, if it is there].
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Vec<PathBuf>,
+    /// Lay a value on top of the files, such as `master.connections=100`. May be repeated.
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    pub(super) set: Vec<String>,
     /// How many seconds the end may take [default: 10].
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub(super) drain: Option<f64>,
@@ -312,6 +317,75 @@ pub(super) struct CtlArgs {
     /// What to ask, and its arguments.
     #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
     pub(super) command: Vec<String>,
+}
+
+/// Check and show configuration files.
+///
+/// The layers lie on each other: files, the files of `conf.d` beside each, the environment
+/// (ROLLWAY__SECTION__KEY, ROLLWAY_LOG), --set.
+#[derive(Subcommand, Debug)]
+pub(super) enum ConfigCommand {
+    Check(ConfigCheckArgs),
+    Show(ConfigShowArgs),
+    /// Print a file with every key, its meaning and its default.
+    #[command(after_help = "\
+Examples:
+  rollway config default > rollway.toml
+
+Exit codes: 0 all well; 74 cannot write.")]
+    Default,
+    /// Print the JSON schema of configuration files, for editors.
+    #[command(after_help = "\
+Examples:
+  rollway config schema > rollway.schema.json
+
+Exit codes: 0 all well; 74 cannot write.")]
+    Schema,
+}
+
+/// Check a configuration, and print everything that is wrong with it.
+///
+/// Opens nothing but the files that are named.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  rollway config check /etc/rollway/rollway.toml
+  rollway config check base.toml site.json --set level=debug
+
+Exit codes: 0 it is right; 66 no such file; 74 cannot read; 78 the configuration is wrong.")]
+pub(super) struct ConfigCheckArgs {
+    #[command(flatten)]
+    pub(super) layers: LayerArgs,
+}
+
+/// Print the values that count, each with where it comes from.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  rollway config show /etc/rollway/rollway.toml
+  rollway config show --json rollway.toml | jq '.[] | select(.origin != \"default\")'
+
+Exit codes: 0 all well; 66 no such file; 74 cannot read; 78 the configuration is wrong.")]
+pub(super) struct ConfigShowArgs {
+    #[command(flatten)]
+    pub(super) layers: LayerArgs,
+    /// Print a JSON document.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// What a configuration is read from.
+#[derive(Args, Debug)]
+pub(super) struct LayerArgs {
+    /// Configuration files, TOML or JSON; later ones lie on top of earlier ones.
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+    /// Lay a value on top, such as `journal.max_bytes=4GiB`. May be repeated.
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    pub(super) set: Vec<String>,
+    /// Leave the environment out.
+    #[arg(long)]
+    pub(super) no_environment: bool,
 }
 
 /// Show on this machine that nothing is lost and nothing comes twice.
@@ -428,6 +502,15 @@ pub(super) enum BenchPart {
     Tcp,
 }
 
+/// Where `--appender` sends events.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Destination {
+    /// A text file, appended to.
+    File(String),
+    /// Standard output.
+    Stdout,
+}
+
 fn parse_appender(text: &str) -> Result<Destination, &'static str> {
     match text.split_once(':') {
         Some(("file", path)) if !path.is_empty() => Ok(Destination::File(path.into())),
@@ -461,6 +544,10 @@ fn parse_watch_seconds(text: &str) -> Result<f64, &'static str> {
 fn parse_bench_seconds(text: &str) -> Result<f64, &'static str> {
     let seconds = text.parse().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
     seconds.ok_or("use a number of seconds from 0.1 to 3600, such as 20")
+}
+
+fn check_pattern(text: &str) -> Result<String, String> {
+    parse_pattern(text).map(|_| text.to_owned())
 }
 
 fn parse_pattern(text: &str) -> Result<Pattern, String> {

@@ -1,79 +1,27 @@
 //! `rollway master`: the receiving side as a process.
 
-use std::io::{self, Write};
-use std::path::Path;
+use std::io::Write;
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::args::MasterArgs;
+use super::args::{Destination, MasterArgs};
 use super::exit::{Exit, Failure};
 use super::signals::Signals;
-use crate::appender::{Open, OpenError, Opened, Place};
-use crate::config::{AppenderPlan, Config, Destination, LayoutPlan};
-use crate::engine::SyncPolicy;
-use crate::journal::JournalOptions;
-use crate::master::{Limits, Master, MasterError, MasterReport};
-
-/// The name of an appender that the command line gives.
-const APPENDER: &str = "appender";
-/// How long the end may take.
-const DRAIN: Duration = Duration::from_secs(10);
+use crate::config::{Config, ConfigError, MASTER_APPENDER, MasterPlan, Sources};
+use crate::master::{MasterError, MasterReport};
 
 pub(super) fn run(
     args: &MasterArgs,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<Exit, Failure> {
-    let config = match &args.config {
-        Some(path) => read_config(path)?.master,
-        None => Config::default().master,
-    };
-    let mut builder = Master::builder();
-    if let Some(listen) = args.listen.as_ref().or(config.listen.as_ref()) {
-        builder = builder.listen(listen);
-    }
-    let journal = args.journal.as_ref().or(config.journal.as_ref());
-    let mut options = journal.map_or_else(JournalOptions::memory, JournalOptions::directory);
-    if let Some(bytes) = config.journal_max_bytes {
-        options = options.max_bytes(bytes);
-    }
-    if let Some(bytes) = config.journal_keep_free {
-        if journal.is_none() {
-            let what = "`journal_keep_free` is about a directory: name one as `journal`";
-            return Err(Failure::new(Exit::Config, what));
-        }
-        options = options.keep_free_bytes(bytes);
-    }
-    builder = builder.journal(options);
-    if let Some(level) = args.ack.or(config.acknowledge) {
+    let plan = described(args)?;
+    let mut builder = plan.builder;
+    if let Some(level) = args.ack {
         builder = builder.ack_level(level);
     }
-    builder = match config.sync_every_ms {
-        None => builder,
-        Some(0) => builder.sync(SyncPolicy::Never),
-        Some(pause) => builder.sync(SyncPolicy::Every(Duration::from_millis(pause))),
-    };
-    let bytes_per_second_per_source = config.source_bytes_per_second;
-    builder = builder.limits(Limits { bytes_per_second_per_source, ..Limits::default() });
-    let drain = match (args.drain, config.drain_seconds) {
-        (Some(seconds), _) => Duration::from_secs_f64(seconds),
-        (None, Some(seconds)) => Duration::from_secs(seconds),
-        (None, None) => DRAIN,
-    };
-    if let Some(method) = config.io_method {
-        builder = builder.io_method(method);
-    }
-    let mut appender = match (&args.appender, config.appender) {
-        (Some(destination), _) => on_command_line(destination.clone()),
-        (None, Some(plan)) => plan,
-        (None, None) => on_command_line(Destination::Stdout),
-    };
-    if let Some(pattern) = &args.pattern {
-        appender.layout = LayoutPlan::Pattern(pattern.clone());
-    }
-    let name = appender.name.clone();
-    builder = builder.appender(name, Planned(appender.into_appender()));
+    let drain = args.drain.map_or(plan.drain, Duration::from_secs_f64);
 
     // Before anybody can know that we are here.
     let signals = Signals::listen()
@@ -89,7 +37,7 @@ pub(super) fn run(
 
     signals.wait();
     let report = master.shutdown(drain);
-    tell(args, journal.is_some(), &report, out, err)
+    tell(args, plan.has_journal, &report, out, err)
 }
 
 fn tell(
@@ -129,21 +77,56 @@ fn tell(
     Err(Failure::new(Exit::Io, "they are lost: give --journal DIR to keep them"))
 }
 
-fn on_command_line(destination: Destination) -> AppenderPlan {
-    AppenderPlan::new(APPENDER, destination)
+/// The master of the configuration, with the flags laid on top.
+fn described(args: &MasterArgs) -> Result<MasterPlan, Failure> {
+    let mut sources = match args.config.is_empty() {
+        true => Sources::standard(),
+        false => Sources::new().environment(),
+    };
+    sources = args.config.iter().fold(sources, |sources, path| sources.file(path));
+    sources = args.set.iter().fold(sources, |sources, setting| sources.set(setting));
+    if let Some(listen) = &args.listen {
+        sources = sources.flag("--listen", "master.listen", listen);
+    }
+    if let Some(journal) = &args.journal {
+        sources = sources.flag("--journal", "master.journal", journal.to_string_lossy());
+    }
+    if let Some(destination) = &args.appender {
+        sources = to_appender(sources, destination);
+    }
+    if let Some(pattern) = &args.pattern {
+        let mut names = read(&sources)?.appenders;
+        if names.is_empty() {
+            sources = to_appender(sources, &Destination::Stdout);
+            names.push(MASTER_APPENDER.to_owned());
+        }
+        for name in names {
+            let layout = |key: &str| format!("appenders.{name}.layout{key}");
+            sources = sources
+                .clear("--pattern", layout(""))
+                .flag("--pattern", layout(".type"), "pattern")
+                .flag("--pattern", layout(".pattern"), pattern);
+        }
+    }
+    read(&sources)
 }
 
-fn read_config(path: &Path) -> Result<Config, Failure> {
-    let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        let exit = match error.kind() {
-            io::ErrorKind::NotFound => Exit::NoInput,
-            io::ErrorKind::InvalidData => Exit::Config,
-            _ => Exit::Io,
-        };
-        Failure::caused(exit, format!("{shown}: the configuration cannot be read"), &error)
-    })?;
-    Config::parse(&text).map_err(|error| Failure::caused(Exit::Config, shown.to_string(), &error))
+/// Has the master send everything to an appender of the command line.
+fn to_appender(sources: Sources, destination: &Destination) -> Sources {
+    let key = |key: &str| format!("appenders.{MASTER_APPENDER}{key}");
+    let sources =
+        sources.clear("--appender", key("")).flag("--appender", "master.appender", MASTER_APPENDER);
+    match destination {
+        Destination::Stdout => sources.flag("--appender", key(".type"), "console"),
+        Destination::File(path) => {
+            sources.flag("--appender", key(".type"), "file").flag("--appender", key(".path"), path)
+        }
+    }
+}
+
+fn read(sources: &Sources) -> Result<MasterPlan, Failure> {
+    let plan = Config::load(sources).and_then(|config| config.master());
+    plan.map_err(|error: ConfigError| super::config::failure(&error))
 }
 
 fn failure_of_start(error: &MasterError) -> Failure {
@@ -152,17 +135,4 @@ fn failure_of_start(error: &MasterError) -> Failure {
         _ => Exit::Io,
     };
     Failure::caused(exit, "cannot start", error)
-}
-
-/// An appender that was chosen at run time.
-struct Planned(Box<dyn Open>);
-
-impl Open for Planned {
-    fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
-        self.0.open(place)
-    }
-
-    fn is_mandatory(&self) -> bool {
-        self.0.is_mandatory()
-    }
 }

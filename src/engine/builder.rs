@@ -148,7 +148,13 @@ pub fn builder() -> Builder {
 /// rollway::info!("ready in {} ms", 12);
 /// # Ok::<(), rollway::InitError>(())
 /// ```
+#[cfg_attr(feature = "config", allow(unreachable_pub, reason = "`config` has one around it"))]
 pub fn init() -> Result<Guard, InitError> {
+    if cfg!(not(feature = "config")) && std::env::var_os("ROLLWAY_CONFIG").is_some() {
+        let what =
+            "ROLLWAY_CONFIG names a file, which a build without the feature `config` cannot read";
+        selflog::warn(what);
+    }
     let builder = builder().appender("console", Console::stderr());
     let Some((variable, directives)) = Directives::from_env() else { return builder.init() };
     for error in directives.errors() {
@@ -414,6 +420,24 @@ impl Builder {
     pub fn appender(mut self, name: impl Into<String>, appender: impl Open + 'static) -> Builder {
         self.appenders.push(name.into(), Box::new(appender));
         self
+    }
+
+    /// Adds an appender without a name of its own: `app001`, `app002`, …, the first that no appender
+    /// has so far. Its place across restarts goes with that name, and so with the order of the calls.
+    ///
+    /// # Examples
+    /// ```
+    /// use rollway::appender::Null;
+    ///
+    /// let guard = rollway::builder().add(Null::new()).add(Null::new()).start()?;
+    /// let names: Vec<_> = guard.stats().appenders.into_iter().map(|stats| stats.name).collect();
+    /// assert_eq!(names, ["app001", "app002"]);
+    /// # Ok::<(), rollway::InitError>(())
+    /// ```
+    #[allow(clippy::should_implement_trait, reason = "two of its kind are not added")]
+    pub fn add(self, appender: impl Open + 'static) -> Builder {
+        let name = self.appenders.free_name();
+        self.appender(name, appender)
     }
 
     /// Adds an appender that was chosen at run time.
@@ -806,6 +830,8 @@ pub enum InitError {
     Appender(OpenError),
     /// The operating system refused memory, a file or a thread.
     Resources { what: &'static str, source: io::Error },
+    /// The configuration is wrong; the cause has all that is wrong with it.
+    Configuration(Box<dyn std::error::Error + Send + Sync>),
     /// Events would survive less than was required.
     Durability { required: Durability, reached: Durability },
 }
@@ -848,6 +874,7 @@ impl fmt::Display for InitError {
             InitError::Recover(_) => write!(f, "what the last run left cannot be taken over"),
             InitError::Appender(error) => error.fmt(f),
             InitError::Resources { what, .. } => write!(f, "cannot make {what}"),
+            InitError::Configuration(_) => write!(f, "the configuration is wrong"),
             InitError::Durability { required, reached } => write!(
                 f,
                 "{required:?} is required and {reached:?} reached; set journal_dir, and a rings_dir on a memory file system with room for the rings"
@@ -865,6 +892,7 @@ impl std::error::Error for InitError {
             InitError::Journal(source) => Some(source),
             InitError::Recover(source) => Some(source),
             InitError::Appender(error) => error.source(),
+            InitError::Configuration(source) => Some(&**source),
             InitError::Cluster { source, .. } => source.as_ref().map(|source| source as _),
             _ => None,
         }

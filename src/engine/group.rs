@@ -110,6 +110,13 @@ impl Appenders {
         self.0.iter().map(|named| named.name.clone()).collect()
     }
 
+    /// A name for one that has none: `app001` and so on.
+    pub(crate) fn free_name(&self) -> String {
+        let taken = self.names();
+        let mut names = (1..).map(|number: usize| format!("app{number:03}"));
+        names.find(|name| !taken.contains(name)).unwrap_or_default()
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.0.len()

@@ -37,7 +37,9 @@ use std::time::{Duration, Instant};
 use crossbeam_queue::ArrayQueue;
 
 pub use batch::{Batch, batch};
-pub use builder::{Builder, InitError, builder, init};
+#[cfg_attr(feature = "config", allow(unreachable_pub, reason = "`config` has one around it"))]
+pub use builder::init;
+pub use builder::{Builder, InitError, builder};
 #[cfg(feature = "cli")]
 pub(crate) use builder::{RING_BYTES, RING_MEMORY_BYTES};
 pub use control::Control;

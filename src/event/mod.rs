@@ -45,6 +45,45 @@ pub struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
+    /// An event of a call site, at the site's level and at the beginning of 1970, for who tests a layout
+    /// or a filter of his own. Its public fields can be changed.
+    ///
+    /// # Examples
+    /// ```
+    /// use rollway::Level;
+    /// use rollway::event::{ContextInfo, Event, SiteInfo, SourceInfo, ThreadInfo};
+    /// use rollway::layout::{Layout, Pattern};
+    /// use rollway::record::Values;
+    /// use rollway::site::{Definition, Names};
+    ///
+    /// let site = SiteInfo::from(Definition {
+    ///     level: Level::WARN,
+    ///     line: 7,
+    ///     column: 9,
+    ///     target: "shop",
+    ///     module: "shop",
+    ///     file: "src/shop.rs",
+    ///     template: "sold out",
+    ///     names: Names::Listed(&[]),
+    /// });
+    /// let (thread, context, source) = (ThreadInfo::default(), ContextInfo::default(), SourceInfo::default());
+    /// let event = Event::new(&site, &thread, &context, &source, Values::NONE);
+    /// let mut line = String::new();
+    /// Pattern::parse("%p - %m%n")?.write(&event, &mut line);
+    /// assert_eq!(line, "WARN - sold out\n");
+    /// # Ok::<(), rollway::layout::PatternError>(())
+    /// ```
+    pub fn new(
+        site: &'a SiteInfo,
+        thread: &'a ThreadInfo,
+        context: &'a ContextInfo,
+        source: &'a SourceInfo,
+        values: Values<'a>,
+    ) -> Event<'a> {
+        let (level, time_ns, receipt) = (site.level, 0, None);
+        Event { level, time_ns, site, thread, context, source, receipt, values, view: None }
+    }
+
     /// Appends the message to `out`: what `format!` would have made of the call's arguments, unless a
     /// warp or a mask has another one shown.
     ///

@@ -39,8 +39,11 @@ pub struct TextFileMark {
     pub tail: u32,
     /// The hash of the layout that wrote it.
     pub layout: u64,
-    /// The greatest number that a full file of this name has got; 0 for none.
+    /// The greatest number that a full file of this name has got, or one of its period; 0 for none.
     pub rotated: u64,
+    /// When the period began that it belongs to, in nanoseconds since 1970-01-01 UTC; 0 where it is
+    /// not rolled by time, or has no event yet.
+    pub period_ns: i64,
 }
 
 /// The file with the two slots of one appender.
@@ -203,6 +206,7 @@ impl CursorSlot {
         out[64..80].copy_from_slice(&self.boot_id);
         out[80..84].copy_from_slice(&self.file.tail.to_le_bytes());
         out[88..96].copy_from_slice(&self.file.rotated.to_le_bytes());
+        out[96..104].copy_from_slice(&self.file.period_ns.to_le_bytes());
         let checksum = crc32c::crc32c(&out[8..]);
         out[4..8].copy_from_slice(&checksum.to_le_bytes());
         out
@@ -230,6 +234,7 @@ impl CursorSlot {
                 layout: word(56),
                 tail: word(80) as u32,
                 rotated: word(88),
+                period_ns: word(96) as i64,
             },
             boot_id,
         })
@@ -291,7 +296,15 @@ mod tests {
     fn a_stored_cursor_is_found_again() {
         let dir = tempfile::tempdir().unwrap();
         let position = Position { generation: 1, offset: 64, index: 2 };
-        let file = TextFileMark { device: 1, inode: 2, length: 3, tail: 5, layout: 4, rotated: 6 };
+        let file = TextFileMark {
+            device: 1,
+            inode: 2,
+            length: 3,
+            tail: 5,
+            layout: 4,
+            rotated: 6,
+            period_ns: -7,
+        };
         let cursor = CursorFile::open(dir.path(), "file: a/b").unwrap();
         assert_eq!(cursor.resume(), None);
         cursor.store_written(position, file).unwrap();

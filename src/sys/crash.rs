@@ -95,6 +95,14 @@ points! {
     FileCreated = "file.created",
     /// The slot is that of the new file, files beyond the bound are still there.
     FileNewSlot = "file.new_slot",
+    /// A rolled file is compressed beside itself, nothing of that is synced.
+    PackWritten = "pack.written",
+    /// The compressed file is synced, it does not have its name yet.
+    PackSynced = "pack.synced",
+    /// It has its name, the directory is not synced.
+    PackRenamed = "pack.renamed",
+    /// The directory is synced, the plain file is still there.
+    PackDirectory = "pack.directory",
     /// A dead letter is in its journal, the slot stands in front of its event.
     DeadLetter = "outlet.dead_letter",
     /// The cursor names the master that takes over, nothing was sent to it.

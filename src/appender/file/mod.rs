@@ -9,25 +9,37 @@
 //!
 //! With a journal in memory nothing is stored: there is no past to go on from.
 //!
-//! A full file gets a number, between two events: slot → sync → rename → sync of the directory →
-//! create → slot. The slot at the beginning says that the full file has everything before an event, the
-//! one at the end that the new file has nothing yet; in between nothing is written.
+//! A file that is full, or whose time is over, gets another name between two events: slot → sync →
+//! rename → sync of the directory → create → slot. The slot at the beginning says that the file has
+//! everything before an event, the one at the end that the new file has nothing yet; in between nothing
+//! is written. Whose time is over is decided by the times of events and the slot, so that a start comes
+//! to the same files. Every option is told in `docs/files.md`.
 
+mod making;
+mod names;
+mod packing;
 mod past;
+mod period;
 mod rotation;
 mod text;
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Open, OpenError, Opened, Place};
+use crate::journal::CursorFile;
 use crate::layout::{Layout, Pattern};
 use crate::sys::file::parent;
-use crate::sys::lock::FileLock;
-use rotation::Rotation;
+use making::Making;
+pub use packing::Compression;
+pub use period::{RollBy, RollByError};
+use rotation::{Rotation, Rules};
 use text::{Parts, Target, TextFile};
+
+/// Between two looks whether the path leads to another file, unless it is set, in milliseconds.
+const CHECK_MOVED_EVERY_MS: u64 = 1_000;
 
 /// A text file, before it is opened.
 ///
@@ -43,23 +55,31 @@ pub struct File {
     path: PathBuf,
     layout: Box<dyn Layout>,
     truncate: bool,
-    mode: u32,
-    rotate_at_bytes: Option<u64>,
-    keep: Option<usize>,
+    making: Making,
+    header: Box<str>,
+    header_at_every_open: bool,
+    check_moved_every: Option<Duration>,
+    is_shared: bool,
+    rules: Rules,
+    roll_at_start: bool,
     is_mandatory: bool,
 }
 
 impl File {
     /// Appends to the file at `path`, which is made with mode 0600 if it is missing. Missing
-    /// directories are made, too.
+    /// directories are made, too. `~/` at the beginning is the home directory.
     pub fn new(path: impl Into<PathBuf>) -> File {
         File {
             path: path.into(),
             layout: Box::new(Pattern::simple()),
             truncate: false,
-            mode: 0o600,
-            rotate_at_bytes: None,
-            keep: None,
+            making: Making { mode: 0o600, dir_mode: None, owner: None, group: None },
+            header: "".into(),
+            header_at_every_open: false,
+            check_moved_every: Some(Duration::from_millis(CHECK_MOVED_EVERY_MS)),
+            is_shared: false,
+            rules: Rules::default(),
+            roll_at_start: false,
             is_mandatory: true,
         }
     }
@@ -80,15 +100,91 @@ impl File {
 
     /// Empties the file when it is opened.
     #[must_use]
-    pub fn truncate(mut self) -> File {
-        self.truncate = true;
+    pub fn truncate(self) -> File {
+        self.append(false)
+    }
+
+    /// Whether the file keeps what is in it when it is opened; by default it does.
+    #[must_use]
+    pub fn append(mut self, append: bool) -> File {
+        self.truncate = !append;
         self
     }
 
-    /// The permissions of a file that is made.
+    /// The permissions of a file that is made, whatever the mask of the process; by default 0600.
     #[must_use]
     pub fn mode(mut self, mode: u32) -> File {
-        self.mode = mode;
+        self.making.mode = mode;
+        self
+    }
+
+    /// The permissions of directories that are made, less the mask of the process; by default 0777.
+    #[must_use]
+    pub fn dir_mode(mut self, mode: u32) -> File {
+        self.making.dir_mode = Some(mode);
+        self
+    }
+
+    /// The owner of a file that is made: a name in `/etc/passwd`, or a number. By default the user of
+    /// the process; only the superuser may give a file to another one.
+    #[must_use]
+    pub fn owner(mut self, user: impl Into<String>) -> File {
+        self.making.owner = Some(user.into());
+        self
+    }
+
+    /// The group of a file that is made: a name in `/etc/group`, or a number.
+    #[must_use]
+    pub fn group(mut self, group: impl Into<String>) -> File {
+        self.making.group = Some(group.into());
+        self
+    }
+
+    /// Text that every new file begins with. A missing end of line is added. It comes with the first
+    /// event, and counts among the file's bytes. Pipes and devices get none.
+    #[must_use]
+    pub fn header(mut self, header: impl Into<String>) -> File {
+        let mut header = header.into();
+        if !header.is_empty() && !header.ends_with('\n') {
+            header.push('\n');
+        }
+        self.header = header.into();
+        self
+    }
+
+    /// The header comes again whenever a file is opened that has something in it, at a start or
+    /// because it was moved. By default it stands at the beginning of files only.
+    #[must_use]
+    pub fn header_at_every_open(mut self, wanted: bool) -> File {
+        self.header_at_every_open = wanted;
+        self
+    }
+
+    /// How often it is looked, before a batch is written, whether somebody has moved or removed the
+    /// file: then the path is opened anew. By default every 1,000 ms; 0 looks before each batch.
+    #[must_use]
+    pub fn check_moved_every_ms(mut self, ms: u64) -> File {
+        self.check_moved_every = Some(Duration::from_millis(ms));
+        self
+    }
+
+    /// Whether it is looked at all; by default it is. A file that is moved is written on otherwise
+    /// until [`Appender::reopen`](super::Appender::reopen).
+    #[must_use]
+    pub fn check_moved(mut self, wanted: bool) -> File {
+        let every = self.check_moved_every.unwrap_or(Duration::from_millis(CHECK_MOVED_EVERY_MS));
+        self.check_moved_every = wanted.then_some(every);
+        self
+    }
+
+    /// Other processes append to the file as well: whole lines, up to 64 KiB at once, and no lock. By
+    /// default a file belongs to one appender alone.
+    ///
+    /// After a kill, or a write that failed, lines may come twice. Such a file has no header and is not
+    /// rolled: each process would do it.
+    #[must_use]
+    pub fn shared(mut self, shared: bool) -> File {
+        self.is_shared = shared;
         self
     }
 
@@ -107,16 +203,80 @@ impl File {
     /// ```
     #[must_use]
     pub fn rotate_at_bytes(mut self, bytes: u64) -> File {
-        self.rotate_at_bytes = Some(bytes);
+        self.rules.limit_bytes = Some(bytes);
         self
     }
 
-    /// How many full files stay beside the one that is written; by default all. The oldest are
-    /// removed after a rotation and at the start. Nothing but files that have the name and a number
-    /// is ever removed.
+    /// Begins a new file before the first event of another period. What the time is, the events say:
+    /// one that is older than the file's period stays in it. The file is renamed: `app.log.2026-11-21`,
+    /// and `app.log.2026-11-21.2` where there is one of the name. A file with the text of an earlier
+    /// period is renamed at the first event. Goes together with [`File::rotate_at_bytes`].
+    ///
+    /// # Examples
+    /// ```
+    /// use rollway::appender::File;
+    /// use rollway::appender::file::RollBy;
+    ///
+    /// let file = File::new("app.log").roll_by(RollBy::parse("daily")?).keep_days(30);
+    /// # Ok::<(), rollway::appender::file::RollByError>(())
+    /// ```
+    #[must_use]
+    pub fn roll_by(mut self, roll_by: RollBy) -> File {
+        self.rules.roll_by = Some(roll_by);
+        self
+    }
+
+    /// The file that is written has the date in its name from the beginning; needs
+    /// [`File::roll_by`]. It is not renamed when its time is over.
+    #[must_use]
+    pub fn always_include_pattern(mut self, wanted: bool) -> File {
+        self.rules.is_dated = wanted;
+        self
+    }
+
+    /// Dates and numbers stand before the extension: `app.1.log`, `app.2026-11-21.log`.
+    #[must_use]
+    pub fn keep_extension(mut self, wanted: bool) -> File {
+        self.rules.keep_extension = wanted;
+        self
+    }
+
+    /// Begins with a new file at each start, if there is something in the old one.
+    #[must_use]
+    pub fn roll_at_start(mut self, wanted: bool) -> File {
+        self.roll_at_start = wanted;
+        self
+    }
+
+    /// How many rolled files stay beside the one that is written; by default all. The oldest are
+    /// removed after a rotation and at the start. Nothing but files with a name that is given here is
+    /// ever removed.
     #[must_use]
     pub fn keep(mut self, files: usize) -> File {
-        self.keep = Some(files);
+        self.rules.keep = Some(files);
+        self
+    }
+
+    /// Removes rolled files, as [`File::keep`] does, that were last written so many days ago.
+    #[must_use]
+    pub fn keep_days(mut self, days: u32) -> File {
+        self.rules.keep_days = Some(days);
+        self
+    }
+
+    /// Removes the oldest rolled files, as [`File::keep`] does, until the others have no more bytes
+    /// together. The file that is written is not among them.
+    #[must_use]
+    pub fn keep_total_bytes(mut self, bytes: u64) -> File {
+        self.rules.keep_total_bytes = Some(bytes);
+        self
+    }
+
+    /// Compresses rolled files beside the delivery; by default they stay as they are. Compressed
+    /// files count for [`File::keep`] and its kind as long as this is set.
+    #[must_use]
+    pub fn compress(mut self, how: Compression) -> File {
+        self.rules.compression = Some(how);
         self
     }
 
@@ -137,38 +297,52 @@ impl Open for File {
             what,
             source,
         };
-        fs::create_dir_all(parent(&self.path)).map_err(|source| {
+        if let Some(what) = self.contradiction() {
+            return Err(failed(what, None));
+        }
+        let unowned = "its owner or group is unknown; write a name of this system or a number";
+        self.making.check().map_err(|source| failed(unowned, Some(source)))?;
+        let configured = with_home(&self.path);
+        self.making.directories(&configured).map_err(|source| {
             let what = "its directory cannot be made; check the path and its permissions";
             failed(what, Some(source))
         })?;
+        let uncontinued =
+            "it cannot be continued; check the file, its directory and the cursor's directory";
+        let configured = path_to_rename(configured.clone())
+            .map_err(|source| failed(uncontinued, Some(source)))?;
+        let cursor = place.cursor()?;
+        let names = self.rules.names(&configured);
+        let path = self.path_to_write(&configured, cursor.as_ref());
+        let is_special = fs::metadata(&path).is_ok_and(|found| !found.is_file());
         let unusable = "it cannot be opened for writing; check the path and its permissions";
-        let is_special = fs::metadata(&self.path).is_ok_and(|found| !found.is_file());
+        let unusable = |source| failed(unusable, Some(source));
         let target = if is_special {
-            let file = fs::OpenOptions::new().write(true).open(&self.path);
-            Target::Special(file.map_err(|source| failed(unusable, Some(source)))?)
+            let file = fs::OpenOptions::new().write(true).open(&path);
+            Target::Special(file.map_err(unusable)?)
+        } else if self.is_shared {
+            Target::Shared(self.making.open(&path).map_err(unusable)?)
         } else {
-            match open_locked(&self.path, self.mode) {
-                Ok(Some(lock)) => Target::Locked(lock),
-                Ok(None) => return Err(failed(IN_USE, None)),
-                Err(source) => return Err(failed(unusable, Some(source))),
+            match self.making.open_locked(&path).map_err(unusable)? {
+                Some(lock) => Target::Locked(lock),
+                None => return Err(failed(IN_USE, None)),
             }
         };
-        let uncontinued = |source| {
-            let what =
-                "it cannot be continued; check the file, its directory and the cursor's directory";
-            failed(what, Some(source))
-        };
-        let path = self.path_to_rename().map_err(uncontinued)?;
-        let limit = self.rotate_at_bytes.filter(|_| !is_special);
-        let rotation = limit.map(|limit| Rotation::new(&path, limit, self.keep)).transpose();
+        let uncontinued = |source| failed(uncontinued, Some(source));
+        let is_rolled = self.is_rolled() && !is_special;
+        let rotation = is_rolled.then(|| Rotation::new(self.rules.clone(), names, &path));
         let mut file = TextFile::new(Parts {
-            path,
-            mode: self.mode,
+            path: path.clone(),
+            making: self.making.clone(),
             target,
-            rotation: rotation.map_err(uncontinued)?,
+            rotation: rotation.transpose().map_err(uncontinued)?,
+            header: self.header.clone(),
+            header_at_every_open: self.header_at_every_open,
+            check_every: self.check_moved_every,
+            rolls_at_start: self.roll_at_start,
             output: place.outputs.open(),
             layout: self.layout.clone(),
-            cursor: place.cursor()?,
+            cursor,
             begin: place.begin,
         });
         let resumed = place.segments().and_then(|kept| file.resume(self.truncate, kept));
@@ -182,25 +356,66 @@ impl Open for File {
 }
 
 impl File {
-    /// The path, or the one that it links to: a full file is renamed, and not the link to it.
-    fn path_to_rename(&self) -> io::Result<PathBuf> {
-        match fs::symlink_metadata(&self.path) {
-            Ok(found) if found.is_symlink() => fs::canonicalize(&self.path),
-            _ => Ok(self.path.clone()),
+    /// What was asked for and cannot be, with the remedy.
+    fn contradiction(&self) -> Option<&'static str> {
+        let name = self.path.as_os_str().as_encoded_bytes();
+        if name.is_empty() {
+            return Some("it has no path; write the name of a file");
         }
+        if name.ends_with(b"/") {
+            return Some("its path ends in `/`; write the name of a file behind it");
+        }
+        if self.is_shared && (self.is_rolled() || !self.header.is_empty() || self.truncate) {
+            return Some(
+                "a file that is shared is not rolled, has no header and is not truncated; leave these \
+                 options out, or `shared`",
+            );
+        }
+        if self.rules.is_dated && self.rules.roll_by.is_none() {
+            return Some("its name can only have a date with `roll_by`; add it");
+        }
+        self.rules.compression.and_then(Compression::lacks)
+    }
+
+    /// Whether the file is ever rolled.
+    fn is_rolled(&self) -> bool {
+        let Rules { limit_bytes, roll_by, .. } = &self.rules;
+        limit_bytes.is_some() || roll_by.is_some() || self.roll_at_start
+    }
+
+    /// The path of the file that is written first: with the date of the slot, or of today, where the
+    /// name has one.
+    fn path_to_write(&self, configured: &Path, cursor: Option<&CursorFile>) -> PathBuf {
+        let roll_by = self.rules.roll_by.as_ref().filter(|_| self.rules.is_dated);
+        let Some(roll_by) = roll_by else { return configured.to_owned() };
+        let slot = cursor.and_then(CursorFile::resume).map_or(0, |slot| slot.file.period_ns);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now_ns = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
+        let period = roll_by.period_of(if slot != 0 { slot } else { now_ns });
+        self.rules.names(configured).dated(roll_by.stamp_of(period))
+    }
+}
+
+/// A path with the home directory in the place of `~`.
+fn with_home(path: &Path) -> PathBuf {
+    match (path.strip_prefix("~"), std::env::home_dir()) {
+        (Ok(behind), Some(home)) => home.join(behind),
+        _ => path.to_owned(),
+    }
+}
+
+/// The path, or the one that it links to: a full file is renamed, and not the link to it.
+fn path_to_rename(path: PathBuf) -> io::Result<PathBuf> {
+    match fs::symlink_metadata(&path) {
+        Ok(found) if found.is_symlink() && path.exists() => fs::canonicalize(&path),
+        // Its file is yet to be made.
+        Ok(found) if found.is_symlink() => Ok(parent(&path).join(fs::read_link(&path)?)),
+        _ => Ok(path),
     }
 }
 
 /// What an open file is to be held by.
 const IN_USE: &str = "another appender or process writes to it; give each its own file";
-
-/// Opens the file at `path`, or makes it, and locks it; `None` when somebody has the lock.
-fn open_locked(path: &Path, mode: u32) -> io::Result<Option<FileLock>> {
-    FileLock::try_open(path, |path| {
-        let mut options = fs::OpenOptions::new();
-        options.read(true).append(true).create(true).mode(mode).open(path)
-    })
-}
 
 /// The error with what failed, where, and what helps.
 fn told(doing: &str, path: &Path, error: io::Error) -> io::Error {
@@ -223,3 +438,8 @@ fn told(doing: &str, path: &Path, error: io::Error) -> io::Error {
     let path = path.display();
     io::Error::new(error.kind(), format!("cannot {doing} {path}: {error}; {remedy}"))
 }
+
+/// Compiles the examples of the page.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/files.md")]
+struct Documentation;

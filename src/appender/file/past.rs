@@ -35,6 +35,12 @@ impl Past {
         Ok(equal_bytes(file, 0, self.to, text)? < both)
     }
 
+    /// Whether the bytes begin with a text.
+    pub(super) fn begins_with(&self, own: &fs::File, text: &str) -> bool {
+        let file = self.renamed.as_ref().unwrap_or(own);
+        equal_bytes(file, self.from, self.to, text.as_bytes()).is_ok_and(|same| same == text.len())
+    }
+
     /// Compares the text with the bytes and writes what is not there. A batch that was begun in a
     /// renamed file is finished there: a kill before the slot is stored finds all of it in one file,
     /// and the new one without any of it.

@@ -147,7 +147,7 @@ impl From<Record> for TextFileMark {
             length: record.elsewhere.generation,
             layout: record.elsewhere.offset,
             tail: record.master,
-            rotated: 0,
+            ..TextFileMark::default()
         }
     }
 }

@@ -69,6 +69,12 @@ impl Composite {
         composite
     }
 
+    /// The same behind this gate, in the place of the one that it has.
+    #[must_use]
+    pub fn behind(self, gate: Gate) -> Composite {
+        Composite { gate, ..self }
+    }
+
     /// Whether events wait in it.
     fn holds(&self) -> bool {
         matches!(self.kind, Kind::Buffer(_) | Kind::Limit(_))

@@ -7,11 +7,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use crate::ledger::{Ledger, THREADS_MAX};
+use crate::rotation;
 
 /// Examples kept of each kind of fault.
 const EXAMPLES_MAX: usize = 3;
@@ -112,7 +112,7 @@ impl Account {
     pub(crate) fn deliver_files<P: AsRef<Path>>(&mut self, paths: &[P]) -> io::Result<()> {
         let mut failed = None;
         let lines = paths.iter().flat_map(|path| {
-            let file = match File::open(path) {
+            let file = match rotation::open(path.as_ref()) {
                 Ok(file) => Some(file),
                 Err(error) => {
                     failed = (error.kind() != io::ErrorKind::NotFound).then_some(error);

@@ -11,6 +11,8 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
+use rollway::clock::{SystemUtc, UtcClock};
+
 use crate::account::{Account, Verdict, number_of};
 use crate::case::{Bench, Case, Failure, Outcome, Scene};
 use crate::journal::Contents;
@@ -18,7 +20,7 @@ use crate::ledger::Ledger;
 use crate::program::{Ended, Program};
 use crate::programs::master::{self, free_address};
 use crate::programs::worker::{self, End};
-use crate::rotation::files_of;
+use crate::rotation::{files_by_time, files_of};
 
 pub(crate) const CASES: &[Case] = &[
     Case {
@@ -72,6 +74,7 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "a master", play: receiver },
     Scenario { name: "a master whose only worker says little and ends", play: last_receiver },
     Scenario { name: "a service whose text file rotates", play: rotating },
+    Scenario { name: "a service whose text file is rolled by time and compressed", play: rolling },
     Scenario { name: "a service whose text file refuses events", play: refusing },
     Scenario { name: "a worker whose first master is gone", play: failing_over },
     Scenario { name: "a process of a cluster", play: elected },
@@ -357,6 +360,26 @@ fn rotating(stage: &mut Stage) -> Result<Verdict, Failure> {
     let ledger = Ledger::open(&plan.ledger)?;
     let mut account = Account::default();
     account.deliver_files(&files_of(&file)?)?;
+    Ok(account.settle(&[(&plan.name, &ledger)])?)
+}
+
+/// The clock is so fast that a file takes some hundred lines.
+fn rolling(stage: &mut Stage) -> Result<Verdict, Failure> {
+    let file = stage.scene.disk("app.log");
+    let plan = worker::Plan {
+        file: Some(file.clone()),
+        roll_by: Some("yyyy-MM-dd-HH-mm".to_owned()),
+        fast_clock: Some((SystemUtc.utc_ns(), 10_000)),
+        compress: true,
+        events: 700,
+        pace_ns: 20_000,
+        ..stage.worker()
+    };
+    stage.run_and_kill(&worker::Plan { end: End::Wait, ..plan.clone() })?;
+    stage.run("worker", &worker::Plan { events: 1400, ..plan.clone() })?;
+    let ledger = Ledger::open(&plan.ledger)?;
+    let mut account = Account::default();
+    account.deliver_files(&files_by_time(&file)?)?;
     Ok(account.settle(&[(&plan.name, &ledger)])?)
 }
 

@@ -69,8 +69,10 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case {
         id: "R19",
-        what: "a text file rotates every 64 KiB under 64 threads, and its program is killed",
-        target: "10 M events over 10,000 rotations, each once; no number twice or missing",
+        what: "a text file rotates every 64 KiB under 64 threads and is compressed, and its program is \
+               killed",
+        target: "10 M events over 10,000 rotations, each once; no number twice or missing, no compressed \
+                 file that is not whole",
         run: |bench| rotated(bench).into(),
     },
 ];
@@ -578,6 +580,7 @@ fn rotated(bench: &mut Bench) -> Result<Outcome, Failure> {
     let plan = Plan {
         file: Some(text.clone()),
         rotate_bytes: Some(ROTATE_BYTES),
+        compress: true,
         threads: 64,
         events,
         padding: 45,

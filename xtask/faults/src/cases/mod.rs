@@ -6,6 +6,7 @@ mod corruption;
 mod crash_points;
 mod death;
 mod disk;
+mod files;
 mod host;
 mod network;
 mod power;
@@ -21,6 +22,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         corruption::CASES,
         host::CASES,
         disk::CASES,
+        files::CASES,
         network::CASES,
         cluster::CASES,
         chaos::CASES,

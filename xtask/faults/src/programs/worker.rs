@@ -2,10 +2,11 @@
 
 use std::error::Error;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rollway::appender::file::{Compression, RollBy};
 use rollway::appender::{File, Forwarder};
 use rollway::clock::{SystemUtc, UtcClock};
 use rollway::cluster::Cluster;
@@ -18,8 +19,11 @@ use serde_json::json;
 use super::fork;
 use super::refusing::Refusing;
 use crate::account;
+use crate::case::Failure;
 use crate::figures::quantile;
 use crate::ledger::Ledger;
+use crate::rotation;
+use crate::waiting::until;
 
 /// Between two jumps of the clock.
 const JUMP_EVERY_MS: i64 = 7;
@@ -62,6 +66,16 @@ pub(crate) struct Plan {
     pub(crate) until: Option<PathBuf>,
     /// Starts another text file where the next line would pass this many bytes.
     pub(crate) rotate_bytes: Option<u64>,
+    /// Starts another text file at the first line of another period.
+    pub(crate) roll_by: Option<String>,
+    /// The clock runs faster from this time on, in nanoseconds since 1970, by this factor.
+    pub(crate) fast_clock: Option<(i64, i64)>,
+    /// Rolled files are compressed; all of them before the worker ends by itself.
+    pub(crate) compress: bool,
+    pub(crate) keep: Option<usize>,
+    pub(crate) keep_total_bytes: Option<u64>,
+    /// Between two looks whether the text file was moved, in milliseconds.
+    pub(crate) check_moved_ms: Option<u64>,
     /// Masters to send to when the first does not work.
     pub(crate) forward_or: Vec<String>,
     /// The text file refuses each event whose number is a multiple of this.
@@ -126,6 +140,12 @@ impl Default for Plan {
             measures: false,
             until: None,
             rotate_bytes: None,
+            roll_by: None,
+            fast_clock: None,
+            compress: false,
+            keep: None,
+            keep_total_bytes: None,
+            check_moved_ms: None,
             forward_or: Vec::new(),
             refuse_every: None,
             clock_jumps: false,
@@ -210,6 +230,9 @@ fn builder(plan: &Plan) -> Builder {
     if plan.clock_jumps {
         builder = builder.clock(JumpingClock(Instant::now()));
     }
+    if let Some((from_ns, factor)) = plan.fast_clock {
+        builder = builder.clock(FastClock { from_ns, factor });
+    }
     if let Some(dir) = &plan.cluster {
         let mut cluster = Cluster::new(dir);
         if let Some(after) = plan.adopt_after_ms {
@@ -218,10 +241,7 @@ fn builder(plan: &Plan) -> Builder {
         builder = builder.cluster(cluster);
     }
     if let Some(path) = &plan.file {
-        let mut file = File::new(path).layout(message_pattern());
-        if let Some(bytes) = plan.rotate_bytes {
-            file = file.rotate_at_bytes(bytes);
-        }
+        let file = file_of(plan, path);
         builder = match plan.refuse_every {
             Some(every) => builder.appender("file", Refusing::new(file, every)),
             None => builder.appender("file", file),
@@ -235,6 +255,53 @@ fn builder(plan: &Plan) -> Builder {
         builder = builder.appender("master", forwarder);
     }
     builder
+}
+
+fn file_of(plan: &Plan, path: &Path) -> File {
+    let mut file = File::new(path).layout(message_pattern());
+    if let Some(bytes) = plan.rotate_bytes {
+        file = file.rotate_at_bytes(bytes);
+    }
+    if let Some(pattern) = &plan.roll_by {
+        let roll_by = RollBy::parse(pattern).and_then(|roll_by| roll_by.zone("UTC"));
+        file = file.roll_by(roll_by.expect("the pattern is right"));
+    }
+    if plan.compress {
+        file = file.compress(Compression::Gzip);
+    }
+    if let Some(files) = plan.keep {
+        file = file.keep(files);
+    }
+    if let Some(bytes) = plan.keep_total_bytes {
+        file = file.keep_total_bytes(bytes);
+    }
+    if let Some(ms) = plan.check_moved_ms {
+        file = file.check_moved_every_ms(ms);
+    }
+    file
+}
+
+/// Waits until every rolled file is compressed.
+fn pack(plan: &Plan) -> Result<(), Failure> {
+    let Some(path) = plan.file.as_ref().filter(|_| plan.compress) else { return Ok(()) };
+    rollway::flush()?;
+    until("all rolled files are compressed", || {
+        let files = rotation::files_by_time(path)?;
+        Ok(files.iter().all(|file| file == path || file.extension().is_some_and(|end| end == "gz")))
+    })?;
+    Ok(())
+}
+
+/// So many times as fast as the system's, from some time on; the same for all processes.
+struct FastClock {
+    from_ns: i64,
+    factor: i64,
+}
+
+impl UtcClock for FastClock {
+    fn utc_ns(&self) -> i64 {
+        self.from_ns + (SystemUtc.utc_ns() - self.from_ns) * self.factor
+    }
 }
 
 /// An hour early, right and late in turns, for some milliseconds each.
@@ -312,6 +379,7 @@ fn end(
     let timeout = Duration::from_millis(plan.timeout_ms);
     match plan.end {
         End::Shutdown => {
+            pack(plan).map_err(|failure| failure as Box<dyn Error>)?;
             let began = Instant::now();
             let report = guard.shutdown(timeout);
             println!("{}", json_of(&report, began.elapsed(), &mut calls_ns));

@@ -1,0 +1,237 @@
+//! A text file for each value: of the category, of a context key, of a key-value, of the host.
+//!
+//! Each file is a [`File`] like any other, with a cursor of its own, so that each has its events once
+//! even when the process was killed between any two steps. The appender in front of them has a cursor,
+//! too: it settles a batch when every file has settled its part. After a kill, or when one of the files
+//! fails, the batch comes again; a file that had settled it passes its events over, and the others
+//! compare what stands in them.
+//!
+//! Values come from data. The name of a file is made from the value by [`name`], stays in the one
+//! directory, and is no other value's. What stands there under the name and is no regular file, a
+//! symbolic link for instance, is not written through: it is an error that names it.
+//!
+//! Invariants:
+//! 1. Every file has all of its events before the settled position.
+//! 2. A file that is closed, and did not fail, has settled and synced what it was given.
+//! 3. The journal is kept from the earliest position that an open file has synced.
+
+mod digest;
+mod files;
+mod key;
+mod name;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::bookmark::Bookmark;
+use super::{File, Open, OpenError, Opened, Place};
+use crate::sys::file::create_private_dir;
+use files::{Files, Home};
+
+pub use key::Key;
+
+/// The default of [`PerValue::open_files_max`].
+const OPEN_FILES_MAX: usize = 64;
+/// The default of [`PerValue::files_max`].
+const FILES_MAX: usize = 10_000;
+/// The default of [`PerValue::close_idle_after`].
+const CLOSE_IDLE_AFTER: Duration = Duration::from_secs(60);
+/// The longest extension.
+const EXTENSION_BYTES_MAX: usize = 32;
+
+/// A file for each value of a [`Key`], in one directory.
+///
+/// The file of a value is `<directory>/<value>.log`. ASCII letters, digits, `-`, `_` and `.` of the
+/// value stay, everything else is written as `%` and two hexadecimal digits: `shop::till` has the file
+/// `shop%3A%3Atill.log`. A long value is cut and marked with its SHA-256. No value leads out of the
+/// directory, and no two share a file.
+///
+/// # Examples
+/// ```
+/// use rollway::appender::{File, Key, Missing, PerValue};
+/// use rollway::layout::Json;
+///
+/// let per_tenant = PerValue::new("/var/log/shop/tenants", Key::context("tenant"))
+///     .missing(Missing::Drop)
+///     .files(|path| File::new(path).layout(Json::new()).rotate_at_bytes(100 << 20).keep(3));
+/// ```
+pub struct PerValue {
+    directory: PathBuf,
+    key: Key,
+    extension: String,
+    missing: Missing,
+    open_files_max: usize,
+    files_max: usize,
+    close_idle_after: Duration,
+    template: Template,
+    is_mandatory: bool,
+}
+
+/// Makes the file at a path, before it is opened. Shared, because a destination may be opened more
+/// than once.
+#[derive(Clone)]
+struct Template(Arc<Mutex<dyn FnMut(PathBuf) -> File + Send>>);
+
+/// What becomes of events that do not have the value.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Missing {
+    /// They go to a file of this name, with a `+` before it, which no value's file has.
+    File(String),
+    /// They go nowhere. How many there were is told on the self-log, at the first one and whenever
+    /// their number has doubled.
+    Drop,
+}
+
+impl PerValue {
+    /// Files below `directory`, which is made with mode 0700 if it is missing. It is for these files
+    /// alone. Events without the value go to the file `+none.log`.
+    pub fn new(directory: impl Into<PathBuf>, key: Key) -> PerValue {
+        PerValue {
+            directory: directory.into(),
+            key,
+            extension: "log".to_owned(),
+            missing: Missing::File("none".to_owned()),
+            open_files_max: OPEN_FILES_MAX,
+            files_max: FILES_MAX,
+            close_idle_after: CLOSE_IDLE_AFTER,
+            template: Template(Arc::new(Mutex::new(File::new))),
+            is_mandatory: true,
+        }
+    }
+
+    /// What stands behind the value and a dot, by default `log`; nothing where it is empty. At most
+    /// 32 letters, digits, `-` and `_`, a letter first.
+    #[must_use]
+    pub fn extension(mut self, extension: impl Into<String>) -> PerValue {
+        self.extension = extension.into();
+        self
+    }
+
+    /// What becomes of events that do not have the value, or an empty one.
+    #[must_use]
+    pub fn missing(mut self, missing: Missing) -> PerValue {
+        self.missing = missing;
+        self
+    }
+
+    /// How many files are open at once, by default 64, 1 at least. The one that was not written for
+    /// the longest time is synced and closed for another.
+    #[must_use]
+    pub fn open_files_max(mut self, files: usize) -> PerValue {
+        self.open_files_max = files.max(1);
+        self
+    }
+
+    /// How many values have a file of their own, by default 10,000. The events of further ones go to
+    /// the file `+more.log`, and the self-log says so. Files that an earlier run made count.
+    #[must_use]
+    pub fn files_max(mut self, files: usize) -> PerValue {
+        self.files_max = files;
+        self
+    }
+
+    /// Closes a file that was not written for so long, by default a minute. Looked at when there is
+    /// something to write, to whatever file.
+    #[must_use]
+    pub fn close_idle_after(mut self, time: Duration) -> PerValue {
+        self.close_idle_after = time;
+        self
+    }
+
+    /// How each file is made, by default [`File::new`]: the layout, the permissions, the rotation.
+    /// Called whenever one is opened; it is to return a [`File`] at the path that it gets.
+    ///
+    /// A file is opened again when it was closed for others: with [`File::truncate`] it would lose
+    /// what it has.
+    #[must_use]
+    pub fn files(mut self, make: impl FnMut(PathBuf) -> File + Send + 'static) -> PerValue {
+        self.template = Template(Arc::new(Mutex::new(make)));
+        self
+    }
+
+    /// Whether the journal keeps what the files do not have yet; by default it does.
+    #[must_use]
+    pub fn mandatory(mut self, mandatory: bool) -> PerValue {
+        self.is_mandatory = mandatory;
+        self
+    }
+}
+
+impl fmt::Debug for PerValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (directory, key) = (&self.directory, &self.key);
+        f.debug_struct("PerValue")
+            .field("directory", directory)
+            .field("key", key)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Template {
+    fn file(&self, path: &Path) -> File {
+        let mut make = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        make(path.to_owned())
+    }
+}
+
+impl Open for PerValue {
+    fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
+        let failed = |what, source| OpenError {
+            name: place.name.to_owned(),
+            path: Some(self.directory.clone()),
+            what,
+            source,
+        };
+        if !is_extension(&self.extension) {
+            let what = "the extension of its files is not one: use at most 32 letters, digits, `-` \
+                        and `_`, a letter first";
+            return Err(failed(what, None));
+        }
+        create_private_dir(&self.directory).map_err(|source| {
+            let what = "its directory cannot be made; check the path and its permissions";
+            failed(what, Some(source))
+        })?;
+        let home = Home::of(place, &self.directory, &self.extension);
+        let known = home.count().map_err(|source| {
+            failed("its directory cannot be listed; check its permissions", Some(source))
+        })?;
+        Ok(Opened::Events(Box::new(Files::new(files::Parts {
+            home,
+            key: self.key.clone(),
+            missing: self.missing.clone(),
+            open_files_max: self.open_files_max,
+            files_max: self.files_max,
+            close_idle_after: self.close_idle_after,
+            template: self.template.clone(),
+            bookmark: Bookmark::open(place)?,
+            known,
+        }))))
+    }
+
+    fn is_mandatory(&self) -> bool {
+        self.is_mandatory
+    }
+}
+
+fn is_extension(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let begins = text.bytes().next().is_none_or(|byte| byte.is_ascii_alphabetic());
+    begins && text.len() <= EXTENSION_BYTES_MAX && text.bytes().all(is_plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_extension_is_a_plain_word() {
+        for good in ["", "log", "json-lines", "L_1"] {
+            assert!(is_extension(good), "{good}");
+        }
+        for bad in ["1", "../x", "a.b", "a b", &"x".repeat(33)] {
+            assert!(!is_extension(bad), "{bad}");
+        }
+    }
+}

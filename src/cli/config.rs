@@ -1,0 +1,68 @@
+//! `rollway config`: checks and shows configuration files.
+
+use std::io::{self, Write};
+
+use super::args::{ConfigCommand, LayerArgs};
+use super::exit::{Exit, Failure};
+use crate::config::{Config, ConfigError, Sources};
+
+pub(super) fn run(
+    command: &ConfigCommand,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<Exit, Failure> {
+    let text = match command {
+        ConfigCommand::Check(args) => return check(&args.layers, out, err),
+        ConfigCommand::Show(args) => {
+            let config = Config::load(&sources(&args.layers)).map_err(|error| failure(&error))?;
+            if args.json { config.show_json() + "\n" } else { config.show() }
+        }
+        ConfigCommand::Default => Config::default_file(),
+        ConfigCommand::Schema => Config::schema(),
+    };
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::of_output)?;
+    Ok(Exit::Ok)
+}
+
+/// Prints everything that is wrong, a line each, or what the configuration sets up.
+fn check(layers: &LayerArgs, out: &mut dyn Write, err: &mut dyn Write) -> Result<Exit, Failure> {
+    match Config::load(&sources(layers)) {
+        Ok(config) => {
+            let lines = config.summary().iter();
+            let text: String = lines.map(|line| format!("{line}\n")).collect();
+            out.write_all(text.as_bytes())
+                .and_then(|()| out.flush())
+                .map_err(Failure::of_output)?;
+            Ok(Exit::Ok)
+        }
+        Err(error) => {
+            // Without a standard error there is nobody to tell.
+            let _ = writeln!(err, "{error}");
+            Ok(exit_of(&error))
+        }
+    }
+}
+
+fn sources(layers: &LayerArgs) -> Sources {
+    let sources = match layers.no_environment {
+        true => Sources::new(),
+        false => Sources::new().environment(),
+    };
+    let sources = layers.files.iter().fold(sources, |sources, path| sources.file(path));
+    layers.set.iter().fold(sources, |sources, setting| sources.set(setting))
+}
+
+/// The end of a command whose configuration is wrong.
+pub(super) fn failure(error: &ConfigError) -> Failure {
+    Failure::new(exit_of(error), error.to_string())
+}
+
+/// The exit code: that of the worst that happened to a file, else that of a wrong configuration.
+fn exit_of(error: &ConfigError) -> Exit {
+    let unread = error.problems().iter().find_map(|problem| problem.unread);
+    match unread {
+        Some(io::ErrorKind::NotFound) => Exit::NoInput,
+        None | Some(io::ErrorKind::InvalidData) => Exit::Config,
+        Some(_) => Exit::Io,
+    }
+}
