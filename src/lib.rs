@@ -56,11 +56,11 @@ pub use config::{init, init_from};
 pub use engine::init;
 #[cfg(not(loom))]
 pub use engine::{
-    AppenderReport, Batch, Builder, ClusterRole, ClusterStats, Dropped, Durability, FlushError,
-    Guard, Inheritance, InitError, Logger, Mdc, MdcScope, Ndc, NdcScope, OutletState, OutletStats,
-    OverflowPolicy, ReleaseError, ShutdownReport, Stats, SyncPolicy, Timestamp, WaitStrategy,
-    batch, builder, flush, flush_to, inherit, inherited, logger, mdc, ndc, prepare_thread,
-    spawn_inheriting, stats,
+    AppenderReport, Batch, Builder, ClusterRole, ClusterStats, CommandError, Control, Dropped,
+    Durability, FlushError, Guard, Inheritance, InitError, Logger, Mdc, MdcScope, Ndc, NdcScope,
+    OutletState, OutletStats, OverflowPolicy, ReleaseError, ReloadError, ReloadStats, Reloaded,
+    ShutdownReport, Stats, SyncPolicy, Timestamp, WaitStrategy, batch, builder, flush, flush_to,
+    inherit, inherited, logger, mdc, ndc, prepare_thread, spawn_inheriting, stats,
 };
 pub use level::{Level, LevelFilter};
 #[cfg(not(loom))]

@@ -190,7 +190,8 @@ pub trait Open: Send {
         true
     }
 
-    /// What stands before the appender; by default nothing. Asked once, before it is opened.
+    /// What stands before the appender; by default nothing. Asked when it is opened, and
+    /// at a reload that leaves it alone.
     fn gate(&self) -> Gate {
         Gate::new()
     }
@@ -206,6 +207,59 @@ pub trait Open: Send {
     /// [`pass`](crate::warp::Warp::pass).
     fn takes_chunks(&self) -> bool {
         false
+    }
+
+    /// A number that changes when another destination, or the same one otherwise, is described. A
+    /// reload leaves a running appender alone whose number is the same as before. By default there
+    /// is none, and only the very same description counts as the same.
+    fn fingerprint(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// The same destination, known by a number: see [`Open::fingerprint`]. For descriptions that come from
+/// a text, whose hash it may be.
+///
+/// # Examples
+/// ```
+/// use rollway::appender::{Console, Open, fingerprinted};
+///
+/// let console = fingerprinted(Box::new(Console::stderr()), 7);
+/// assert_eq!(console.fingerprint(), Some(7));
+/// ```
+pub fn fingerprinted(appender: Box<dyn Open>, fingerprint: u64) -> Fingerprinted {
+    Fingerprinted { appender, fingerprint }
+}
+
+/// A destination with a [`fingerprint`](fingerprinted).
+pub struct Fingerprinted {
+    appender: Box<dyn Open>,
+    fingerprint: u64,
+}
+
+impl Open for Fingerprinted {
+    fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
+        self.appender.open(place)
+    }
+
+    fn is_mandatory(&self) -> bool {
+        self.appender.is_mandatory()
+    }
+
+    fn ships_blocks(&self) -> bool {
+        self.appender.ships_blocks()
+    }
+
+    fn takes_chunks(&self) -> bool {
+        self.appender.takes_chunks()
+    }
+
+    fn gate(&self) -> Gate {
+        self.appender.gate()
+    }
+
+    fn fingerprint(&self) -> Option<u64> {
+        Some(self.fingerprint)
     }
 }
 
@@ -272,6 +326,10 @@ impl Open for Held {
 
     fn takes_chunks(&self) -> bool {
         self.appender.takes_chunks()
+    }
+
+    fn fingerprint(&self) -> Option<u64> {
+        self.appender.fingerprint()
     }
 }
 

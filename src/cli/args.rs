@@ -26,6 +26,7 @@ pub(super) enum Command {
     Recover(RecoverArgs),
     Send(SendArgs),
     Master(MasterArgs),
+    Ctl(CtlArgs),
     #[command(subcommand)]
     Config(ConfigCommand),
     Demo(DemoArgs),
@@ -281,6 +282,41 @@ pub(super) struct MasterArgs {
     /// Print `{\"listening\": …}` on standard output once the port is open, and the report at the end.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// Ask and tell a running process or master things.
+///
+/// Speaks to its control socket. Without --socket and --journal it lists the sockets of this user's
+/// processes that answer.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  rollway ctl
+  rollway ctl --journal /var/lib/shop/journal level *=debug
+  rollway ctl --journal /var/lib/rollway reopen
+  rollway ctl --socket /run/shop/control stats
+
+Commands: levels; level CATEGORY=LEVEL; directives TEXT; reload; reopen [APPENDER]; rotate [APPENDER]; flush [L2];
+release COMPOSITE; stats; help.
+
+Exit codes: 0 done; 2 there is no such command, category, level or appender; 66 nobody listens there;
+74 it was not done in time, or cannot be asked; 78 the process refused it, and all is as before.")]
+pub(super) struct CtlArgs {
+    /// The control socket.
+    #[arg(long, value_name = "PATH", conflicts_with = "journal")]
+    pub(super) socket: Option<PathBuf>,
+    /// The journal directory of the process: its socket is `control` there.
+    #[arg(long, value_name = "DIR")]
+    pub(super) journal: Option<PathBuf>,
+    /// Give up when no answer comes for this many seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds)]
+    pub(super) timeout: f64,
+    /// Print the answer to `stats` as it comes: one JSON object.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// What to ask, and its arguments.
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(super) command: Vec<String>,
 }
 
 /// Check and show configuration files.

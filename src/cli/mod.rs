@@ -7,6 +7,7 @@ mod args;
 pub mod bench;
 mod cat;
 mod config;
+mod ctl;
 mod demo;
 mod demo_ledger;
 mod demo_worker;
@@ -80,6 +81,7 @@ where
         Command::Recover(args) => recover::run(args, out, err),
         Command::Send(args) => send::run(args, out, err),
         Command::Master(args) => master::run(args, out, err),
+        Command::Ctl(args) => ctl::run(args, out, err),
         Command::Config(command) => config::run(command, out, err),
         Command::Demo(args) => demo::run(args, out, err),
         Command::Bench(args) => bench::run(args, out, err),

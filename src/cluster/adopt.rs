@@ -11,6 +11,7 @@ use super::directory::try_claim;
 use super::outlets::Opening;
 use crate::engine::group::Description;
 use crate::engine::outlet::Outlet;
+use crate::engine::outlets::{Described, Runs};
 use crate::engine::{Dropped, selflog};
 use crate::journal::{Journal, JournalOptions, Position, RingEnds, Scan, segment_paths};
 use crate::recover::{self, Manifest, RecoverError};
@@ -73,6 +74,7 @@ impl Adopted {
         dir: &Path,
         lock: FileLock,
         description: &Description,
+        described: &Described,
         member_bytes: u64,
         term: u64,
     ) -> Result<Adopted, Box<dyn Error>> {
@@ -116,8 +118,12 @@ impl Adopted {
             }
         }
         let source = (run.0 != 0).then_some(run.0);
-        let opening = Opening { description, journal: &journal, ships_blocks: true, run, term };
-        let shippers = if source.is_some() { opening.outlets()? } else { Vec::new() };
+        let (journal_of, runs) = (&journal, Runs::Shipping);
+        let opening = Opening { description, described, journal: journal_of, runs, run, term };
+        let shippers = match source {
+            Some(_) => opening.outlets()?.close(Instant::now()),
+            None => Vec::new(),
+        };
         Ok(Adopted { dir: dir.to_owned(), source, journal, shippers, is_kept, lock })
     }
 

@@ -11,7 +11,7 @@ use super::adopt::{Adopted, Orphans};
 use super::outlets::{Opening, RELEASE_PAUSE, RELEASE_WAIT};
 use super::process::Shared;
 use super::source::{Held, Source};
-use crate::engine::outlet::Outlet;
+use crate::engine::outlets::{Outlets, Runs};
 use crate::engine::syncing::Syncing;
 use crate::engine::{AppenderReport, events_behind, selflog};
 use crate::journal::{Journal, JournalOptions, JournalWriter, Position, Scan};
@@ -38,7 +38,7 @@ pub(super) struct Elected<'a> {
     term: u64,
     journal: Journal,
     writer: JournalWriter,
-    outlets: Vec<Arc<Outlet>>,
+    outlets: Arc<Outlets>,
     sources: BTreeMap<PathBuf, Source>,
     orphans: Orphans,
     adopted: Vec<Adopted>,
@@ -60,17 +60,19 @@ impl<'a> Elected<'a> {
         crash::reached(CrashPoint::ElectionTerm);
         let (journal, mut writer, journal_lock) = open_journal(process)?;
         let outputs = Outputs::new(process.description.io_method, selflog::warn);
+        let described = process.described();
         writer.set_output(outputs.open());
         crash::reached(CrashPoint::ElectionJournal);
         let opening = Opening {
             description: &process.description,
+            described: &described,
             journal: &journal,
-            ships_blocks: false,
+            runs: Runs::Others,
             // A cluster has no events of its own.
             run: (0, 0),
             term,
         };
-        let outlets = opening.outlets()?;
+        let outlets = Arc::new(opening.outlets()?);
         journal.keep_to_bound();
         let syncing = Syncing::start(&journal, process.description.sync)?;
         crash::reached(CrashPoint::ElectionOutlets);
@@ -90,7 +92,7 @@ impl<'a> Elected<'a> {
     }
 
     /// The appenders.
-    pub(super) fn outlets(&self) -> &[Arc<Outlet>] {
+    pub(super) fn outlets(&self) -> &Arc<Outlets> {
         &self.outlets
     }
 
@@ -139,8 +141,9 @@ impl<'a> Elected<'a> {
     pub(super) fn end(mut self, deadline: Instant) -> Vec<AppenderReport> {
         self.journal.close();
         self.adopted.iter().for_each(|adopted| adopted.stop(deadline));
-        self.outlets.iter().for_each(|outlet| outlet.stop(deadline));
-        let reports = self.outlets.iter().map(|outlet| {
+        let outlets = self.outlets.close(deadline);
+        outlets.iter().for_each(|outlet| outlet.stop(deadline));
+        let reports = outlets.iter().map(|outlet| {
             let stats = outlet.join(deadline);
             let backlog = events_behind(&self.journal, stats.settled);
             AppenderReport {
@@ -206,7 +209,8 @@ impl<'a> Elected<'a> {
 
     /// What all mandatory appenders have settled.
     fn delivered(&self) -> Position {
-        let mandatory = self.outlets.iter().filter(|outlet| outlet.is_mandatory());
+        let running = self.outlets.running();
+        let mandatory = running.iter().filter(|outlet| outlet.is_mandatory());
         let settled = mandatory.map(|outlet| outlet.reached());
         settled.min().unwrap_or_else(|| self.journal.end())
     }
@@ -234,7 +238,8 @@ impl<'a> Elected<'a> {
             .find(&members, after, |dir| adopted.iter().any(|known| known.dir() == dir));
         for (dir, lock) in orphans {
             let bytes = self.process.cluster.member_bytes;
-            match Adopted::open(&dir, lock, &self.process.description, bytes, self.term) {
+            let (description, described) = (&self.process.description, self.process.described());
+            match Adopted::open(&dir, lock, description, &described, bytes, self.term) {
                 Ok(adopted) => self.adopted.push(adopted),
                 Err(error) => {
                     let why = selflog::chain(&*error);

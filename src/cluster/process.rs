@@ -14,6 +14,8 @@ use super::follow::Follow;
 use crate::appender::BlockAppender;
 use crate::engine::group::{ClusterRole, ClusterStats, Description, Member};
 use crate::engine::outlet::Outlet;
+use crate::engine::outlets::{Described, Outlets};
+use crate::engine::reload::{ReloadError, Reloaded};
 use crate::engine::{AppenderReport, InitError, selflog};
 use crate::journal::Journal;
 
@@ -45,7 +47,9 @@ struct State {
     role: ClusterRole,
     failing: Option<String>,
     /// The appenders for all, while it is elected.
-    outlets: Vec<Arc<Outlet>>,
+    outlets: Option<Arc<Outlets>>,
+    /// What the appenders are, as it was said last.
+    described: Described,
     /// Until when it has to end, once it should.
     deadline: Option<Instant>,
     reports: Vec<AppenderReport>,
@@ -64,7 +68,8 @@ impl Process {
         let state = State {
             role: ClusterRole::Member,
             failing: None,
-            outlets: Vec::new(),
+            outlets: None,
+            described: description.described.clone(),
             deadline: None,
             reports: Vec::new(),
             first_try: None,
@@ -102,6 +107,28 @@ impl Member for Process {
         })
     }
 
+    fn reload(
+        &self,
+        old: &Described,
+        new: &Described,
+        deadline: Instant,
+    ) -> Result<Reloaded, ReloadError> {
+        let outlets = {
+            let mut state = self.shared.state();
+            // Whoever is elected from now on opens these.
+            state.described = new.clone();
+            state.outlets.clone()
+        };
+        let Some(outlets) = outlets else { return Ok(Reloaded::default()) };
+        let swapped = outlets.swap(old, new, deadline);
+        swapped.inspect_err(|_| self.shared.state().described = old.clone())
+    }
+
+    fn outlets(&self) -> Vec<Arc<Outlet>> {
+        let outlets = self.shared.state().outlets.clone();
+        outlets.map(|outlets| outlets.running()).unwrap_or_default()
+    }
+
     fn leave(&self, deadline: Instant) -> Vec<AppenderReport> {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(thread) = thread else { return Vec::new() };
@@ -132,7 +159,7 @@ impl Member for Process {
             term: directory.term().unwrap_or(0),
             members: directory.list().map_or(0, |members| members.len()),
             failing: state.failing.clone(),
-            appenders: state.outlets.iter().map(|outlet| outlet.stats()).collect(),
+            appenders: state.outlets.iter().flat_map(|outlets| outlets.stats()).collect(),
         }
     }
 }
@@ -172,7 +199,7 @@ impl Shared {
         {
             let mut state = self.state();
             (state.role, state.failing) = (ClusterRole::Elected, None);
-            state.outlets = elected.outlets().to_vec();
+            state.outlets = Some(Arc::clone(elected.outlets()));
         }
         self.tell_first_try(Ok(()));
         elected.run();
@@ -180,7 +207,7 @@ impl Shared {
         let reports = elected.end(deadline);
         let mut state = self.state();
         (state.role, state.reports) = (ClusterRole::Member, reports);
-        state.outlets.clear();
+        state.outlets = None;
         Ok(())
     }
 
@@ -224,6 +251,11 @@ impl Shared {
             let waited = self.changed.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// What the appenders are.
+    pub(super) fn described(&self) -> Described {
+        self.state().described.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

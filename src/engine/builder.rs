@@ -5,39 +5,38 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
 
-use super::drops::Dropped;
 use super::fork::Heir;
-use super::group::{Appenders, Description, Group, Seat};
-use super::home::{self, Home};
+use super::group::{Appenders, Description, Group};
 use super::outlet::Outlet;
+use super::outlets::{AddError, Described, Origin, Outlets, Runs};
+use super::past::{Past, Places};
+use super::reload::Plan;
 use super::shutdown::Running;
 use super::syncing::{SyncPolicy, Syncing};
+use super::tending::{TendError, Tending};
 use super::writer::Writer;
 use super::{
     Durability, ENGINES, Guard, Limits, Logger, OverflowPolicy, PROCESS_NUMBER, Progress, Shared,
     TIMEOUT_MAX, Timestamp, WaitStrategy, call, hooks, panics, selflog, set_process,
 };
-use crate::appender::{Console, Open, OpenError, Opened, Place};
+use crate::appender::{Console, Open, OpenError, Opened};
 use crate::block::define::Definitions;
 use crate::clock::{Anchor, SystemUtc, UtcClock};
 use crate::event::SourceInfo;
-use crate::journal::{
-    Journal, JournalError, JournalOptions, JournalWriter, Position, RingEnds, Scan, segment_paths,
-};
+use crate::journal::{JournalError, JournalOptions};
 use crate::layout::Pattern;
 use crate::level::live::LiveLevels;
 use crate::level::{Colour, Level, LevelError, LevelFilter, Levels, TooManyCategories};
 use crate::mask::Mask;
-use crate::recover::{self, Manifest, ProcessFacts};
+use crate::recover::{self, ProcessFacts};
 use crate::route::composite::{Composite, CompositeError};
 use crate::route::{Category, Directives, Gate, Router, UnknownName};
 use crate::site;
 use crate::sys;
-use crate::sys::crash::{self, CrashPoint};
 use crate::sys::output::{IoMethod, Outputs};
 use crate::sys::per_process::PerProcess;
 
@@ -50,7 +49,7 @@ const OVERFLOW_RECORDS: usize = 4096;
 /// Rings that are ready before the first thread asks.
 const FIRST_RINGS: usize = 2;
 /// The name of the outlet that waits until the cluster has delivered this process's events.
-const CLUSTER: &str = "the cluster";
+pub(super) const CLUSTER: &str = "the cluster";
 
 /// Describes an engine: see [`builder`].
 #[derive(Clone)]
@@ -81,6 +80,7 @@ pub struct Builder {
     appenders: Appenders,
     router: Router,
     group: Option<Arc<dyn Group>>,
+    pub(super) tending: Tending<Builder>,
     /// It runs in the first log call of a forked child.
     is_heir: bool,
 }
@@ -129,6 +129,7 @@ pub fn builder() -> Builder {
         appenders: Appenders::default(),
         router: Router::new(),
         group: None,
+        tending: Tending::default(),
         is_heir: false,
     }
 }
@@ -533,7 +534,51 @@ impl Builder {
         self.run(false)
     }
 
-    fn check(&self) -> Result<(), InitError> {
+    /// From which level on events are taken.
+    pub(super) fn levels(&self) -> &Levels {
+        &self.levels
+    }
+
+    /// The appenders, and who gets what.
+    pub(super) fn described(&self) -> Described {
+        Described { appenders: self.appenders.clone(), router: Arc::new(self.router.clone()) }
+    }
+
+    /// The first key in which another description differs of those that cannot change while the
+    /// engine runs.
+    pub(super) fn differs_in(&self, other: &Builder) -> Option<&'static str> {
+        let fixed = [
+            ("service", self.service != other.service),
+            ("cluster", self.group.is_some() != other.group.is_some()),
+            ("journal_dir", self.journal.dir != other.journal.dir),
+            ("journal_max_bytes", self.journal.max_bytes != other.journal.max_bytes),
+            ("journal_keep_free", self.journal.keep_free_bytes != other.journal.keep_free_bytes),
+            ("sync", self.sync != other.sync),
+            ("sync_from", self.sync_from != other.sync_from),
+            ("rings_dir", self.rings_dir != other.rings_dir),
+            ("ring_bytes", self.ring_bytes != other.ring_bytes),
+            ("ring_memory_bytes", self.ring_memory_bytes != other.ring_memory_bytes),
+            ("record_bytes_max", self.record_bytes_max != other.record_bytes_max),
+            ("overflow", self.overflow != other.overflow),
+            ("wait", self.wait != other.wait),
+            ("linger", self.linger != other.linger),
+            ("timestamp", self.timestamp != other.timestamp),
+            ("flush_timeout", self.flush_timeout != other.flush_timeout),
+            ("pin_writer", self.pin != other.pin),
+            ("require", self.require != other.require),
+            ("io_method", self.io_method != other.io_method),
+            ("guard_mappings", self.guards_mappings != other.guards_mappings),
+            ("log_panics", self.logs_panics != other.logs_panics),
+        ];
+        fixed.into_iter().find(|(_, differs)| *differs).map(|(key, _)| key)
+    }
+
+    /// Has what another description says of levels, routes and appenders.
+    pub(super) fn take_over(&mut self, other: Builder) {
+        (self.levels, self.appenders, self.router) = (other.levels, other.appenders, other.router);
+    }
+
+    pub(super) fn check(&self) -> Result<(), InitError> {
         let invalid = |what, value: usize, remedy| Err(InitError::Invalid { what, value, remedy });
         if !self.ring_bytes.is_power_of_two() || !(16 << 10..=64 << 20).contains(&self.ring_bytes) {
             return invalid("ring_bytes", self.ring_bytes, "a power of two from 16 KiB to 64 MiB");
@@ -574,6 +619,8 @@ impl Builder {
             return Err(InitError::AlreadyInitialised);
         }
         let heir = Heir::of(&self, as_process_logger);
+        let tending = self.tending.clone();
+        let plan = Plan::new(self.clone(), tending.source.clone());
         let router = Arc::new(self.router.clone());
         let seat = self.group.as_ref().map(|group| {
             group.join(Description {
@@ -581,13 +628,21 @@ impl Builder {
                 io_method: self.io_method,
                 keep_free_bytes: self.journal.keep_free_bytes,
                 sync: self.sync,
-                appenders: self.appenders.clone(),
-                router: Arc::clone(&router),
+                described: Described {
+                    appenders: self.appenders.clone(),
+                    router: Arc::clone(&router),
+                },
             })
         });
         let seat = seat.transpose()?;
         let member = seat.as_ref().and_then(|seat| seat.member.clone());
-        let mut past = Past::open(&self, seat)?;
+        let places = Places {
+            journal: &self.journal,
+            rings_dir: self.rings_dir.as_deref(),
+            guards_mappings: self.guards_mappings,
+            now_ns: self.clock.utc_ns(),
+        };
+        let mut past = Past::open(places, seat)?;
         let host = sys::file::host_name();
         let outputs = Outputs::new(self.io_method, selflog::warn);
         if past.writer.journal().dir().is_some() {
@@ -627,6 +682,18 @@ impl Builder {
         check_required(self.require, past.home.durability())?;
         let rings_max = self.ring_memory_bytes / self.ring_bytes;
         let journal = past.writer.journal().clone();
+        let outlets = Outlets::new(
+            &journal,
+            Origin {
+                source: past.source,
+                epoch: past.epoch,
+                service: self.service.clone(),
+                term: 0,
+                outputs,
+                // Whoever is elected runs the others.
+                runs: if member.is_some() { Runs::Shipping } else { Runs::All },
+            },
+        );
         let shared = Arc::new(Shared {
             number: ENGINES.fetch_add(1, Ordering::Relaxed) + 1,
             pid: std::process::id(),
@@ -660,7 +727,9 @@ impl Builder {
             progress: Mutex::new(Progress::default()),
             progressed: Condvar::new(),
             syncing: OnceLock::new(),
-            outlets: Mutex::new(Vec::new()),
+            outlets,
+            plan,
+            tended: Mutex::default(),
             status: Mutex::new(None),
             clock: self.clock,
             member: member.clone(),
@@ -683,33 +752,18 @@ impl Builder {
         }
         let begin = past.begin;
         self.appenders.each(|name, appender| {
-            if member.is_some() && !appender.ships_blocks() {
-                // Whoever is elected runs it.
-                return Ok(());
-            }
-            let place = Place {
-                source: past.source,
-                epoch: past.epoch,
-                service: &shared.service,
-                name,
-                journal_dir: journal.dir(),
-                begin,
-                outputs: &outputs,
-                term: 0,
-            };
-            let (mandatory, gate) = (appender.is_mandatory(), appender.gate());
-            let opened = appender.open(&place).map_err(InitError::Appender)?;
-            let outlet = Outlet::spawn(&journal, name, mandatory, opened, &gate, &router)
-                .map_err(resource("the thread of an appender"))?;
-            shared.outlets().push(Arc::new(outlet));
-            Ok(())
+            let added = shared.outlets.add(name, appender, begin, &router);
+            added.map_err(|error| match error {
+                AddError::Open(error) => InitError::Appender(error),
+                AddError::Thread(source) => resource("the thread of an appender")(source),
+            })
         })?;
         if let Some(member) = &member {
             let follow = member.follow(&journal).map_err(resource("the cursor of the cluster"))?;
             let opened = Opened::Blocks(follow);
             let outlet = Outlet::spawn(&journal, CLUSTER, true, opened, &Gate::new(), &router)
                 .map_err(resource("the thread that waits for the cluster"))?;
-            shared.outlets().push(Arc::new(outlet));
+            shared.outlets.push(outlet);
         }
         journal.keep_to_bound();
         if journal.dir().is_some() {
@@ -748,6 +802,12 @@ impl Builder {
             shared.define_known_sites().map_err(resource("the table of call sites"))?;
             shared.publish_levels();
         }
+        let tended = tending.begin(&shared, &shared.service, shared.journal.dir());
+        let tended = tended.map_err(|error| match error {
+            TendError::Control { path, source } => InitError::Control { path, source },
+            TendError::Resources { what, source } => InitError::Resources { what, source },
+        })?;
+        *shared.tended.lock().unwrap_or_else(PoisonError::into_inner) = Some(tended);
         Ok(guard)
     }
 }
@@ -759,140 +819,6 @@ fn check_required(required: Durability, reached: Durability) -> Result<(), InitE
 
 fn out_of_memory() -> io::Error {
     io::Error::new(io::ErrorKind::OutOfMemory, "no memory is left for it")
-}
-
-/// What an engine finds at its start.
-struct Past {
-    home: Home,
-    writer: JournalWriter,
-    source: u128,
-    epoch: u64,
-    /// Where an appender begins that has no cursor yet: before the recovered events.
-    begin: Position,
-    boot_id: u128,
-    /// Where the rings of this user lie.
-    base: PathBuf,
-    /// Whether to look there for rings that nobody has.
-    sweeps: bool,
-    /// What a killed predecessor dropped and could not tell.
-    dropped_before: Dropped,
-}
-
-impl Past {
-    fn open(builder: &Builder, seat: Option<Seat>) -> Result<Past, InitError> {
-        let now_ns = builder.clock.utc_ns().max(0).unsigned_abs();
-        let (options, lock) = match seat {
-            Some(seat) => {
-                let keep_free_bytes = builder.journal.keep_free_bytes;
-                (JournalOptions { keep_free_bytes, ..seat.journal }, Some(seat.lock))
-            }
-            None => (builder.journal.clone(), None),
-        };
-        let Some(dir) = &options.dir else {
-            let (journal, writer) =
-                Journal::in_memory(options.clone()).map_err(InitError::Journal)?;
-            let begin = journal.start_position();
-            let (source, epoch) = (random_source(), now_ns);
-            let (home, dropped_before) = (Home::on_heap(), Dropped::default());
-            return Ok(Past {
-                home,
-                writer,
-                source,
-                epoch,
-                begin,
-                boot_id: 0,
-                base: PathBuf::new(),
-                sweeps: false,
-                dropped_before,
-            });
-        };
-
-        let unusable = |source| InitError::Directory { path: dir.clone(), source };
-        sys::file::create_private_dir(dir).map_err(unusable)?;
-        let lock = match lock {
-            Some(lock) => Some(lock),
-            None => home::lock_journal(dir).map_err(unusable)?,
-        };
-        let Some(lock) = lock else { return Err(InitError::InUse { path: dir.clone() }) };
-        let mut home = Home::new(dir, lock, builder.guards_mappings);
-        let manifest = Manifest::read(dir).map_err(unusable)?;
-        let scan = match &manifest {
-            Some(manifest) => Scan::of_run(dir, manifest.source, manifest.epoch),
-            None => Scan::of_directory(dir).map(|scan| (scan, RingEnds::default())),
-        };
-        let (scan, ring_ends) = scan.map_err(InitError::Journal)?;
-        for damage in &scan.damage {
-            selflog::warn(&format!("journal: {damage}"));
-        }
-        let (journal, mut writer) =
-            Journal::in_directory(options.clone(), scan).map_err(InitError::Journal)?;
-        let begin = journal.end();
-        let boot_id = u128::from_be_bytes(sys::file::boot_id());
-        let mut dropped_before = Dropped::default();
-        if let Some(manifest) = &manifest {
-            let ring_end = |ring| ring_ends.get(&ring).copied().unwrap_or(0);
-            match recover::drain(&mut writer, manifest, boot_id, ring_end) {
-                Ok(recovered) => {
-                    dropped_before = Dropped::unreported(&recovered.drops);
-                    for reason in &recovered.unreadable {
-                        selflog::warn(&format!("a ring was left behind: {reason}"));
-                    }
-                }
-                Err(
-                    error @ (recover::RecoverError::Rebooted { .. }
-                    | recover::RecoverError::Gone { .. }),
-                ) => selflog::warn(&error.to_string()),
-                Err(error) => return Err(InitError::Recover(error)),
-            }
-            forget_runs(dir, &mut writer, manifest.source).map_err(unusable)?;
-        }
-
-        let source = manifest.as_ref().map_or_else(random_source, |manifest| manifest.source);
-        let stored_epoch = manifest.as_ref().map_or(0, |manifest| manifest.epoch);
-        let epoch = stored_epoch.saturating_add(1).max(now_ns);
-        let base = builder.rings_dir.clone().unwrap_or_else(home::default_rings_base);
-        // The manifest is read by whoever starts somewhere else.
-        let base = std::path::absolute(&base).unwrap_or(base);
-        let rings = match home.create_rings_dir(&base, &format!("{source:032x}-{epoch}")) {
-            Ok(rings) => Some(rings),
-            Err(error) => {
-                let base = base.display();
-                selflog::warn(&format!(
-                    "no rings below {base}: {error}; a killed process loses what is in its rings"
-                ));
-                None
-            }
-        };
-        // Nothing is removed where this user's rings may not lie.
-        let sweeps = rings.is_some();
-        Manifest { source, epoch, boot_id, rings }.write(dir).map_err(unusable)?;
-        crash::reached(CrashPoint::HomeManifest);
-        Ok(Past { home, writer, source, epoch, begin, boot_id, base, sweeps, dropped_before })
-    }
-}
-
-/// Forgets the marks of own runs whose blocks are all recycled: each start would add one to the head of
-/// every segment.
-fn forget_runs(dir: &Path, writer: &mut JournalWriter, own: u128) -> io::Result<()> {
-    let Some((_, oldest)) = segment_paths(dir)?.into_iter().next() else { return Ok(()) };
-    // Epochs never decrease in a journal: the newest before the oldest segment may go on in it.
-    let before = Scan::marks_before(&oldest)?;
-    let newest = before.filter(|(source, ..)| *source == own).map(|(_, epoch, _)| epoch).max();
-    writer
-        .forget_marks(|source, epoch| source == own && newest.is_some_and(|newest| epoch < newest));
-    Ok(())
-}
-
-pub(super) fn random_source() -> u128 {
-    let mut bytes = [0; 16];
-    match getrandom::fill(&mut bytes) {
-        Ok(()) => u128::from_le_bytes(bytes),
-        // Without a source of randomness the time and the process are as different as can be.
-        Err(_) => {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
-            now << 32 | u128::from(std::process::id())
-        }
-    }
 }
 
 /// Why an engine did not start.
@@ -920,6 +846,8 @@ pub enum InitError {
     InUse { path: PathBuf },
     /// The directory of a cluster cannot be used.
     Cluster { path: PathBuf, what: &'static str, source: Option<io::Error> },
+    /// The control socket cannot be opened.
+    Control { path: PathBuf, source: io::Error },
     /// The journal cannot be read or continued.
     Journal(JournalError),
     /// What a dead predecessor left cannot be taken over.
@@ -963,6 +891,11 @@ impl fmt::Display for InitError {
             InitError::Cluster { path, what, .. } => {
                 write!(f, "cluster directory {}: {what}", path.display())
             }
+            InitError::Control { path, .. } => write!(
+                f,
+                "control socket {}: it cannot be opened; give it another path",
+                path.display()
+            ),
             InitError::Journal(_) => write!(f, "the journal cannot be opened"),
             InitError::Recover(_) => write!(f, "what the last run left cannot be taken over"),
             InitError::Appender(error) => error.fmt(f),
@@ -979,9 +912,9 @@ impl fmt::Display for InitError {
 impl std::error::Error for InitError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            InitError::Directory { source, .. } | InitError::Resources { source, .. } => {
-                Some(source)
-            }
+            InitError::Directory { source, .. }
+            | InitError::Control { source, .. }
+            | InitError::Resources { source, .. } => Some(source),
             InitError::Journal(source) => Some(source),
             InitError::Recover(source) => Some(source),
             InitError::Appender(error) => error.source(),

@@ -9,6 +9,9 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
 
+use super::outlet::Outlet;
+use super::outlets::Described;
+use super::reload::{ReloadError, Reloaded};
 use super::{AppenderReport, InitError, OutletStats, SyncPolicy};
 use crate::appender::{BlockAppender, Open, described};
 use crate::journal::{Journal, JournalOptions};
@@ -41,6 +44,21 @@ pub(crate) trait Member: Send + Sync {
     /// [`InitError`], for instance when an appender cannot be opened.
     fn start(&self) -> Result<(), InitError>;
 
+    /// Has the appenders that are run for all described as `new` says from now on, and changed if it is
+    /// this process that runs them.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; then everything is as it was.
+    fn reload(
+        &self,
+        old: &Described,
+        new: &Described,
+        deadline: Instant,
+    ) -> Result<Reloaded, ReloadError>;
+
+    /// The appenders that this process runs for all; none unless it is elected.
+    fn outlets(&self) -> Vec<Arc<Outlet>>;
+
     /// Leaves the group, by `deadline` at the latest. What the process has delivered for all
     /// appender by appender, if it was the one.
     fn leave(&self, deadline: Instant) -> Vec<AppenderReport>;
@@ -66,26 +84,30 @@ pub(crate) struct Description {
     pub(crate) io_method: IoMethod,
     pub(crate) keep_free_bytes: Option<u64>,
     pub(crate) sync: SyncPolicy,
-    pub(crate) appenders: Appenders,
-    pub(crate) router: Arc<Router>,
+    pub(crate) described: Described,
 }
 
 /// Destinations that are configured, and opened as often as need be: by the engine, by that of a
-/// forked child, by whoever is elected.
+/// forked child, by whoever is elected, by a reload. A clone has the same ones; what is added to it is
+/// its own.
 #[derive(Clone, Default)]
-pub(crate) struct Appenders(Arc<Mutex<Named>>);
+pub(crate) struct Appenders(Vec<Named>);
 
-/// Destinations with their names.
-type Named = Vec<(String, Box<dyn Open>)>;
+/// A destination and its name.
+#[derive(Clone)]
+struct Named {
+    name: String,
+    appender: Arc<Mutex<Box<dyn Open>>>,
+}
 
 impl Appenders {
     pub(crate) fn push(&mut self, name: String, appender: Box<dyn Open>) {
-        self.lock().push((name, appender));
+        self.0.push(Named { name, appender: Arc::new(Mutex::new(appender)) });
     }
 
     /// Their names.
     pub(crate) fn names(&self) -> Vec<String> {
-        self.lock().iter().map(|(name, _)| name.clone()).collect()
+        self.0.iter().map(|named| named.name.clone()).collect()
     }
 
     /// A name for one that has none: `app001` and so on.
@@ -97,15 +119,18 @@ impl Appenders {
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
-        self.lock().len()
+        self.0.len()
     }
 
     /// Calls `f` with the name and the description of number `at`, from 0 up; `None` if there is no
-    /// such one. Nobody else has them meanwhile: see [`Appenders::are_free`].
+    /// such one. Nobody else has it meanwhile: see [`Appenders::are_free`].
     pub(crate) fn with<R>(&self, at: usize, f: impl FnOnce(&str, &dyn Open) -> R) -> Option<R> {
-        let appenders = self.lock();
-        let (name, appender) = appenders.get(at)?;
-        Some(f(name, &**appender))
+        self.0.get(at).map(|named| f(&named.name, &**named.lock()))
+    }
+
+    /// The same by name.
+    pub(crate) fn with_name<R>(&self, name: &str, f: impl FnOnce(&dyn Open) -> R) -> Option<R> {
+        self.find(name).map(|named| f(&**named.lock()))
     }
 
     /// Calls `each` with all of them, until it fails.
@@ -116,7 +141,7 @@ impl Appenders {
         &self,
         mut each: impl FnMut(&str, &dyn Open) -> Result<(), E>,
     ) -> Result<(), E> {
-        (0..self.len()).try_for_each(|at| self.with(at, &mut each).unwrap_or(Ok(())))
+        self.0.iter().try_for_each(|named| each(&named.name, &**named.lock()))
     }
 
     /// Checks that the composites between categories and them can be resolved, and that their gates
@@ -125,19 +150,44 @@ impl Appenders {
     /// # Errors
     /// [`CompositeError`].
     pub(crate) fn check_composites(&self, router: &Router) -> Result<(), CompositeError> {
-        let appenders = self.lock();
-        let described = appenders.iter().map(|(name, appender)| described(name, &**appender));
-        router.check_composites(&described.collect::<Vec<_>>())
+        let mut appenders = Vec::new();
+        self.each(|name, appender| {
+            appenders.push(described(name, appender));
+            Ok(())
+        })?;
+        router.check_composites(&appenders)
     }
 
     /// Whether they can be had without waiting. In a forked child they never can if a thread of the
     /// parent had them at the fork.
     pub(crate) fn are_free(&self) -> bool {
-        !matches!(self.0.try_lock(), Err(TryLockError::WouldBlock))
+        let is_taken =
+            |named: &Named| matches!(named.appender.try_lock(), Err(TryLockError::WouldBlock));
+        !self.0.iter().any(is_taken)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Named> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether both have the same destination by this name: the very same description, or one of the
+    /// same fingerprint.
+    pub(crate) fn agree_on(&self, other: &Appenders, name: &str) -> bool {
+        let (Some(one), Some(two)) = (self.find(name), other.find(name)) else { return false };
+        if Arc::ptr_eq(&one.appender, &two.appender) {
+            return true;
+        }
+        let print = |named: &Named| {
+            let appender = named.lock();
+            Some((appender.fingerprint()?, appender.is_mandatory(), appender.ships_blocks()))
+        };
+        print(one).is_some_and(|of_one| print(two) == Some(of_one))
+    }
+
+    fn find(&self, name: &str) -> Option<&Named> {
+        self.0.iter().find(|named| named.name == name)
+    }
+}
+
+impl Named {
+    fn lock(&self) -> MutexGuard<'_, Box<dyn Open>> {
+        self.appender.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

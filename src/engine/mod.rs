@@ -3,6 +3,7 @@
 mod batch;
 mod builder;
 pub(crate) mod call;
+pub(crate) mod control;
 mod drops;
 mod fork;
 pub(crate) mod group;
@@ -11,12 +12,19 @@ mod inherit;
 mod mdc;
 mod ndc;
 pub(crate) mod outlet;
+pub(crate) mod outlets;
 mod panics;
+mod past;
+pub(crate) mod reload;
+mod requests;
 mod rings;
 pub(crate) mod selflog;
 mod shutdown;
+pub(crate) mod signals;
 pub(crate) mod status;
 pub(crate) mod syncing;
+pub(crate) mod tending;
+pub(crate) mod watch;
 mod writer;
 
 use std::fmt;
@@ -34,12 +42,15 @@ pub use builder::init;
 pub use builder::{Builder, InitError, builder};
 #[cfg(feature = "cli")]
 pub(crate) use builder::{RING_BYTES, RING_MEMORY_BYTES};
+pub use control::Control;
 pub use drops::Dropped;
 pub use group::{ClusterRole, ClusterStats};
 pub use inherit::{Inheritance, inherit, inherited, spawn_inheriting};
 pub use mdc::{Mdc, MdcScope, mdc};
 pub use ndc::{Ndc, NdcScope, ndc};
 pub use outlet::{OutletState, OutletStats};
+pub use reload::{ReloadError, ReloadStats, Reloaded};
+pub use requests::CommandError;
 pub(crate) use shutdown::events_behind;
 pub use shutdown::{AppenderReport, ShutdownReport};
 pub use syncing::SyncPolicy;
@@ -61,9 +72,11 @@ use drops::DropCounters;
 use fork::Heir;
 use group::Member;
 use home::Home;
-use outlet::Outlet;
+use outlets::Outlets;
+use reload::Plan;
 use status::StatusFile;
 use syncing::Syncing;
+use tending::Tended;
 
 /// What a log call does when its thread's ring is full.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -442,6 +455,8 @@ pub struct Stats {
     pub journal_error: Option<String>,
     /// The appenders.
     pub appenders: Vec<OutletStats>,
+    /// Changes of the configuration while the program runs.
+    pub reloads: ReloadStats,
     /// The cluster, if the process is in one and does not stand alone.
     pub cluster: Option<ClusterStats>,
 }
@@ -507,7 +522,11 @@ pub(crate) struct Shared {
     progressed: Condvar,
     /// Syncs the journal, if that is in a directory.
     syncing: OnceLock<Syncing>,
-    outlets: Mutex<Vec<Arc<Outlet>>>,
+    outlets: Outlets,
+    /// What it runs by, and where another such plan comes from.
+    plan: Plan<Builder>,
+    /// Who waits for somebody to ask for something.
+    tended: Mutex<Option<Tended>>,
     /// Tells whoever looks at the journal's directory.
     status: Mutex<Option<StatusFile>>,
     /// Its place among the processes that share their appenders.
@@ -758,10 +777,6 @@ impl Shared {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn outlets(&self) -> MutexGuard<'_, Vec<Arc<Outlet>>> {
-        self.outlets.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Begins to keep the status file, if the journal has a directory.
     fn keep_status(self: &Arc<Shared>) {
         let shared = Arc::downgrade(self);
@@ -833,17 +848,10 @@ impl Shared {
         if synced {
             self.sync_journal(end, deadline)?;
         }
-        let outlets = self.outlets().clone();
-        for outlet in outlets.iter().filter(|outlet| outlet.is_mandatory()) {
-            let reached = outlet.wait_settled(end, deadline)
-                && (!synced || outlet.wait_synced(end, deadline));
-            if !reached {
-                let reason = outlet.stats().failing.unwrap_or("did not finish in time".to_owned());
-                let waiting_for = format!("appender `{}`", outlet.name());
-                return Err(FlushError { waiting_for, reason });
-            }
-        }
-        Ok(())
+        self.outlets.wait(end, synced, deadline).map_err(|late| {
+            let reason = late.failing.unwrap_or("did not finish in time".to_owned());
+            FlushError { waiting_for: format!("appender `{}`", late.name), reason }
+        })
     }
 
     fn release(&self, composite: &str) -> Result<(), ReleaseError> {
@@ -852,7 +860,7 @@ impl Shared {
         {
             return heir.release(composite);
         }
-        let mut outlets = self.outlets().clone();
+        let mut outlets = self.outlets.running();
         outlets.retain(|outlet| outlet.holder() == Some(composite));
         if outlets.is_empty() {
             return Err(ReleaseError::Unknown { name: composite.to_owned() });
@@ -909,7 +917,8 @@ impl Shared {
             losses: self.journal.losses(),
             dropped: self.drops.counts(),
             journal_error: progress.error,
-            appenders: self.outlets().iter().map(|outlet| outlet.stats()).collect(),
+            appenders: self.outlets.stats(),
+            reloads: self.plan.stats(),
             cluster: self.member.as_ref().map(|member| member.stats()),
         }
     }

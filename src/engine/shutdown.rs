@@ -105,6 +105,8 @@ impl Running {
 
     pub(super) fn shutdown(self, shared: &Arc<Shared>, until: Instant) -> ShutdownReport {
         stop_producers(shared);
+        let tended = shared.tended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        tended.into_iter().for_each(|tended| tended.end(until));
         let writer = match self {
             Running::Thread { thread, deadline } => {
                 *deadline.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
@@ -123,7 +125,7 @@ impl Running {
             }
         };
         shared.journal.close();
-        let outlets = std::mem::take(&mut *shared.outlets());
+        let outlets = shared.outlets.close(until);
         outlets.iter().for_each(|outlet| outlet.stop(until));
         let ended: Vec<_> = outlets.iter().map(|outlet| outlet.join(until)).collect();
         let backlogs = events_left(&shared.journal, ended.iter().map(|stats| stats.settled), until);

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{ClusterRole, ClusterStats, OutletState, OutletStats, Stats, selflog};
+use super::{ClusterRole, ClusterStats, OutletState, OutletStats, ReloadStats, Stats, selflog};
 use crate::journal::{Journal, Position};
 use crate::sys::file;
 
@@ -85,7 +85,7 @@ fn keep(path: &Path, journal: &Journal, stop: &AtomicBool, look: impl Fn() -> Op
     {
         let is_changed = status.fields != written;
         if is_changed {
-            match file::exchange(path, object(&status.fields).as_bytes()) {
+            match file::exchange(path, object_of(&status.fields).as_bytes()) {
                 Ok(()) => (written, is_failing) = (status.fields, false),
                 Err(error) => {
                     if !std::mem::replace(&mut is_failing, true) {
@@ -106,7 +106,12 @@ fn keep(path: &Path, journal: &Journal, stop: &AtomicBool, look: impl Fn() -> Op
     let _ = std::fs::remove_file(path);
 }
 
-fn object(fields: &str) -> String {
+/// What there is to say, as a line.
+pub(crate) fn object(status: &Status) -> String {
+    object_of(&status.fields).trim_end().to_owned()
+}
+
+fn object_of(fields: &str) -> String {
     let now = nanos(SystemTime::now());
     let pid = std::process::id();
     format!("{{\"version\":1,\"pid\":{pid},\"written_ns\":{now}{fields}}}\n")
@@ -165,6 +170,14 @@ impl Fields {
         self.plain(name, format_args!("[{}]", objects.join(",")));
     }
 
+    pub(crate) fn reloads(&mut self, reloads: &ReloadStats) {
+        let mut fields = Fields::default();
+        fields.plain("done", reloads.done);
+        fields.plain("failed", reloads.failed);
+        fields.maybe("failing", reloads.failing.as_deref());
+        self.object("reloads", fields);
+    }
+
     pub(crate) fn appenders(&mut self, appenders: &[OutletStats]) {
         self.objects("appenders", appenders.iter().map(of_appender));
     }
@@ -205,6 +218,7 @@ pub(super) fn of_engine(service: &str, stats: &Stats, held_by: Option<&str>) -> 
     fields.plain("cut", stats.dropped.cut());
     fields.maybe("journal_error", stats.journal_error.as_deref());
     fields.maybe("held_by", held_by);
+    fields.reloads(&stats.reloads);
     match &stats.cluster {
         Some(cluster) => fields.object("cluster", of_cluster(cluster)),
         None => fields.maybe("cluster", None),
@@ -299,7 +313,7 @@ mod tests {
         fields.text("a\"b", "c\\d\n\u{1b}é");
         fields.maybe("none", None);
         fields.counts("counts", [("x y", 3), ("z", 0)].into_iter());
-        let object = object(&fields.into_text());
+        let object = object_of(&fields.into_text());
         let end = r#","a\"b":"c\\d\u000a\u001bé","none":null,"counts":{"x y":3,"z":0}}"#;
         assert!(object.trim_end().ends_with(end), "{object}");
     }

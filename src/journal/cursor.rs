@@ -64,7 +64,7 @@ impl CursorFile {
     pub fn open(journal_dir: &Path, name: &str) -> io::Result<CursorFile> {
         let dir = journal_dir.join("cursors");
         sys::file::create_private_dir(&dir)?;
-        let path = dir.join(format!("{}.cursor", file_name(name)));
+        let path = cursor_path(journal_dir, name);
         let file = sys::file::open_private(&path)?;
         let mut bytes = Vec::new();
         io::Read::read_to_end(&mut &file, &mut bytes)?;
@@ -161,6 +161,11 @@ impl StoredCursor {
         let boot_id = sys::file::boot_id();
         self.written.filter(|slot| slot.boot_id == boot_id).or(self.synced)
     }
+}
+
+/// The cursor file of an appender below a journal directory.
+pub(crate) fn cursor_path(journal_dir: &Path, name: &str) -> PathBuf {
+    journal_dir.join("cursors").join(format!("{}.cursor", file_name(name)))
 }
 
 /// The cursors below a journal directory, by name. Makes and changes nothing.

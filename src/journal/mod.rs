@@ -38,8 +38,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-pub(crate) use cursor::file_name;
 pub use cursor::{CursorFile, CursorSlot, StoredCursor, TextFileMark, stored_cursors};
+pub(crate) use cursor::{cursor_path, file_name};
 pub(crate) use follow::{Follower, Found};
 pub use reader::{Block, RawBlock, ReadError, Reader};
 #[cfg(feature = "cli")]
@@ -178,6 +178,28 @@ impl std::error::Error for JournalError {
 #[derive(Clone)]
 pub struct Journal {
     shared: Arc<Shared>,
+    /// Where this handle has it end, if it ends earlier for whoever reads by it.
+    limit: Option<Arc<Limit>>,
+}
+
+/// Where a journal ends for those who read it by one handle: see [`Journal::limited`].
+#[derive(Debug, Default)]
+pub(crate) struct Limit(Mutex<Option<Position>>);
+
+impl Limit {
+    /// Has the journal end at `position`.
+    pub(crate) fn set(&self, position: Position) {
+        *lock(&self.0) = Some(position);
+    }
+
+    /// Lets them read on. To be followed by [`Journal::wake`].
+    pub(crate) fn lift(&self) {
+        *lock(&self.0) = None;
+    }
+
+    fn of(&self, end: Position) -> Position {
+        lock(&self.0).map_or(end, |limit| limit.min(end))
+    }
 }
 
 struct Shared {
@@ -350,7 +372,7 @@ impl Journal {
             syncing: Mutex::new(()),
             given_up: AtomicU64::new(0),
         };
-        let journal = Journal { shared: Arc::new(shared) };
+        let journal = Journal { shared: Arc::new(shared), limit: None };
         journal.take_over(&scan.ends)?;
         let mut writer = JournalWriter::new(journal.clone(), Marks::from(scan.marks));
         writer.begin_segment()?;
@@ -376,9 +398,29 @@ impl Journal {
         Ok(())
     }
 
+    /// A handle by which the journal ends where the limit says; without one it is a handle as any
+    /// other.
+    pub(crate) fn limited(&self) -> (Journal, Arc<Limit>) {
+        let limit = Arc::<Limit>::default();
+        (Journal { shared: Arc::clone(&self.shared), limit: Some(Arc::clone(&limit)) }, limit)
+    }
+
+    /// Has the journal end here, where it ends now, for all whose limits these are. No block comes in
+    /// between, so that nobody has read beyond it.
+    pub(crate) fn hold<'a>(&self, limits: impl Iterator<Item = &'a Limit>) -> Position {
+        let state = self.state();
+        limits.for_each(|limit| limit.set(state.end));
+        state.end
+    }
+
     /// The position behind the last block.
     pub fn end(&self) -> Position {
-        self.state().end
+        self.limit_of(self.state().end)
+    }
+
+    /// The end as this handle has it.
+    fn limit_of(&self, end: Position) -> Position {
+        self.limit.as_ref().map_or(end, |limit| limit.of(end))
     }
 
     /// The position of the oldest block.
@@ -472,7 +514,7 @@ impl Journal {
     pub fn wait_until(&self, timeout: Duration, reached: impl Fn(Position, bool) -> bool) {
         let deadline = Instant::now() + timeout;
         let mut state = self.state();
-        while !reached(state.end, state.closed) {
+        while !reached(self.limit_of(state.end), state.closed) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;

@@ -10,6 +10,7 @@ mod inbox;
 mod ingest;
 mod quota;
 mod stats;
+mod tending;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -29,10 +30,13 @@ use crate::route::composite::{Composite, CompositeError};
 use crate::route::{Category, Router, UnknownName};
 pub use stats::{MasterStats, Throttled};
 
-use crate::appender::{Open, OpenError, Opened, Place, described};
-use crate::engine::outlet::Outlet;
+use crate::appender::{Open, OpenError};
+use crate::engine::group::Appenders;
+use crate::engine::outlets::{AddError, Described, Origin, Outlets, Runs};
+use crate::engine::reload::Plan;
 use crate::engine::status::{Status, StatusFile};
 use crate::engine::syncing::{SyncPolicy, Syncing};
+use crate::engine::tending::{TendError, Tended, Tending};
 use crate::engine::{AppenderReport, OutletStats, events_behind, selflog};
 use crate::event::Receipt;
 use crate::journal::{Journal, JournalError, JournalOptions, JournalWriter, Scan};
@@ -51,6 +55,8 @@ use stats::Counters;
 /// Connections that wait in the kernel to be accepted; more have to try again. The kernel may have a
 /// lower bound of its own.
 const BACKLOG: i32 = 4096;
+/// What a master calls itself at its control socket.
+const SERVICE: &str = "rollway-master";
 /// How long a master that is dropped tries to finish.
 const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -103,6 +109,7 @@ impl Default for Limits {
 /// println!("{} events delivered, {} left", report.delivered(), report.left());
 /// # Ok::<(), rollway::master::MasterError>(())
 /// ```
+#[derive(Clone)]
 pub struct MasterBuilder {
     listen: String,
     journal: JournalOptions,
@@ -111,8 +118,9 @@ pub struct MasterBuilder {
     window_bytes: u64,
     limits: Limits,
     io_method: IoMethod,
-    appenders: Vec<(String, Box<dyn Open>)>,
+    appenders: Appenders,
     router: Router,
+    tending: Tending<MasterBuilder>,
 }
 
 impl MasterBuilder {
@@ -174,7 +182,18 @@ impl MasterBuilder {
         name: impl Into<String>,
         appender: impl Open + 'static,
     ) -> MasterBuilder {
-        self.appenders.push((name.into(), Box::new(appender)));
+        self.appenders.push(name.into(), Box::new(appender));
+        self
+    }
+
+    /// Adds a destination that was chosen at run time.
+    #[must_use]
+    pub fn boxed_appender(
+        mut self,
+        name: impl Into<String>,
+        appender: Box<dyn Open>,
+    ) -> MasterBuilder {
+        self.appenders.push(name.into(), appender);
         self
     }
 
@@ -199,17 +218,6 @@ impl MasterBuilder {
     #[must_use]
     pub fn one_message_per_appender(mut self, once: bool) -> MasterBuilder {
         self.router.one_message_per_appender(once);
-        self
-    }
-
-    /// Adds a destination that was chosen at run time.
-    #[must_use]
-    pub fn boxed_appender(
-        mut self,
-        name: impl Into<String>,
-        appender: Box<dyn Open>,
-    ) -> MasterBuilder {
-        self.appenders.push((name.into(), appender));
         self
     }
 
@@ -240,7 +248,11 @@ impl MasterBuilder {
     /// [`MasterError`], which names what could not be opened, and the remedy. Nothing runs then.
     pub fn start(self) -> Result<Master, MasterError> {
         let level = self.checked_level()?;
+        self.check_appenders()?;
         let listener = bind(&self.listen)?;
+        let tending = self.tending.clone();
+        let described = self.described();
+        let plan = Plan::new(self.clone(), tending.source.clone());
         let net = |source| MasterError::Resources { what: "the network thread", source };
         let address = listener.local_addr().map_err(net)?;
         let (journal, mut writer, lock) = open_journal(self.journal)?;
@@ -248,7 +260,7 @@ impl MasterBuilder {
         if journal.dir().is_some() {
             writer.set_output(outputs.open());
         }
-        let outlets = Arc::new(open_outlets(&journal, self.appenders, self.router, &outputs)?);
+        let outlets = open_outlets(&journal, &described, outputs)?;
         // Above that level a sync comes before each acknowledgement.
         let syncing = (level == AckLevel::Committed)
             .then(|| Syncing::start(&journal, self.sync))
@@ -300,25 +312,43 @@ impl MasterBuilder {
         })
         .map_err(net)
         .inspect_err(|_| inbox.close())?;
-        let status = keep_status(&journal, level, &edge, &outlets);
-        Ok(Master {
-            address,
-            level,
-            journal,
-            counters,
-            edge,
-            running: Some(Running {
-                inbox,
-                deadline,
-                stop,
-                net,
-                ingest,
-                outlets,
-                syncing,
-                status,
-                _lock: lock,
-            }),
+        let ground = Arc::new(Ground { level, journal, counters, edge, outlets, plan });
+        let status = keep_status(&ground);
+        let running = Running { inbox, deadline, stop, net, ingest, syncing, status, _lock: lock };
+        let mut master = Master { address, ground, running: Some(running), tended: None };
+        // On an error it is dropped, which ends everything that runs.
+        let dir = master.ground.journal.dir();
+        let tended = tending.begin(&master.ground, SERVICE, dir).map_err(|error| match error {
+            TendError::Control { path, source } => MasterError::Control { path, source },
+            TendError::Resources { what, source } => MasterError::Resources { what, source },
+        })?;
+        master.tended = Some(tended);
+        Ok(master)
+    }
+
+    /// Whether each appender has a name of its own and takes events, and each category names some.
+    fn check_appenders(&self) -> Result<(), MasterError> {
+        let names = self.appenders.names();
+        let known = names.iter().map(String::as_str).chain(self.router.composites().names());
+        self.router.check(known).map_err(MasterError::UnknownAppender)?;
+        self.appenders.check_composites(&self.router).map_err(MasterError::Composite)?;
+        let mut seen = HashSet::new();
+        self.appenders.each(|name, appender| {
+            if !seen.insert(name.to_owned()) {
+                let what = "another appender has this name; give each its own";
+                return Err(MasterError::Appender(refused(name.to_owned(), what)));
+            }
+            if appender.ships_blocks() {
+                let what = "it ships a process's own blocks, and a master has none; let the workers ship to it";
+                return Err(MasterError::Appender(refused(name.to_owned(), what)));
+            }
+            Ok(())
         })
+    }
+
+    /// The appenders, and who gets what.
+    fn described(&self) -> Described {
+        Described { appenders: self.appenders.clone(), router: Arc::new(self.router.clone()) }
     }
 
     fn checked_level(&self) -> Result<AckLevel, MasterError> {
@@ -335,11 +365,20 @@ impl MasterBuilder {
 /// Dropping it shuts it down within 5 s; [`Master::shutdown`] does so and says what came of it.
 pub struct Master {
     address: SocketAddr,
+    ground: Arc<Ground>,
+    running: Option<Running>,
+    /// Who waits for somebody to ask for something.
+    tended: Option<Tended>,
+}
+
+/// What outlives no master, and what those see who ask it for something.
+struct Ground {
     level: AckLevel,
     journal: Journal,
     counters: Arc<Counters>,
     edge: Arc<Edge>,
-    running: Option<Running>,
+    outlets: Outlets,
+    plan: Plan<MasterBuilder>,
 }
 
 struct Running {
@@ -348,7 +387,6 @@ struct Running {
     stop: watch::Sender<Option<tokio::time::Instant>>,
     net: Worker,
     ingest: Worker,
-    outlets: Arc<Vec<Outlet>>,
     /// Syncs the journal within 500 ms where no acknowledgement waits for that.
     syncing: Option<Syncing>,
     status: Option<StatusFile>,
@@ -390,8 +428,9 @@ impl Master {
             window_bytes: DEFAULT_WINDOW_BYTES,
             limits: Limits::default(),
             io_method: IoMethod::Write,
-            appenders: Vec::new(),
+            appenders: Appenders::default(),
             router: Router::new(),
+            tending: Tending::default(),
         }
     }
 
@@ -402,23 +441,12 @@ impl Master {
 
     /// What it has done so far.
     pub fn stats(&self) -> MasterStats {
-        let outlets = self.running.iter().flat_map(|running| running.outlets.iter());
-        self.snapshot(outlets.map(Outlet::stats).collect())
-    }
-
-    fn snapshot(&self, outlets: Vec<OutletStats>) -> MasterStats {
-        MasterStats {
-            sync_errors: self.journal.sync_errors(),
-            losses: self.journal.losses(),
-            held_by: self.journal.held_by(),
-            throttled: self.edge.quota.throttled(),
-            ..self.counters.snapshot(self.level, outlets)
-        }
+        self.ground.snapshot(self.ground.outlets.stats())
     }
 
     /// The journal, to read from.
     pub fn journal(&self) -> &Journal {
-        &self.journal
+        &self.ground.journal
     }
 
     /// Takes no more connections, reads and acknowledges what is on its way, says bye to the workers,
@@ -432,18 +460,21 @@ impl Master {
         let Some(running) = self.running.take() else { return MasterReport::default() };
         let begun = Instant::now();
         let (half, deadline) = (begun + timeout / 2, begun + timeout);
+        self.tended.take().into_iter().for_each(|tended| tended.end(half));
         *running.deadline.lock().unwrap_or_else(PoisonError::into_inner) = Some(half);
         running.stop.send_replace(Some(half.into()));
         running.net.join(deadline);
         running.inbox.close();
         running.ingest.join(deadline);
-        self.journal.close();
-        running.outlets.iter().for_each(|outlet| outlet.stop(deadline));
+        let journal = &self.ground.journal;
+        journal.close();
+        let ending = self.ground.outlets.close(deadline);
+        ending.iter().for_each(|outlet| outlet.stop(deadline));
         let mut report = MasterReport::default();
         let mut outlets = Vec::new();
-        for outlet in running.outlets.iter() {
+        for outlet in &ending {
             let stats = outlet.join(deadline);
-            let backlog = events_behind(&self.journal, stats.settled);
+            let backlog = events_behind(journal, stats.settled);
             report.appenders.push(AppenderReport {
                 name: stats.name.clone(),
                 delivered: stats.delivered,
@@ -457,8 +488,28 @@ impl Master {
             syncing.join(deadline);
         }
         running.status.into_iter().for_each(StatusFile::end);
-        report.stats = self.snapshot(outlets);
+        report.stats = self.ground.snapshot(outlets);
         report
+    }
+}
+
+impl Ground {
+    fn snapshot(&self, outlets: Vec<OutletStats>) -> MasterStats {
+        MasterStats {
+            sync_errors: self.journal.sync_errors(),
+            losses: self.journal.losses(),
+            held_by: self.journal.held_by(),
+            throttled: self.edge.quota.throttled(),
+            reloads: self.plan.stats(),
+            ..self.counters.snapshot(self.level, outlets)
+        }
+    }
+
+    fn status(&self) -> Status {
+        let end = self.journal.end();
+        let fields = self.snapshot(self.outlets.stats()).status_fields(end);
+        // Connections come and go without a block.
+        Status { fields, end, is_quiet: false }
     }
 }
 
@@ -506,25 +557,9 @@ impl Worker {
 }
 
 /// Begins to keep the status file, if the journal has a directory.
-fn keep_status(
-    journal: &Journal,
-    level: AckLevel,
-    edge: &Arc<Edge>,
-    outlets: &Arc<Vec<Outlet>>,
-) -> Option<StatusFile> {
-    let (of_thread, edge, outlets) = (journal.clone(), Arc::clone(edge), Arc::downgrade(outlets));
-    StatusFile::keep(journal, move || {
-        let outlets = outlets.upgrade()?;
-        let appenders = outlets.iter().map(Outlet::stats).collect();
-        let stats = MasterStats {
-            held_by: of_thread.held_by(),
-            throttled: edge.quota.throttled(),
-            ..edge.counters.snapshot(level, appenders)
-        };
-        let end = of_thread.end();
-        // Connections come and go without a block.
-        Some(Status { fields: stats.status_fields(end), end, is_quiet: false })
-    })
+fn keep_status(ground: &Arc<Ground>) -> Option<StatusFile> {
+    let of_thread = Arc::downgrade(ground);
+    StatusFile::keep(&ground.journal, move || Some(of_thread.upgrade()?.status()))
 }
 
 fn bind(listen: &str) -> Result<TcpListener, MasterError> {
@@ -561,44 +596,23 @@ fn open_journal(options: JournalOptions) -> Result<OpenJournal, MasterError> {
 
 fn open_outlets(
     journal: &Journal,
-    appenders: Vec<(String, Box<dyn Open>)>,
-    router: Router,
-    outputs: &Outputs,
-) -> Result<Vec<Outlet>, MasterError> {
-    let router = Arc::new(router);
-    let known = appenders.iter().map(|(name, _)| &**name).chain(router.composites().names());
-    router.check(known).map_err(MasterError::UnknownAppender)?;
-    let described = appenders.iter().map(|(name, appender)| described(name, &**appender));
-    let described: Vec<_> = described.collect();
-    router.check_composites(&described).map_err(MasterError::Composite)?;
-    let mut names = HashSet::new();
-    let mut outlets = Vec::new();
-    for (name, appender) in appenders {
-        if !names.insert(name.clone()) {
-            let what = "another appender has this name; give each its own";
-            return Err(MasterError::Appender(refused(name, what)));
-        }
-        let place = Place {
-            // A master has no events of its own.
-            source: 0,
-            epoch: 0,
-            service: "",
-            name: &name,
-            journal_dir: journal.dir(),
-            begin: journal.start_position(),
-            outputs,
-            term: 0,
-        };
-        let (is_mandatory, gate) = (appender.is_mandatory(), appender.gate());
-        let opened = appender.open(&place).map_err(MasterError::Appender)?;
-        if matches!(opened, Opened::Blocks(_)) {
-            let what = "it ships a process's own blocks, and a master has none; let the workers ship to it";
-            return Err(MasterError::Appender(refused(name, what)));
-        }
-        let outlet = Outlet::spawn(journal, &name, is_mandatory, opened, &gate, &router)
-            .map_err(|source| MasterError::Resources { what: "an appender's thread", source })?;
-        outlets.push(outlet);
-    }
+    described: &Described,
+    outputs: Outputs,
+) -> Result<Outlets, MasterError> {
+    // A master has no events of its own.
+    let (source, epoch, service, term) = (0, 0, String::new(), 0);
+    let runs = Runs::Others;
+    let outlets = Outlets::new(journal, Origin { source, epoch, service, term, outputs, runs });
+    let begin = journal.start_position();
+    described.appenders.each(|name, appender| {
+        let added = outlets.add(name, appender, begin, &described.router);
+        added.map_err(|error| match error {
+            AddError::Open(error) => MasterError::Appender(error),
+            AddError::Thread(source) => {
+                MasterError::Resources { what: "an appender's thread", source }
+            }
+        })
+    })?;
     journal.keep_to_bound();
     Ok(outlets)
 }
@@ -630,6 +644,8 @@ pub enum MasterError {
     UnknownAppender(UnknownName),
     /// The composites cannot be resolved.
     Composite(CompositeError),
+    /// The control socket cannot be opened.
+    Control { path: PathBuf, source: io::Error },
     /// The operating system did not give what a master needs.
     Resources { what: &'static str, source: io::Error },
 }
@@ -669,6 +685,11 @@ impl fmt::Display for MasterError {
                  directory",
                 dir.display()
             ),
+            MasterError::Control { path, .. } => write!(
+                f,
+                "control socket {}: it cannot be opened; give it another path",
+                path.display()
+            ),
             MasterError::Journal(_) => write!(f, "the journal cannot be opened"),
             MasterError::Appender(error) => error.fmt(f),
             MasterError::UnknownAppender(error) => error.fmt(f),
@@ -683,6 +704,7 @@ impl std::error::Error for MasterError {
         match self {
             MasterError::Listen { source, .. }
             | MasterError::Directory { source, .. }
+            | MasterError::Control { source, .. }
             | MasterError::Resources { source, .. } => Some(source),
             MasterError::Journal(source) => Some(source),
             MasterError::Appender(source) => source.source(),

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::engine::OutletStats;
 use crate::engine::status::Fields;
+use crate::engine::{OutletStats, ReloadStats};
 use crate::journal::{Losses, Position};
 use crate::net::{AckLevel, Reason};
 
@@ -51,6 +51,8 @@ pub struct MasterStats {
     pub held_by: Option<String>,
     /// The sources that had to wait because they sent more than [`Limits`](super::Limits) allows.
     pub throttled: Vec<Throttled>,
+    /// Changes of the configuration while it runs.
+    pub reloads: ReloadStats,
     /// One for each appender.
     pub appenders: Vec<OutletStats>,
 }
@@ -84,6 +86,7 @@ impl MasterStats {
             self.refused.iter().map(|(reason, count)| (format!("{reason:?}"), *count)).collect();
         fields.counts("refused", names.iter().map(|(name, count)| (&**name, *count)));
         fields.maybe("held_by", self.held_by.as_deref());
+        fields.reloads(&self.reloads);
         fields.objects("throttled", self.throttled.iter().map(Throttled::status));
         fields.appenders(&self.appenders);
         fields.into_text()

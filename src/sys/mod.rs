@@ -11,6 +11,7 @@ pub(crate) mod mapping;
 pub(crate) mod output;
 pub(crate) mod per_process;
 pub(crate) mod priority;
+pub(crate) mod signal;
 pub(crate) mod table;
 #[cfg(all(feature = "io-uring", target_os = "linux"))]
 mod uring;

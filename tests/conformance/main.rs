@@ -16,6 +16,7 @@ mod faulty;
 mod buffer;
 mod callback;
 mod console;
+mod fail_over;
 mod file;
 mod filtered;
 #[cfg(feature = "master")]

@@ -64,6 +64,11 @@ impl Collector {
         (collector, collected)
     }
 
+    /// Keeps what it gets there.
+    pub fn keeping(self, collected: &Collected) -> Collector {
+        Collector { collected: collected.clone(), ..self }
+    }
+
     /// Takes nothing until the gate is open.
     pub fn behind(self, gate: &Gate) -> Collector {
         Collector { gate: Some(gate.clone()), ..self }

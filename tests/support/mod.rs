@@ -7,6 +7,7 @@ pub mod command;
 pub mod destination;
 pub mod journal;
 pub mod ledger;
+pub mod load;
 #[cfg(feature = "master")]
 pub mod wire;
 

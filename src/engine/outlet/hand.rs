@@ -4,17 +4,17 @@
 //! goes among the dead letters, and the appender gets its place without the event, so that it
 //! settles behind it. In this order: a kill in between finds the letter there already.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::time::Instant;
 
 use super::letters::DeadLetters;
+use super::routes::Routes;
 use crate::appender::{AppendError, Appender, Batch, Counts, Part};
 use crate::engine::selflog;
 use crate::journal::{Block, Position};
-use crate::route::Share;
 use crate::route::composite::Hold;
 use crate::sys::crash::{self, CrashPoint};
 
@@ -24,7 +24,7 @@ const REFUSED_IN_ROW_MAX: u32 = 100;
 /// The appender with what it takes to hand something to it.
 pub(super) struct Hand {
     pub(super) appender: Box<dyn Appender>,
-    pub(super) share: Option<RefCell<Share>>,
+    pub(super) routes: Routes,
     counts: Cell<Counts>,
     letters: DeadLetters,
     refused_in_row: u32,
@@ -62,18 +62,13 @@ impl Error for RefusesAll {
 }
 
 impl Hand {
-    pub(super) fn new(
-        appender: Box<dyn Appender>,
-        share: Option<RefCell<Share>>,
-        letters: DeadLetters,
-    ) -> Hand {
-        let counts = Cell::default();
-        Hand { appender, share, counts, letters, refused_in_row: 0 }
+    pub(super) fn new(appender: Box<dyn Appender>, routes: Routes, letters: DeadLetters) -> Hand {
+        Hand { appender, routes, counts: Cell::default(), letters, refused_in_row: 0 }
     }
 
     /// Asks what a composite holds of the appender's events; `None` where none does.
     pub(super) fn hold<R>(&self, ask: impl FnOnce(&mut Hold) -> R) -> Option<R> {
-        self.share.as_ref()?.borrow_mut().hold().map(ask)
+        self.routes.last()?.borrow_mut().hold().map(ask)
     }
 
     /// Hands over the events of a block from index `from` on and before `end`. What became of those
@@ -85,7 +80,7 @@ impl Hand {
         end: u32,
         outcome: &mut Outcome,
     ) -> Result<(), Box<dyn Error>> {
-        let whole = Batch::new(block, &self.counts, self.share.as_ref());
+        let whole = Batch::new(block, &self.counts, self.routes.at(block.position));
         // The ends of the runs to hand over, the next one last; behind them all is `end`.
         let mut ends = Vec::new();
         if self.refused_in_row >= REFUSED_IN_ROW_MAX {

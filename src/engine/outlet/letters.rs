@@ -16,7 +16,7 @@ use crate::block::build::{self, ChunkSource, EventsHead};
 use crate::block::define::Definitions;
 use crate::block::events::LoneRecord;
 use crate::capture;
-use crate::engine::builder::random_source;
+use crate::engine::past::random_source;
 use crate::engine::selflog;
 use crate::event::{Event, SourceInfo};
 use crate::journal::{

@@ -6,9 +6,11 @@
 //! journal, which they lock for a moment to find a segment: none waits for another.
 
 mod checkpoint;
+mod command;
 mod episode;
 mod hand;
 mod letters;
+mod routes;
 mod run;
 mod scout;
 mod skipped;
@@ -22,11 +24,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::appender::{self, Opened, OutletSide};
 use crate::engine::selflog;
-use crate::journal::{Cursor, Journal, Position};
-use crate::route::{Gate, Router};
+use crate::journal::{Cursor, Journal, Limit, Position};
+use crate::route::{Gate, Router, Share};
+pub(crate) use command::Command;
+use command::{Commands, Pending};
 use episode::Episode;
 use hand::Hand;
 use letters::DeadLetters;
+use routes::{CHANGES_MAX, Routes};
 use run::Run;
 use scout::{HoldCounts, Scout};
 
@@ -37,6 +42,9 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 pub(crate) struct Outlet {
     shared: Arc<Shared>,
     journal: Journal,
+    /// Where the journal ends for the appender.
+    limit: Arc<Limit>,
+    takes_events: bool,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -136,6 +144,11 @@ struct State {
     /// The failure that holds the appender up.
     episode: Option<Episode>,
     ended: bool,
+    commands: Commands,
+    /// What it gets from a position on, as the thread has yet to learn.
+    changes: Vec<(Position, Option<Share>)>,
+    /// Changes that it has before it, those that the thread knows of included.
+    changes_ahead: usize,
 }
 
 impl Outlet {
@@ -152,6 +165,23 @@ impl Outlet {
         gate: &Gate,
         router: &Arc<Router>,
     ) -> io::Result<Outlet> {
+        let limited = journal.limited();
+        Outlet::spawn_within(journal, limited, name, is_mandatory, appender, gate, router)
+    }
+
+    /// The same within a limit: the appender comes as far as that says.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub(crate) fn spawn_within(
+        journal: &Journal,
+        (of_thread, limit): (Journal, Arc<Limit>),
+        name: &str,
+        is_mandatory: bool,
+        appender: Opened,
+        gate: &Gate,
+        router: &Arc<Router>,
+    ) -> io::Result<Outlet> {
         let appender = appender::under_locks(appender, router.composites().locks(name));
         let (settled, keeps_from) = match &appender {
             Opened::Events(appender) => (appender.settled(), appender.keeps_from()),
@@ -159,7 +189,7 @@ impl Outlet {
         };
         let share = router.share(name, gate).map(RefCell::new);
         let scout = match &appender {
-            Opened::Events(_) => Scout::new(journal, name, share.as_ref(), settled),
+            Opened::Events(_) => Scout::new(&of_thread, name, share.as_ref(), settled),
             Opened::Blocks(_) => None,
         };
         let keeps_from = match (&scout, &share) {
@@ -182,10 +212,12 @@ impl Outlet {
             stop: AtomicBool::new(false),
             delivered: AtomicU64::new(0),
         });
+        let takes_events = matches!(appender, Opened::Events(_));
+        let routes = Routes::new(share);
         let mut side = Side {
             shared: Arc::clone(&shared),
             cursor: journal.register(name, is_mandatory, keeps_from),
-            journal: journal.clone(),
+            journal: of_thread,
         };
         let thread = std::thread::Builder::new()
             .name(format!("rollway-{}", name.chars().take(7).collect::<String>()))
@@ -195,12 +227,67 @@ impl Outlet {
                 match appender {
                     Opened::Events(appender) => {
                         let letters = DeadLetters::new(&side.journal, &side.shared.name);
-                        Run::new(side, Hand::new(appender, share, letters), scout).run();
+                        Run::new(side, Hand::new(appender, routes, letters), scout).run();
                     }
                     Opened::Blocks(mut appender) => appender.run(&mut side),
                 }
             })?;
-        Ok(Outlet { shared, journal: journal.clone(), thread: Mutex::new(Some(thread)) })
+        let (journal, thread) = (journal.clone(), Mutex::new(Some(thread)));
+        Ok(Outlet { shared, journal, limit, takes_events, thread })
+    }
+
+    /// Where the journal ends for this appender: it reads no further.
+    pub(crate) fn limit(&self) -> &Limit {
+        &self.limit
+    }
+
+    /// Gives the appender what `router` and `gate` have for it, from `position` on, which it has not
+    /// come to. To be called only where no composite holds events back, neither before nor then.
+    pub(crate) fn set_router(&self, position: Position, gate: &Gate, router: &Arc<Router>) {
+        if self.takes_events {
+            let mut state = self.shared.state();
+            // Nothing came since the last change: that one counts for no event.
+            let is_instead = state.changes.pop_if(|(last, _)| *last == position).is_some();
+            state.changes.push((position, router.share(&self.shared.name, gate)));
+            state.changes_ahead += usize::from(!is_instead);
+        }
+    }
+
+    /// Whether it has so many changes of its routes before it that it takes no more.
+    pub(crate) fn is_far_behind(&self) -> bool {
+        self.shared.state().changes_ahead >= CHANGES_MAX
+    }
+
+    /// Counts on from what another one has delivered under this name.
+    pub(crate) fn count_on_from(&self, before: &Outlet) {
+        let delivered = before.shared.delivered.load(Ordering::Relaxed);
+        self.shared.delivered.fetch_add(delivered, Ordering::Relaxed);
+    }
+
+    /// Whether its thread has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.shared.state().ended
+    }
+
+    /// Has the appender do something between two batches, and waits for it until `deadline`. One that
+    /// takes whole blocks has nothing to reopen or rotate.
+    ///
+    /// # Errors
+    /// Why it was not done.
+    pub(crate) fn command(&self, command: Command, deadline: Instant) -> Result<(), String> {
+        if !self.takes_events {
+            return Ok(());
+        }
+        let answer = {
+            let mut state = self.shared.state();
+            if state.ended {
+                return Err("the appender has ended".to_owned());
+            }
+            state.commands.push(command)?
+        };
+        self.shared.changed.notify_all();
+        self.journal.wake();
+        answer.wait(deadline)
     }
 
     /// The appender's name.
@@ -237,6 +324,11 @@ impl Outlet {
             },
             settled: state.settled,
         }
+    }
+
+    /// Everything before it has reached the destination.
+    pub(crate) fn settled(&self) -> Position {
+        self.shared.state().settled
     }
 
     /// Everything before it has reached the destination, or is held back by a composite.
@@ -327,6 +419,20 @@ impl Shared {
         self.stop.load(Ordering::Acquire)
     }
 
+    /// Brings the routes up to date.
+    fn learn(&self, routes: &mut Routes) {
+        let mut state = self.state();
+        if state.changes_ahead > 0 {
+            state.changes.drain(..).for_each(|(from, share)| routes.change(from, share));
+            routes.settle(state.settled);
+            state.changes_ahead = routes.changes_ahead();
+        }
+    }
+
+    fn next_command(&self) -> Option<Pending> {
+        self.state().commands.pop()
+    }
+
     /// Publishes that everything before `position` has arrived, with `events` more than before.
     fn settle(&self, position: Position, events: u64) {
         self.delivered.fetch_add(events, Ordering::Relaxed);
@@ -366,6 +472,11 @@ impl Shared {
 }
 
 impl State {
+    /// Whether somebody wants something that the thread has not looked at.
+    fn is_asked(&self) -> bool {
+        !self.commands.is_empty() || !self.changes.is_empty()
+    }
+
     /// Whether somebody waits for a sync that `settled` allows.
     fn is_sync_wanted(&self, settled: Position) -> bool {
         settled >= self.sync_wanted && self.sync_wanted > self.synced
@@ -435,7 +546,8 @@ impl OutletSide for Side {
         loop {
             let end = state.deadline.map_or(until, |deadline| until.min(deadline));
             let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.is_stopping() != was_stopping {
+            let is_asked = self.is_stopping() != was_stopping || !state.commands.is_empty();
+            if left.is_zero() || is_asked {
                 return;
             }
             let waited = self.shared.changed.wait_timeout(state, left);
@@ -449,7 +561,10 @@ struct Ended(Arc<Shared>);
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        self.0.state().ended = true;
+        let mut state = self.0.state();
+        state.ended = true;
+        state.commands.clear();
+        drop(state);
         self.0.changed.notify_all();
     }
 }

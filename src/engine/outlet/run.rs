@@ -87,6 +87,7 @@ impl Run {
         self.tell_of_a_notice();
         let mut is_at_end = false;
         while !is_at_end && !self.past_deadline() {
+            self.obey();
             match self.step() {
                 Ok(Progress::Appended) => self.delivered(),
                 Ok(Progress::Overtaken { position, blocks }) => {
@@ -147,6 +148,14 @@ impl Run {
         }
     }
 
+    /// Does what somebody wants of the outlet or of its appender.
+    fn obey(&mut self) {
+        self.side.shared.learn(&mut self.hand.routes);
+        while let Some(pending) = self.side.shared.next_command() {
+            pending.carry_out(&mut *self.hand.appender);
+        }
+    }
+
     /// Hands one block to the appender, or as much of it as is decided.
     fn step(&mut self) -> Result<Progress, Box<dyn Error>> {
         let Some(frontier) = self.look_ahead()? else { return Ok(Progress::Held) };
@@ -163,6 +172,8 @@ impl Run {
                 return Ok(Progress::Damaged);
             }
         };
+        // What counts from a position on was said before a block came behind it.
+        self.side.shared.learn(&mut self.hand.routes);
         let header = block.events.header();
         if block.position >= frontier {
             let (position, header) = (block.position, *header);
@@ -233,7 +244,7 @@ impl Run {
             self.settle_held();
             return Ok(None);
         }
-        let is_looked = self.hand.share.as_ref().map_or(Ok(false), |share| scout.look(share))?;
+        let is_looked = self.hand.routes.last().map_or(Ok(false), |share| scout.look(share))?;
         self.count_held();
         Ok((!is_looked).then_some(frontier))
     }
@@ -361,10 +372,9 @@ impl Run {
         let shared = &self.side.shared;
         self.side.journal.wait_until(pause, |end, _| {
             let state = shared.state();
-            end > position
-                || shared.is_stopping()
-                || state.release_wanted > state.released
-                || state.is_sync_wanted(state.reached)
+            let is_asked = state.is_asked() || state.release_wanted > state.released;
+            let is_wanted = is_asked || state.is_sync_wanted(state.reached);
+            end > position || shared.is_stopping() || is_wanted
         });
         Ok(())
     }

@@ -1,0 +1,310 @@
+//! A running process is asked and told things over its control socket, by files and by signals.
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rollway::appender::{AppendError, Appender, Batch, Open, OpenError, Opened, Place};
+use rollway::journal::Position;
+use rollway::{Builder, Control, InitError, Level};
+use rustix::process::{Signal, getpid, kill_process};
+use support::destination::Collector;
+use support::{child, message_file, wait_until, watchdog};
+
+fn builder(dir: &Path) -> Builder {
+    rollway::builder()
+        .service("shop")
+        .journal_dir(dir.join("journal"))
+        .rings_dir(dir.join("rings"))
+        .control(Control::default())
+}
+
+/// A client that speaks the protocol.
+struct Client {
+    stream: BufReader<UnixStream>,
+}
+
+impl Client {
+    fn connect(path: &Path) -> Client {
+        let mut client = Client { stream: BufReader::new(UnixStream::connect(path).unwrap()) };
+        assert_eq!(client.line(), format!("rollway 1 shop {}", std::process::id()));
+        client
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).unwrap();
+        line.trim_end_matches('\n').to_owned()
+    }
+
+    /// The status and the lines of an answer.
+    fn ask(&mut self, command: &str) -> Vec<String> {
+        self.stream.get_mut().write_all(format!("{command}\n").as_bytes()).unwrap();
+        let status = self.line();
+        let count: usize = status.strip_prefix("ok ").map_or(0, |count| count.parse().unwrap());
+        std::iter::once(status).chain((0..count).map(|_| self.line())).collect()
+    }
+}
+
+/// Counts how often it was opened again and rotated.
+#[derive(Clone, Default)]
+struct Counted {
+    reopened: Arc<AtomicU64>,
+    rotated: Arc<AtomicU64>,
+    settled: Position,
+}
+
+impl Open for Counted {
+    fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
+        Ok(Opened::Events(Box::new(Counted { settled: place.begin, ..self.clone() })))
+    }
+}
+
+impl Appender for Counted {
+    fn append(&mut self, batch: &Batch<'_>) -> Result<(), AppendError> {
+        self.settled = batch.next();
+        Ok(())
+    }
+
+    fn settled(&self) -> Position {
+        self.settled
+    }
+
+    fn flush(&mut self, _deadline: Instant) -> Result<(), AppendError> {
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> Result<(), AppendError> {
+        self.reopened.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn rotate(&mut self) -> Result<(), AppendError> {
+        self.rotated.fetch_add(1, Ordering::SeqCst);
+        match self.rotated.load(Ordering::SeqCst) {
+            1 => Ok(()),
+            _ => Err(AppendError::Unavailable { source: std::io::Error::other("no room") }),
+        }
+    }
+}
+
+#[test]
+fn a_running_process_is_asked_and_told_things() {
+    let _watch = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let counted = Counted::default();
+    let guard = builder(dir.path())
+        .appender("counted", counted.clone())
+        .appender("file", message_file(&dir.path().join("file")))
+        .start()
+        .unwrap();
+    let path = dir.path().join("journal/control");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let mut client = Client::connect(&path);
+    assert_eq!(client.ask("levels"), ["ok 1", "info *"]);
+    assert_eq!(client.ask("level *=debug"), ["ok 0"]);
+    assert!(guard.logger().is_enabled(Level::DEBUG));
+    assert_eq!(client.ask("level shop::till=trace"), ["ok 0"]);
+    let is_traced =
+        || rollway::enabled!(logger: guard.logger(), target: "shop::till::drawer", Level::TRACE);
+    assert!(is_traced());
+    assert_eq!(client.ask("directives info,noisy=off")[0], "ok 0");
+    assert_eq!(client.ask("levels"), ["ok 3", "info *", "off noisy", "trace shop::till"]);
+    assert_eq!(client.ask("level shop::till=inherit"), ["ok 0"]);
+    assert!(!is_traced());
+    let wrong = client.ask("directives debug,noisy=lound");
+    assert!(wrong[0].starts_with("error unknown `noisy=lound` at character 7: "), "{wrong:?}");
+    assert_eq!(client.ask("levels"), ["ok 2", "info *", "off noisy"]);
+    assert_eq!(client.ask("reopen"), ["ok 2", "counted", "file"]);
+    assert_eq!(client.ask("reopen file"), ["ok 1", "file"]);
+    assert_eq!(client.ask("rotate counted"), ["ok 1", "counted"]);
+    assert_eq!(
+        client.ask("rotate counted"),
+        ["error failed appender `counted`: the destination is not available: no room"]
+    );
+    let counts = [&counted.reopened, &counted.rotated].map(|count| count.load(Ordering::SeqCst));
+    assert_eq!(counts, [1, 2]);
+    assert_eq!(
+        client.ask("reopen fiel"),
+        ["error unknown there is no appender `fiel`; known are `counted`, `file`"]
+    );
+    rollway::info!(logger: guard.logger(), "delivered when the flush returns");
+    assert_eq!(client.ask("flush"), ["ok 0"]);
+    let text = fs::read_to_string(dir.path().join("file")).unwrap();
+    assert_eq!(text, "delivered when the flush returns\n");
+    assert_eq!(client.ask("flush L2"), ["ok 0"]);
+    let stats = client.ask("stats");
+    let stats: serde_json::Value = serde_json::from_str(&stats[1]).unwrap();
+    assert_eq!((&stats["service"], &stats["reloads"]["done"]), (&"shop".into(), &0.into()));
+    let refused = client.ask("reload");
+    assert!(refused[0].starts_with("error refused nothing says where"), "{refused:?}");
+    drop(guard);
+    assert!(!path.exists());
+    assert_eq!(client.line(), "");
+}
+
+#[test]
+fn a_hostile_client_is_cut_off_and_keeps_nobody_waiting() {
+    let _watch = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let guard = builder(dir.path()).start().unwrap();
+    let path = dir.path().join("journal/control");
+    // Silent ones, one that sends no end of a line, one that does not read.
+    let silent: Vec<_> = (0..5).map(|_| UnixStream::connect(&path).unwrap()).collect();
+    let mut endless = Client::connect(&path);
+    let _ = endless.stream.get_mut().write_all(&[b'x'; 1 << 16]);
+    assert_eq!(endless.line(), "error unknown a line has at most 4096 bytes");
+    let deaf = UnixStream::connect(&path).unwrap();
+    deaf.set_nonblocking(true).unwrap();
+    let asked: usize = (0..2000).filter_map(|_| (&deaf).write(b"stats\nhelp\n").ok()).sum();
+    assert!(asked > 0);
+    let mut client = Client::connect(&path);
+    assert_eq!(client.ask("levels"), ["ok 1", "info *"]);
+    assert_eq!(client.ask("le\u{7}vels")[0].chars().filter(|c| c.is_control()).count(), 0);
+    rollway::info!(logger: guard.logger(), "logged all the same");
+    guard.flush().unwrap();
+    // There are eight places, and those who ended have given theirs back.
+    let _eighth = Client::connect(&path);
+    let mut late = String::new();
+    UnixStream::connect(&path).unwrap().read_to_string(&mut late).unwrap();
+    assert_eq!(late, "error busy 8 clients are connected; try again later\n");
+    drop(silent);
+    wait_until("there is a place again", || {
+        let mut stream = BufReader::new(UnixStream::connect(&path).unwrap());
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        line.starts_with("rollway")
+    });
+}
+
+#[test]
+fn a_socket_of_a_dead_process_is_replaced_and_nothing_else_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sub/control");
+    let at = |path: &Path| rollway::builder().service("shop").control(Control::at(path));
+    let first = at(&path).start().unwrap();
+    let error = at(&path).start().unwrap_err();
+    assert!(matches!(&error, InitError::Control { source, .. }
+        if source.to_string() == "another process listens there"));
+    drop(first);
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let second = at(&path).start().unwrap();
+    Client::connect(&path);
+    drop(second);
+    fs::write(&path, "a file").unwrap();
+    let error = at(&path).start().unwrap_err();
+    assert!(matches!(&error, InitError::Control { source, .. }
+        if source.to_string() == "another file is there"));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "a file");
+    let long = dir.path().join("x".repeat(120));
+    let error = at(&long).start().unwrap_err();
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("at most 107 bytes"));
+}
+
+/// A configuration of one file with a level in it.
+fn from_file(dir: &Path, appender: impl Open + 'static) -> Builder {
+    let described = builder(dir).appender("a", appender);
+    let (path, source) = (dir.join("level"), described.clone());
+    described.reload_from(move || -> Result<Builder, String> {
+        let text = fs::read_to_string(&path).map_err(|error| error.to_string())?;
+        let level: Level = text.trim().parse().map_err(|error| format!("{error}"))?;
+        Ok(source.clone().level(level))
+    })
+}
+
+#[test]
+fn a_watched_file_that_has_changed_is_taken_and_a_wrong_one_is_not() {
+    let _watch = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("level");
+    fs::write(&path, "info").unwrap();
+    let (collector, _) = Collector::new();
+    let watched = from_file(dir.path(), collector);
+    let guard = watched.reload_on_change([&path], Duration::from_millis(20)).start().unwrap();
+    let is_debug = || guard.logger().is_enabled(Level::DEBUG);
+    assert!(!is_debug());
+    fs::write(&path, "debug").unwrap();
+    wait_until("the level is seen", is_debug);
+    fs::write(&path, "loud").unwrap();
+    wait_until("the wrong one is refused", || guard.stats().reloads.failed == 1);
+    assert!(is_debug());
+    // An editor that renames, and a link that is turned.
+    fs::write(dir.path().join("new"), "trace").unwrap();
+    fs::rename(dir.path().join("new"), &path).unwrap();
+    wait_until("the renamed one is seen", || guard.logger().is_enabled(Level::TRACE));
+    assert_eq!(guard.stats().reloads.done, 2);
+    assert_eq!(guard.stats().reloads.failing, None);
+    drop(guard);
+}
+
+#[test]
+fn signals_reload_and_reopen_and_are_given_back() {
+    const NAME: &str = "signals_reload_and_reopen_and_are_given_back";
+    let _watch = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    // Signals are the whole process's: a child has them for itself.
+    if child::part().is_none() {
+        let mut command = child::command(NAME, "listen");
+        let status = command.env("DIR", dir.path()).status().unwrap();
+        // By then the signal does what it does to everybody.
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(1));
+        return;
+    }
+    let dir = std::path::PathBuf::from(child::variable("DIR"));
+    let counted = [Counted::default(), Counted::default()];
+    let reopened = || counted.each_ref().map(|one| one.reopened.load(Ordering::SeqCst));
+    fs::write(dir.join("level"), "debug").unwrap();
+    let one = from_file(&dir, counted[0].clone()).signals(true).start().unwrap();
+    let two = rollway::builder().appender("b", counted[1].clone()).signals(true).start().unwrap();
+    kill_process(getpid(), Signal::USR1).unwrap();
+    wait_until("both are opened again", || reopened() == [1, 1]);
+    assert!(!one.logger().is_enabled(Level::DEBUG));
+    kill_process(getpid(), Signal::HUP).unwrap();
+    wait_until("both are opened again", || reopened() == [2, 2]);
+    assert!(one.logger().is_enabled(Level::DEBUG));
+    assert_eq!(two.stats().reloads.failed, 0);
+    drop(one);
+    kill_process(getpid(), Signal::HUP).unwrap();
+    wait_until("the other is opened again", || reopened() == [2, 3]);
+    drop(two);
+    kill_process(getpid(), Signal::HUP).unwrap();
+    std::thread::sleep(support::PATIENCE);
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn the_command_speaks_to_the_process_that_it_is_told_of() {
+    use rollway::cli::{Exit, run};
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = message_file(&dir.path().join("file"));
+    let guard = builder(dir.path()).appender("file", file).start().unwrap();
+    let journal = dir.path().join("journal");
+    let ctl = |arguments: &[&str]| {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let words = ["rollway", "ctl"].iter().chain(arguments);
+        let exit = run(words, &mut out, &mut err);
+        (exit, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    };
+    let of_journal = ["--journal", journal.to_str().unwrap()];
+    let ask = |command: &[&str]| ctl(&[&of_journal[..], command].concat());
+    assert_eq!(ask(&["levels"]), (Exit::Ok, "info *\n".to_owned(), String::new()));
+    assert_eq!(ask(&["level", "*=trace"]).0, Exit::Ok);
+    assert!(guard.logger().is_enabled(Level::TRACE));
+    assert_eq!(ask(&["reopen"]).1, "file\n");
+    let (exit, _, err) = ask(&["level", "*=loud"]);
+    assert!(exit == Exit::Usage && err.contains("unknown level `loud`"), "{err}");
+    assert_eq!(ask(&["reload"]).0, Exit::Config);
+    let stats = ask(&["stats"]).1;
+    assert!(stats.contains("\nservice shop\n") && stats.contains("appenders.file.state running"));
+    assert!(ask(&["--json", "stats"]).1.starts_with('{'));
+    let (exit, _, err) = ctl(&["--socket", "/no/such/socket", "stats"]);
+    assert!(exit == Exit::NoInput && err.contains("no process listens there"), "{err}");
+}
