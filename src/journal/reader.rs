@@ -179,7 +179,8 @@ impl Reader {
         let (position, next) = (self.position, self.behind(&header));
         let Some(segment) = &self.segment else { return Ok(None) };
         // What has become of a define block may call itself one of events.
-        let bytes = read(segment, &mut self.position, &header, &mut self.buffer)
+        let end = self.known_end(segment);
+        let bytes = read(segment, &mut self.position, &header, end, &mut self.buffer)
             .inspect_err(|_| self.is_damaged = true)?;
         let events = EventsBlock::open(header, bytes)
             .map_err(|source| ReadError::Damaged { position, source })?;
@@ -228,7 +229,8 @@ impl Reader {
         };
         let position = self.position;
         let Some(segment) = &self.segment else { return Ok(None) };
-        let bytes = read(segment, &mut self.position, &header, &mut self.buffer)?;
+        let end = self.known_end(segment);
+        let bytes = read(segment, &mut self.position, &header, end, &mut self.buffer)?;
         Ok(Some(RawBlock { position, header, bytes }))
     }
 
@@ -244,9 +246,7 @@ impl Reader {
             self.overtaken_segments += 1;
             return Ok(self.next_segment());
         };
-        let is_newest = position.generation >= end.generation;
-        // `None` where the one who wrote the segment is dead: it ends where its blocks do.
-        let known_end = if is_newest { Some(end.offset) } else { segment.end() };
+        let known_end = self.known_end(&segment);
         if known_end.is_some_and(|end| position.offset >= end) {
             return Ok(self.next_segment());
         }
@@ -305,7 +305,8 @@ impl Reader {
             self.position = self.behind(header);
             return Ok(());
         }
-        let bytes = read(segment, &mut self.position, header, &mut self.buffer)?;
+        let end = self.known_end(segment);
+        let bytes = read(segment, &mut self.position, header, end, &mut self.buffer)?;
         let body = bytes.get(HEADER_BYTES..).unwrap_or(&[]);
         let defined = self.dictionary.define(header, body);
         defined.map_err(|source| ReadError::Damaged { position, source })
@@ -321,16 +322,14 @@ impl Reader {
     fn look_ahead(&mut self) {
         self.has_looked_ahead = true;
         let Ok(Some(segment)) = self.open() else { return };
-        let end = self.journal.end();
-        let is_newest = self.position.generation >= end.generation;
-        let known_end = if is_newest { Some(end.offset) } else { segment.end() };
+        let known_end = self.known_end(&segment);
         let (mut position, buffer) = (self.position, &mut self.buffer);
         while known_end.is_none_or(|end| position.offset < end) {
             let Ok(front) = segment.read(position.offset, HEADER_BYTES, buffer) else { return };
             match BlockHeader::decode(front) {
                 Ok(header) if header.generation != segment.generation() => {}
                 Ok(header) if header.kind == BlockKind::Define => {
-                    if let Ok(bytes) = read(&segment, &mut position, &header, buffer) {
+                    if let Ok(bytes) = read(&segment, &mut position, &header, known_end, buffer) {
                         let body = bytes.get(HEADER_BYTES..).unwrap_or(&[]);
                         let _ = self.dictionary.define_ahead(&header, body);
                         continue;
@@ -347,6 +346,14 @@ impl Reader {
             let Ok(next) = segment.next_header(next, known_end, buffer) else { return };
             position.offset = next;
         }
+    }
+
+    /// Where the segment of the position ends; `None` where the one who wrote it is dead: it ends where
+    /// its blocks do.
+    fn known_end(&self, segment: &Segment) -> Option<u64> {
+        let end = self.journal.end();
+        let is_newest = self.position.generation >= end.generation;
+        if is_newest { Some(end.offset) } else { segment.end() }
     }
 
     /// The position behind the block at the position.
@@ -368,21 +375,26 @@ impl Reader {
 }
 
 /// The block at `position`, its checksum compared if it comes from a file. The position moves behind
-/// it, damaged or not, unless the operating system refused.
+/// it, or to where one may stand behind what is damaged, unless the operating system refused. The
+/// segment ends at `end`, if that is known.
 fn read<'a>(
     segment: &'a Segment,
     position: &mut Position,
     header: &BlockHeader,
+    end: Option<u64>,
     buffer: &'a mut AlignedVec,
 ) -> Result<&'a [u8], ReadError> {
     let at = *position;
     let bytes = segment
         .read(at.offset, header.bytes(), buffer)
         .map_err(|source| ReadError::Io { position: at, source })?;
-    position.offset += header.padded_bytes() as u64;
-    if !segment.is_memory() {
-        header::verify(bytes).map_err(|source| ReadError::Damaged { position: at, source })?;
+    if !segment.is_memory()
+        && let Err(source) = header::verify(bytes)
+    {
+        position.offset = segment.behind_damaged(at.offset, header, end);
+        return Err(ReadError::Damaged { position: at, source });
     }
+    position.offset += header.padded_bytes() as u64;
     Ok(bytes)
 }
 

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rkyv::util::AlignedVec;
 
 use super::JournalError;
-use crate::block::header::{self, BlockHeader, BlockKind, HEADER_BYTES};
+use crate::block::header::{self, BlockError, BlockHeader, BlockKind, HEADER_BYTES};
 use crate::sys;
 use crate::sys::append::AppendReader;
 
@@ -140,6 +140,27 @@ impl Segment {
             }
         }
         Ok(to.unwrap_or(at))
+    }
+
+    /// Where to go on behind the header at `at`, whose block is not what its checksum says. That is behind
+    /// the block, if another one stands there or nothing was written any more; else the header does not
+    /// belong here, and what it calls its block may have others in it.
+    pub(super) fn behind_damaged(&self, at: u64, header: &BlockHeader, end: Option<u64>) -> u64 {
+        let mut buffer = AlignedVec::new();
+        let behind = at + header.padded_bytes() as u64;
+        let front = self.read(behind, HEADER_BYTES, &mut buffer).map(BlockHeader::decode);
+        let is_behind = match front {
+            _ if end.is_some_and(|end| behind >= end) => end == Some(behind),
+            Ok(Ok(found)) => found.generation == self.generation,
+            Ok(Err(BlockError::Empty | BlockError::Short)) => end.is_none(),
+            Ok(Err(_)) => false,
+            Err(_) => true,
+        };
+        if is_behind {
+            return behind;
+        }
+        let next = at + HEADER_BYTES as u64;
+        self.next_header(next, end, &mut buffer).unwrap_or(behind)
     }
 
     /// Whether the zeroes at `at`, where a header could be, are those of a lost page with blocks behind

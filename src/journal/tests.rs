@@ -552,3 +552,26 @@ fn a_segment_that_was_cut_inside_a_header_says_so() {
         assert_eq!(numbers_and_damage(dir.path()), (vec![0, 1], 0), "as it was a moment before");
     }
 }
+
+#[test]
+fn a_header_in_the_place_of_another_hides_no_block_behind_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, [first, second, third], end) = {
+        let (journal, mut writer) = open(dir.path());
+        let mut source = Source::new();
+        for (number, filler) in [(0, 10), (1, 10), (2, 5000)] {
+            source.append(&mut writer, number, filler).unwrap();
+        }
+        let mut reader = journal.reader(Position::default());
+        let begins = [(); 3].map(|()| reader.next().unwrap().unwrap().position.offset as usize);
+        let (_, path) = segment_paths(dir.path()).unwrap().remove(0);
+        (path, begins, reader.position().offset as usize)
+    };
+    let mut bytes = std::fs::read(&path).unwrap();
+    // That of the long block in front of the first one: by its word all lies within.
+    let (from, to) = (third..third + 64, first);
+    assert!(end - third > third - first && second > first);
+    bytes.copy_within(from, to);
+    std::fs::write(&path, bytes).unwrap();
+    assert_eq!(numbers_and_damage(dir.path()), (vec![1, 2], 1));
+}
