@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use crate::event::Event;
+use crate::event::{Event, EventPlace};
 use crate::journal::{Block, Position};
 use crate::route::{Fate, Share};
 
@@ -19,6 +19,8 @@ pub struct Batch<'a> {
     is_passed: bool,
     /// Which of them the appender behind an appender gets, by their place; `None` is all.
     choice: Option<&'a dyn Fn(Position) -> bool>,
+    /// The block lies in the journal, at its position.
+    is_of_journal: bool,
 }
 
 /// A run of the events of a block, by their index: those that are damaged or go elsewhere count.
@@ -52,7 +54,14 @@ impl<'a> Batch<'a> {
         share: Option<&'a RefCell<Share>>,
     ) -> Batch<'a> {
         counts.set(Counts::default());
-        Batch { block, counts, share, part: Part::ALL, is_passed: false, choice: None }
+        let (part, is_passed, choice, is_of_journal) = (Part::ALL, false, None, true);
+        Batch { block, counts, share, part, is_passed, choice, is_of_journal }
+    }
+
+    /// A block of rollway's own, which goes to every appender at some position of the journal and does
+    /// not lie there.
+    pub(crate) fn own(block: &'a Block<'a>, counts: &'a Cell<Counts>) -> Batch<'a> {
+        Batch { is_of_journal: false, ..Batch::new(block, counts, None) }
     }
 
     /// A part of the same block.
@@ -108,7 +117,7 @@ impl<'a> Batch<'a> {
                 continue;
             }
             match event {
-                Ok(event) => {
+                Ok(mut event) => {
                     let times = match self.share {
                         None => 1,
                         Some(share) => match share.borrow_mut().fate(at, &event) {
@@ -126,7 +135,10 @@ impl<'a> Batch<'a> {
                     for _ in 0..times {
                         counts.events += 1;
                         match &shown {
-                            None => each(at, &event),
+                            None => {
+                                event.place = self.place(at);
+                                each(at, &event);
+                            }
                             Some(shown) => shown.with(&event, |event| each(at, event)),
                         }
                     }
@@ -135,6 +147,13 @@ impl<'a> Batch<'a> {
             }
         }
         self.counts.set(counts);
+    }
+
+    /// Where an event lies for whoever remembers its text.
+    #[inline]
+    fn place(&self, at: Position) -> Option<EventPlace> {
+        let Position { generation, offset, index } = at;
+        self.is_of_journal.then_some(EventPlace { generation, offset, index })
     }
 
     /// How many events are the appender's, without looking into them where it gets all.

@@ -106,6 +106,7 @@ mod tests {
                 begin: at(64),
                 term: 0,
                 outputs: &Outputs::new(IoMethod::Write, |_| {}),
+                lines: &crate::layout::SharedLines::default(),
             };
             Bookmark::open(&place).unwrap()
         };

@@ -266,7 +266,7 @@ impl Open for Memory {
     fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
         Ok(Opened::Events(Box::new(Recorder {
             record: Arc::clone(&self.record),
-            layout: self.layout.clone(),
+            layout: place.layout(&*self.layout),
             bookmark: Bookmark::open(place)?,
         })))
     }

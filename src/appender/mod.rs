@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::journal::{CursorFile, Journal, Position, segment_paths};
+use crate::layout::{Layout, SharedLines};
 use crate::route::Gate;
 use crate::route::composite::Described;
 use crate::sys::output::Outputs;
@@ -360,9 +361,17 @@ pub struct Place<'a> {
     pub term: u64,
     /// How it may write.
     pub(crate) outputs: &'a Outputs,
+    /// Lines that the appenders of the journal share.
+    pub(crate) lines: &'a SharedLines,
 }
 
 impl Place<'_> {
+    /// The layout for an appender that opens here: an event that several appenders write with one
+    /// layout is rendered once.
+    pub(crate) fn layout(&self, layout: &dyn Layout) -> Box<dyn Layout> {
+        self.lines.of(layout)
+    }
+
     /// The stored cursor of the appender, for a journal in a directory.
     ///
     /// # Errors

@@ -78,7 +78,7 @@ impl Open for Writer {
     fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
         Ok(Opened::Events(Box::new(TextWriter {
             to: Arc::clone(&self.to),
-            layout: self.layout.clone(),
+            layout: place.layout(&*self.layout),
             bookmark: Bookmark::open(place)?,
             text: Page::new(),
         })))

@@ -342,7 +342,8 @@ impl<'a> Events<'a> {
         let site = site.ok_or(damaged("its site is not defined"))?;
         let time_ns = self.timeline.utc_ns(record.ticks);
         let (source, receipt) = (&self.known.info, self.receipt.as_ref());
-        Ok(Event { level, time_ns, site, thread, context, source, receipt, values, view: None })
+        let (view, place) = (None, None);
+        Ok(Event { level, time_ns, site, thread, context, source, receipt, values, view, place })
     }
 }
 

@@ -17,6 +17,7 @@ use crate::engine::{Dropped, selflog};
 use crate::journal::{
     Finding, Position, Reads, Sift, StoredCursor, Survey, SurveyedBlock, stored_cursors,
 };
+use crate::layout::SharedLines;
 use crate::recover::{
     self, Copied, CopyError, Leftovers, Manifest, Owner, Recovered, RepairError, View,
 };
@@ -559,6 +560,7 @@ impl Sent {
             begin: view.journal.start_position(),
             term: 0,
             outputs: &Outputs::new(IoMethod::Write, selflog::warn),
+            lines: &SharedLines::default(),
         };
         let opened = forwarder
             .open(&place)

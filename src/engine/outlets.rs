@@ -16,6 +16,7 @@ use super::reload::{ReloadError, Reloaded};
 use super::{events_behind, selflog};
 use crate::appender::{Open, OpenError, Opened, Place};
 use crate::journal::{Cursor, Journal, Limit, Position, cursor_path};
+use crate::layout::SharedLines;
 use crate::route::{Gate, Router};
 use crate::sys::output::Outputs;
 
@@ -28,6 +29,8 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 pub(crate) struct Outlets {
     journal: Journal,
     origin: Origin,
+    /// What the appenders share of their text.
+    lines: SharedLines,
     state: Mutex<State>,
     /// Held by a swap.
     swapping: Mutex<()>,
@@ -89,8 +92,8 @@ impl Ready {
 impl Outlets {
     /// None yet.
     pub(crate) fn new(journal: &Journal, origin: Origin) -> Outlets {
-        let (state, swapping) = Default::default();
-        Outlets { journal: journal.clone(), origin, state, swapping }
+        let (lines, state, swapping) = Default::default();
+        Outlets { journal: journal.clone(), origin, lines, state, swapping }
     }
 
     /// Opens and runs one that is described. It begins at `begin` if it has no past.
@@ -233,6 +236,7 @@ impl Outlets {
             journal_dir: self.journal.dir(),
             begin,
             outputs,
+            lines: &self.lines,
             term: *term,
         })?;
         let (is_mandatory, gate) = (appender.is_mandatory(), appender.gate());

@@ -42,6 +42,16 @@ pub struct Event<'a> {
     pub values: Values<'a>,
     /// What is shown in another way; `None` where nothing is.
     pub(crate) view: Option<&'a View<'a>>,
+    /// Where it lies in the journal that it is read from, for what is remembered of it.
+    pub(crate) place: Option<EventPlace>,
+}
+
+/// Where an event lies in a journal: as its position there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct EventPlace {
+    pub(crate) generation: u64,
+    pub(crate) offset: u64,
+    pub(crate) index: u32,
 }
 
 impl<'a> Event<'a> {
@@ -81,7 +91,8 @@ impl<'a> Event<'a> {
         values: Values<'a>,
     ) -> Event<'a> {
         let (level, time_ns, receipt) = (site.level, 0, None);
-        Event { level, time_ns, site, thread, context, source, receipt, values, view: None }
+        let (view, place) = (None, None);
+        Event { level, time_ns, site, thread, context, source, receipt, values, view, place }
     }
 
     /// Appends the message to `out`: what `format!` would have made of the call's arguments, unless a

@@ -1,6 +1,6 @@
 //! An event to write, for the tests of the layouts.
 
-use crate::event::{ContextInfo, Event, Receipt, SiteInfo, SourceInfo, ThreadInfo};
+use crate::event::{ContextInfo, Event, EventPlace, Receipt, SiteInfo, SourceInfo, ThreadInfo};
 use crate::level::Level;
 use crate::record::{self, INLINE, Kinds, Records};
 use crate::site::{Definition, Names};
@@ -28,6 +28,7 @@ pub(crate) struct Fixture {
     pub(crate) context: ContextInfo,
     pub(crate) source: SourceInfo,
     pub(crate) receipt: Option<Receipt>,
+    pub(crate) place: Option<EventPlace>,
     kinds: Vec<Kind>,
     values: Vec<u8>,
     record: Vec<u8>,
@@ -60,6 +61,7 @@ impl Fixture {
                 host: "box".into(),
             },
             receipt: None,
+            place: None,
             kinds: Vec::new(),
             values: Vec::new(),
             record: Vec::new(),
@@ -135,6 +137,7 @@ impl Fixture {
             receipt: self.receipt.as_ref(),
             values,
             view: None,
+            place: self.place,
         }
     }
 }

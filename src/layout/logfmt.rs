@@ -118,6 +118,10 @@ impl Layout for Logfmt {
     fn hash(&self) -> u64 {
         super::hash_of(HASH_KIND, &self.groups.marks())
     }
+
+    fn is_shareable(&self) -> bool {
+        true
+    }
 }
 
 impl Logfmt {

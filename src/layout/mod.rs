@@ -11,6 +11,7 @@ mod function;
 mod group;
 mod json;
 mod logfmt;
+mod once;
 mod page;
 mod pattern;
 mod program;
@@ -22,6 +23,7 @@ pub use function::{FromFn, from_fn};
 pub use group::Group;
 pub use json::{Ecs, FieldError, Json, OpenTelemetry};
 pub use logfmt::Logfmt;
+pub(crate) use once::SharedLines;
 pub use page::Page;
 pub use pattern::{LetterError, Letters, Pattern, PatternError};
 
@@ -56,6 +58,13 @@ pub trait Layout: Send + CloneLayout {
     /// and after a crash only a layout with the same number compares the file with what it would
     /// write. It is the same in every process and after every restart.
     fn hash(&self) -> u64;
+
+    /// Whether appenders may take each other's lines: whoever has a layout with the same
+    /// [`hash`](Layout::hash) would write the same bytes for the same event, whatever else it has
+    /// written. By default they do not.
+    fn is_shareable(&self) -> bool {
+        false
+    }
 
     /// Whether it hands on the chunks of a message ([`Event::chunks`]) instead of making text of them,
     /// so that an appender with it can have the warp [`pass`](crate::warp::Warp::pass).

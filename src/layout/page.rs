@@ -94,7 +94,6 @@ impl Page {
     }
 
     /// Appends bytes of another page, which begin and end where characters do.
-    #[cfg(any(test, feature = "cli"))]
     pub(crate) fn push_bytes(&mut self, bytes: &[u8]) {
         self.gather();
         self.reserve(bytes.len());

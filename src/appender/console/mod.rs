@@ -160,7 +160,7 @@ impl Open for Console {
         Ok(Opened::Events(Box::new(Printer {
             stream: self.streams.default,
             streams: self.streams.clone(),
-            layout: self.layout.clone(),
+            layout: place.layout(&*self.layout),
             level_colours: self.level_colours.clone(),
             has_colours: [
                 self.colours.applies_to(&io::stdout()),

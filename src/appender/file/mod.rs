@@ -365,7 +365,7 @@ impl Open for File {
             output: place.outputs.open(),
             layout: match self.removes_colour {
                 true => Box::new(Colourless(self.layout.clone())),
-                false => self.layout.clone(),
+                false => place.layout(&*self.layout),
             },
             cursor,
             begin: place.begin,

@@ -187,6 +187,7 @@ mod tests {
             begin: Position::default(),
             term: 0,
             outputs: &Outputs::new(IoMethod::Write, |_| {}),
+            lines: &crate::layout::SharedLines::default(),
         };
         for wrong in [Forwarder::new("logs:http"), Forwarder::new("logs").or("spare:http")] {
             let error = wrong.open(&place).err().map(|error| error.to_string());

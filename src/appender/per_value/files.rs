@@ -12,6 +12,7 @@ use super::{Key, Missing, Template};
 use crate::appender::bookmark::Bookmark;
 use crate::appender::{AppendError, Appender, Batch, Counts, Open, Opened, Place};
 use crate::journal::{Position, file_name};
+use crate::layout::SharedLines;
 use crate::sys::output::{IoMethod, Outputs};
 
 /// Where events of values go that have no file of their own.
@@ -186,6 +187,7 @@ impl Home {
             begin,
             term: self.term,
             outputs: &self.outputs,
+            lines: &SharedLines::default(),
         });
         match opened {
             Ok(Opened::Events(appender)) => Ok(appender),

@@ -146,7 +146,7 @@ impl Hand {
 
     /// Hands over a block of rollway's own, which counts nowhere and passes every route.
     pub(super) fn say<'b>(&'b mut self, block: &'b Block<'b>) -> Result<(), AppendError> {
-        self.appender.append(&Batch::new(block, &self.counts, None))
+        self.appender.append(&Batch::own(block, &self.counts))
     }
 }
 

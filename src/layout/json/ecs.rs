@@ -91,6 +91,10 @@ impl Layout for Ecs {
     fn hash(&self) -> u64 {
         hash_of(HASH_KIND, &self.groups.marks())
     }
+
+    fn is_shareable(&self) -> bool {
+        true
+    }
 }
 
 impl Ecs {

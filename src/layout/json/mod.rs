@@ -280,6 +280,10 @@ impl Layout for Json {
         let names = self.names.iter().map(|name| name.as_deref().unwrap_or("\0"));
         super::hash_of(HASH_KIND, &Vec::from_iter(shown.into_iter().chain(names)))
     }
+
+    fn is_shareable(&self) -> bool {
+        true
+    }
 }
 
 impl Json {

@@ -104,6 +104,10 @@ impl Layout for OpenTelemetry {
     fn hash(&self) -> u64 {
         hash_of(HASH_KIND, &self.groups.marks())
     }
+
+    fn is_shareable(&self) -> bool {
+        true
+    }
 }
 
 impl OpenTelemetry {

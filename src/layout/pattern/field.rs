@@ -182,6 +182,11 @@ impl Field {
         }
     }
 
+    /// Whether what it shows depends on earlier events, or on a function of somebody's own.
+    pub(super) fn is_stateful(&self) -> bool {
+        matches!(self, Field::SincePrevious(_) | Field::Own(_))
+    }
+
     /// Whether what it shows depends on what stands before it, or must not be rendered twice.
     pub(super) fn is_once(&self) -> bool {
         matches!(self, Field::Shaped(_) | Field::SincePrevious(_) | Field::Own(_))

@@ -340,6 +340,13 @@ impl Layout for Pattern {
         };
         if pen.escapes { hash } else { !hash }
     }
+
+    fn is_shareable(&self) -> bool {
+        // Colours that are left out do not count in the number.
+        let is_stateful =
+            |part: &Part| matches!(part, Part::Field(field, _) if field.is_stateful());
+        self.pen.colours && !self.parts.iter().any(is_stateful)
+    }
 }
 
 impl Pen {

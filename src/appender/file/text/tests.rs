@@ -37,6 +37,7 @@ fn open_rolled(dir: &Path, journal: &Journal, line_bytes: usize, rules: Option<R
         begin: journal.start_position(),
         term: 0,
         outputs: &Outputs::new(IoMethod::Write, |_| {}),
+        lines: &crate::layout::SharedLines::default(),
     };
     let path = dir.join("app.log");
     let making =

@@ -107,6 +107,15 @@ fn is_padding(block: &BlockText, length: u64) -> bool {
     block.used_end <= length && length <= block.bytes.end
 }
 
+/// Whether the last blocks lie within what was touched, and no other is.
+fn is_tail(original: &Original, touched: &[Range<usize>]) -> bool {
+    let mut hit = original.blocks.iter().skip_while(|block| !overlaps(block, touched));
+    hit.all(|block| {
+        let own = block.bytes.start as usize..block.used_end as usize;
+        touched.iter().any(|range| range.start <= own.start && own.end <= range.end)
+    })
+}
+
 /// A kind of damage.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Damage {
@@ -303,10 +312,16 @@ impl Findings {
             found("does not salvage");
             return Err(format!("{}: {missing} untouched events are not read", place()).into());
         }
-        // A cut at the border of a block leaves a journal as it was a moment earlier.
+        // A cut at the border of a block, or zeroes in the place of the last ones, leave a journal as it was
+        // a moment earlier.
         let is_less = counts.values().any(|count| *count == 0);
-        let is_prefix = mutant.damage == Damage::Cut
-            && original.blocks.iter().any(|block| is_padding(block, mutant.bytes.len() as u64));
+        let is_prefix = match mutant.damage {
+            Damage::Cut => {
+                original.blocks.iter().any(|block| is_padding(block, mutant.bytes.len() as u64))
+            }
+            Damage::ZeroedPage => is_tail(original, &mutant.touched),
+            _ => false,
+        };
         if is_less && !is_prefix && !reading.told {
             self.silent += 1;
             found("is silent");
