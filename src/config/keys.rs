@@ -1,6 +1,7 @@
 //! The keys of every section but those that a type decides.
 
 use super::key::{Family, Key, Kind};
+use super::mask;
 use crate::journal::JournalOptions;
 
 /// What a journal has room for at least: two segments of the least size.
@@ -35,6 +36,7 @@ pub(super) const ROOT: &[Key] = &[
     Key::new("writer", Kind::Section(WRITER), "the thread that empties the rings"),
     Key::new("levels", Kind::Sections(LEVEL), "levels of the program's own, for the whole process"),
     Key::new("categories", Kind::Sections(CATEGORY), "levels and appenders by category: `root`, or a name in quotes such as `\"shop::till\"`"),
+    Key::new("mask", Kind::Section(mask::KEYS), "values that no appender shows, by their keys"),
     Key::new("layouts", Kind::Typed(Family::Layout), "layouts that appenders name"),
     Key::new("filters", Kind::Typed(Family::Filter), "filters that appenders and expressions name"),
     Key::new("appenders", Kind::Typed(Family::Appender), "where events go, and composites that stand before others"),

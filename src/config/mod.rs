@@ -21,6 +21,7 @@ mod from_json;
 mod from_toml;
 mod key;
 mod keys;
+mod mask;
 #[cfg(feature = "master")]
 mod master;
 mod node;
@@ -141,6 +142,9 @@ impl Config {
     pub fn builder(&self) -> Result<Builder, ConfigError> {
         let (plan, _) = self.plan()?;
         let mut builder = plan.service;
+        if let Some(mask) = plan.mask {
+            builder = builder.mask(mask);
+        }
         let has_none = plan.appenders.is_empty() && plan.forward.is_none();
         if has_none && !plan.has_journal {
             builder = builder.appender("console", Console::stderr());
@@ -178,6 +182,9 @@ impl Config {
         }
         for (name, composite) in plan.composites {
             builder = builder.composite(&name, composite);
+        }
+        if let Some(mask) = plan.mask {
+            builder = builder.mask(mask);
         }
         builder = builder.one_message_per_appender(plan.one_message_per_appender);
         for category in &plan.categories {

@@ -2,6 +2,7 @@
 
 use super::builtin;
 use super::keys::ROOT;
+use super::mask;
 use super::node::Table;
 use super::registry::Attached;
 use super::section::{NamedFilter, Path, Reader, Section};
@@ -11,6 +12,7 @@ use crate::engine::{
     Builder, Durability, OverflowPolicy, SyncPolicy, Timestamp, WaitStrategy, builder,
 };
 use crate::level::Level;
+use crate::mask::Mask;
 use crate::route::Category;
 use crate::route::composite::Composite;
 use crate::sys::output::IoMethod;
@@ -22,6 +24,8 @@ pub(super) struct Plan {
     pub(super) appenders: Named<Box<dyn Open>>,
     pub(super) composites: Named<Composite>,
     pub(super) categories: Vec<Category>,
+    /// That of all appenders.
+    pub(super) mask: Option<Mask>,
     pub(super) one_message_per_appender: bool,
     /// The appender of the section `[forward]`.
     pub(super) forward: Option<(String, Box<dyn Open>)>,
@@ -46,6 +50,7 @@ impl Plan {
         service = within(&root, "rings", service, rings);
         service = within(&root, "overflow", service, overflow);
         service = within(&root, "writer", service, writer);
+        let mask = mask::read(&root);
         layouts(&root);
         filters(&root);
         let (appenders, composites) = appenders(&root);
@@ -64,6 +69,7 @@ impl Plan {
             appenders,
             composites,
             categories,
+            mask,
             one_message_per_appender: once,
             forward,
             has_journal,

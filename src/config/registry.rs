@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::key::{Family, Key, Kind};
+use super::mask;
 use super::node::{Entry, Node, Table, Value};
 use super::place::Place;
 use super::section::{Path, Reader, Section};
@@ -78,6 +79,10 @@ const APPENDER: &[Key] = &[
     Key::new("threshold", Kind::Threshold, "from which level on it takes events").default("\"all\""),
     Key::new("filter", Kind::Filters, "filters that an event has to pass, by name or as tables: of several the first decides that is not neutral")
         .otherwise("no filter", "[\"no_heartbeats\"]"),
+    Key::new("warp", Kind::Warp, "what becomes of the message: `join:SEPARATOR` joins its chunks, `limit:COUNT` keeps the first, `prepend_counter` numbers them, `pass` hands chunks to what takes them. Not for composites")
+        .otherwise("the chunks are joined", "\"join:, \""),
+    Key::new("mask", Kind::Section(mask::KEYS), "as `[mask]`, for this appender alone. Not for composites")
+        .otherwise("that of all", "{ keys = [\"password\"] }"),
 ];
 /// What a layout may have whatever its type.
 const LAYOUT: &[Key] = &[TYPE];
@@ -189,10 +194,17 @@ impl Registry {
             }
             match attached {
                 Attached::Appender(open) => {
+                    gate = shown(section, gate, &*open);
                     let open = Made { is_mandatory: section.truth("mandatory"), gate, open };
                     Attached::Appender(Box::new(open))
                 }
-                Attached::Composite(composite) => Attached::Composite(composite.behind(gate)),
+                Attached::Composite(composite) => {
+                    for key in ["warp", "mask"].into_iter().filter(|key| section.has(key)) {
+                        let what = format!("`{key}` is for appenders; give it to the relays");
+                        section.refuse(key, what);
+                    }
+                    Attached::Composite(composite.behind(gate))
+                }
             }
         })
     }
@@ -329,6 +341,20 @@ impl Table {
         let entry = Entry { key: "type".to_owned(), key_place: place.clone(), node };
         Table { entries: vec![entry] }
     }
+}
+
+/// The gate with the mask and the warp that a section has.
+fn shown(section: &Section<'_>, mut gate: Gate, open: &dyn Open) -> Gate {
+    if let Some(mask) = mask::read(section) {
+        gate = gate.mask(mask);
+    }
+    if let Some(warp) = section.warp("warp") {
+        gate = gate.warp(warp);
+        if let Err(error) = gate.check_warp(section.name(), open.takes_chunks()) {
+            section.refuse("warp", error.to_string());
+        }
+    }
+    gate
 }
 
 /// An appender as its section describes it.

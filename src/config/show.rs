@@ -238,7 +238,10 @@ mod tests {
         let registry = Registry::new();
         below(ROOT, each);
         for family in [Family::Appender, Family::Layout, Family::Filter] {
-            registry.types(family).iter().for_each(|known| below(known.keys, each));
+            for known in registry.types(family) {
+                below(known.common, each);
+                below(known.keys, each);
+            }
         }
     }
 
@@ -249,8 +252,8 @@ mod tests {
             for value in [key.default, key.example].into_iter().flatten() {
                 seen += 1;
                 let node = default_node(value).unwrap_or_else(|| panic!("{}: {value}", key.name));
-                // A table of a layout is read as a section.
-                if !matches!(key.kind, Kind::Layout | Kind::Filters) {
+                // Such a table is read as a section.
+                if !matches!(key.kind, Kind::Layout | Kind::Filters | Kind::Section(_)) {
                     key.kind.read(&node).unwrap_or_else(|what| panic!("{}: {what}", key.name));
                 }
             }
@@ -275,7 +278,8 @@ mod tests {
             assert!(!line.contains("unknown") && !line.contains("TOML"), "{line}");
         }
         every_key(&mut |key| {
-            let is_typed = matches!(key.kind, Kind::Typed(_));
+            let is_typed =
+                matches!(key.kind, Kind::Typed(_)) || ["type", "name"].contains(&key.name);
             let is_told = text.contains(&format!("\n# {}", key.about));
             assert!(is_typed || is_told, "without `{}`", key.name);
         });
