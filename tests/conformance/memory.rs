@@ -27,9 +27,8 @@ impl Subject for Recording {
     const SOURCE: &'static str = include_str!("memory.rs");
 
     fn open(_dir: &Path) -> Box<dyn Open> {
-        let memory = Memory::new().layout(layout());
-        RECORD.set(std::sync::Mutex::new(memory.clone())).unwrap();
-        Box::new(memory)
+        let record = RECORD.get_or_init(|| Memory::new().layout(layout()).into());
+        Box::new(record.lock().unwrap().clone())
     }
 
     fn finish(dir: &Path) {

@@ -4,13 +4,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rollway::Builder;
 use rollway::appender::Open;
 use rollway::layout::escape::unescape;
 use rollway::layout::{Layout, Pattern};
+use rollway::{Builder, Logger};
 
 use crate::faulty::{Fault, Faulty, stuck_path};
 use crate::support::ledger::Ledger;
@@ -58,6 +58,7 @@ pub fn layout() -> impl Layout + Clone + 'static {
 pub const CASES: &[&str] = &[
     "slow",
     "failing_and_recovering",
+    "reloaded_under_load",
     "killed_before_settling",
     "killed_after_settling",
     "killed_at_any_instant",
@@ -81,17 +82,19 @@ macro_rules! conformance {
     };
     ($subject:ty) => {
         conformance!($subject:
-            slow failing_and_recovering killed_before_settling killed_after_settling
-            killed_at_any_instant killed_between_two_steps killed_and_rebooted poison_event
-            event_of_a_mebibyte hostile_text shutdown_deadline
+            slow failing_and_recovering reloaded_under_load killed_before_settling
+            killed_after_settling killed_at_any_instant killed_between_two_steps
+            killed_and_rebooted poison_event event_of_a_mebibyte hostile_text
+            shutdown_deadline
         );
 
         #[test]
         fn every_case_is_here() {
             let cases = stringify!(
-                slow failing_and_recovering killed_before_settling killed_after_settling
-                killed_at_any_instant killed_between_two_steps killed_and_rebooted poison_event
-                event_of_a_mebibyte hostile_text shutdown_deadline
+                slow failing_and_recovering reloaded_under_load killed_before_settling
+                killed_after_settling killed_at_any_instant killed_between_two_steps
+                killed_and_rebooted poison_event event_of_a_mebibyte hostile_text
+                shutdown_deadline
             );
             let cases: Vec<_> = cases.split_whitespace().collect();
             assert_eq!(cases, $crate::suite::CASES);
@@ -153,6 +156,8 @@ pub const SHARDS: u64 = 3;
 const LONG_BYTES: usize = (1 << 20) - 1024;
 /// Kills of one program after the other.
 const KILLS: u64 = 3;
+/// Events of a program that is reloaded while it logs.
+const EVENTS_WHILE_RELOADED: u64 = 500;
 /// Events of a program that is killed while it logs.
 const EVENTS_UNTIL_KILLED: u64 = 5_000;
 
@@ -401,6 +406,7 @@ fn messages(case: &str) -> Vec<String> {
             let long = format!("~1 {}", "Ä🪵x\n".repeat(LONG_BYTES / 8));
             vec![plain(0), long, plain(2)]
         }
+        "reloaded_under_load" => (0..EVENTS_WHILE_RELOADED).map(plain).collect(),
         "hostile_text" => HOSTILE.iter().map(|text| format!("~{text}")).collect(),
         _ => (0..EVENTS).map(plain).collect(),
     }
@@ -433,13 +439,16 @@ fn program<S: Subject>(case: &str, part: &str, dir: &Path) {
         (_, "shutdown_deadline") => Fault::StuckBefore(2),
         _ => Fault::Nothing,
     };
-    let builder = rollway::builder()
-        .journal_dir(dir.join("journal"))
-        .rings_dir(dir.join("rings"))
-        .ring_bytes(4 << 20)
-        .record_bytes_max(1 << 20)
-        .flush_timeout(PATIENCE);
-    let guard = S::add(builder, dir, fault).start().unwrap();
+    let described = || {
+        let builder = rollway::builder()
+            .journal_dir(dir.join("journal"))
+            .rings_dir(dir.join("rings"))
+            .ring_bytes(4 << 20)
+            .record_bytes_max(1 << 20)
+            .flush_timeout(PATIENCE);
+        S::add(builder, dir, fault)
+    };
+    let guard = described().start().unwrap();
     let logger = guard.logger();
     if let Some(Ok(kill)) = part.strip_prefix("log ").map(str::parse::<usize>) {
         let ledger = Ledger::open(&ledger_path(dir));
@@ -455,15 +464,14 @@ fn program<S: Subject>(case: &str, part: &str, dir: &Path) {
         }
     }
     if part.starts_with("log") {
-        let ledger = Ledger::open(&ledger_path(dir));
-        for (number, message) in messages(case).iter().enumerate() {
-            let number = number as u64;
-            rollway::info!(logger: logger, number, shard = number % SHARDS; "{message}");
-            ledger.slot(0).store(number + 1, Ordering::Release);
-            if number % GROUP == GROUP - 1 {
-                std::thread::sleep(Duration::from_millis(4));
+        let is_logged = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            if case == "reloaded_under_load" {
+                scope.spawn(|| reload_until(&is_logged, logger, described));
             }
-        }
+            log(logger, case, dir);
+            is_logged.store(true, Ordering::Relaxed);
+        });
         if case == "killed_and_rebooted" {
             guard.flush().unwrap();
         }
@@ -489,4 +497,30 @@ fn program<S: Subject>(case: &str, part: &str, dir: &Path) {
     }
     let text = format!("{} {}", report.delivered, report.left);
     fs::write(dir.join("report"), text).unwrap();
+}
+
+/// Logs the messages of a case.
+fn log(logger: &Logger, case: &str, dir: &Path) {
+    let ledger = Ledger::open(&ledger_path(dir));
+    for (number, message) in messages(case).iter().enumerate() {
+        let number = number as u64;
+        rollway::info!(logger: logger, number, shard = number % SHARDS; "{message}");
+        ledger.slot(0).store(number + 1, Ordering::Release);
+        if number % GROUP == GROUP - 1 {
+            std::thread::sleep(Duration::from_millis(4));
+        }
+    }
+}
+
+/// Takes another description again and again: what was there delivers the rest of its events, and
+/// what comes goes on behind them.
+fn reload_until(is_logged: &AtomicBool, logger: &Logger, described: impl Fn() -> Builder) {
+    loop {
+        let reloaded = logger.reload(described()).unwrap();
+        assert_eq!(reloaded.changed, ["subject"]);
+        assert!(reloaded.undrained.is_empty(), "{reloaded:?}");
+        if is_logged.load(Ordering::Relaxed) {
+            return;
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod files;
 mod host;
 mod network;
 mod power;
+mod reload;
 
 use crate::case::Case;
 
@@ -24,6 +25,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         disk::CASES,
         files::CASES,
         network::CASES,
+        reload::CASES,
         cluster::CASES,
         chaos::CASES,
     ]

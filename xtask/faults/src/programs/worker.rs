@@ -10,8 +10,9 @@ use rollway::appender::file::{Compression, RollBy};
 use rollway::appender::{File, Forwarder};
 use rollway::clock::{SystemUtc, UtcClock};
 use rollway::cluster::Cluster;
+use rollway::config::{Config, ConfigError, Sources};
 use rollway::layout::Pattern;
-use rollway::{Builder, Durability, Guard, OverflowPolicy, ShutdownReport};
+use rollway::{Builder, Control, Durability, Guard, OverflowPolicy, ShutdownReport};
 use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -86,6 +87,9 @@ pub(crate) struct Plan {
     pub(crate) cluster: Option<PathBuf>,
     /// What the cluster waits before it cleans up after a dead process, in milliseconds.
     pub(crate) adopt_after_ms: Option<u64>,
+    /// Its configuration, a file, beside what stands here; it is read again by a command to the
+    /// control socket in the journal's directory.
+    pub(crate) config: Option<PathBuf>,
     /// Logs in this many forked children, as `NAME-0` and so on with ledgers of their own.
     pub(crate) forks: usize,
 }
@@ -151,6 +155,7 @@ impl Default for Plan {
             clock_jumps: false,
             cluster: None,
             adopt_after_ms: None,
+            config: None,
             forks: 0,
         }
     }
@@ -177,7 +182,10 @@ pub(crate) fn run(plan: Plan) -> Result<(), Box<dyn Error>> {
     }
     let ledger = Arc::new(Ledger::open(&plan.ledger)?);
     let run = ledger.begin_run()?;
-    let mut builder = builder(&plan);
+    let mut builder = match &plan.config {
+        Some(path) => described(&plan, path)?,
+        None => builder(&plan),
+    };
     if matches!(plan.end, End::Panic | End::PanicAbort) {
         note_panics(&plan, &ledger, run);
         builder = builder.log_panics(true);
@@ -204,8 +212,24 @@ fn prefork(plan: &Plan) -> Result<(), Box<dyn Error>> {
     end(&plan, guard, &ledger, run, calls_ns)
 }
 
+/// What a configuration describes now, and will describe when it is read again.
+fn described(plan: &Plan, path: &Path) -> Result<Builder, ConfigError> {
+    let read = {
+        let (plan, path) = (plan.clone(), path.to_owned());
+        move || {
+            let described = Config::load(&Sources::new().file(&path))?.builder()?;
+            Ok::<_, ConfigError>(with(described, &plan).control(Control::default()))
+        }
+    };
+    Ok(read()?.reload_from(read))
+}
+
 fn builder(plan: &Plan) -> Builder {
-    let mut builder = rollway::builder().service(&*plan.name);
+    with(rollway::builder(), plan)
+}
+
+fn with(builder: Builder, plan: &Plan) -> Builder {
+    let mut builder = builder.service(&*plan.name);
     if let Some(dir) = &plan.journal {
         builder = builder.journal_dir(dir);
     }
