@@ -15,8 +15,8 @@ const OPTIONS: &str = include_str!("coming_from/options.txt");
 /// Words in the columns of ours that are no keys of a configuration: those of other systems, levels,
 /// values, features, commands, and what is of Rust.
 const NO_KEYS: &[&str] = &[
-    "a", "all", "clobber", "config", "default", "file", "hh", "info", "log", "logdie", "mb", "off",
-    "pipe", "rotate", "tracing", "w", "write",
+    "a", "all", "clobber", "config", "default", "fields", "file", "hh", "info", "log", "logdie",
+    "mb", "off", "pipe", "rotate", "tracing", "w", "write",
 ];
 
 /// A row of a table: the heading above it, the option of theirs, what is said of ours.
