@@ -237,3 +237,8 @@ impl std::fmt::Debug for Config {
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/configuration.md")]
 struct Page;
+
+/// Compiles the example of the page.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/coming-from.md")]
+struct ComingFrom;
