@@ -241,7 +241,7 @@ pub(super) struct SendArgs {
 ///
 /// Runs until SIGINT or SIGTERM, then delivers what it has and reports. A second signal ends it at
 /// once.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
   rollway master

@@ -16,11 +16,10 @@ pub(super) fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<Exit, Failure> {
-    let plan = described(args)?;
-    let mut builder = plan.builder;
-    if let Some(level) = args.ack {
-        builder = builder.ack_level(level);
-    }
+    let plan = described(args).map_err(|error| super::config::failure(&error))?;
+    let again = args.clone();
+    let builder = plan.builder.signals(true);
+    let builder = builder.reload_from(move || described(&again).map(|plan| plan.builder));
     let drain = args.drain.map_or(plan.drain, Duration::from_secs_f64);
 
     // Before anybody can know that we are here.
@@ -78,7 +77,7 @@ fn tell(
 }
 
 /// The master of the configuration, with the flags laid on top.
-fn described(args: &MasterArgs) -> Result<MasterPlan, Failure> {
+fn described(args: &MasterArgs) -> Result<MasterPlan, ConfigError> {
     let mut sources = match args.config.is_empty() {
         true => Sources::standard(),
         false => Sources::new().environment(),
@@ -108,7 +107,11 @@ fn described(args: &MasterArgs) -> Result<MasterPlan, Failure> {
                 .flag("--pattern", layout(".pattern"), pattern);
         }
     }
-    read(&sources)
+    let mut plan = read(&sources)?;
+    if let Some(level) = args.ack {
+        plan.builder = plan.builder.ack_level(level);
+    }
+    Ok(plan)
 }
 
 /// Has the master send everything to an appender of the command line.
@@ -124,9 +127,8 @@ fn to_appender(sources: Sources, destination: &Destination) -> Sources {
     }
 }
 
-fn read(sources: &Sources) -> Result<MasterPlan, Failure> {
-    let plan = Config::load(sources).and_then(|config| config.master());
-    plan.map_err(|error: ConfigError| super::config::failure(&error))
+fn read(sources: &Sources) -> Result<MasterPlan, ConfigError> {
+    Config::load(sources)?.master()
 }
 
 fn failure_of_start(error: &MasterError) -> Failure {

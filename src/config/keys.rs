@@ -1,7 +1,7 @@
 //! The keys of every section but those that a type decides.
 
 use super::key::{Family, Key, Kind};
-use super::mask;
+use super::{mask, tending};
 use crate::journal::JournalOptions;
 
 /// What a journal has room for at least: two segments of the least size.
@@ -30,6 +30,11 @@ pub(super) const ROOT: &[Key] = &[
     Key::new("guard_mappings", Kind::Truth, "whether the program survives that somebody cuts a file of its rings")
         .default("true"),
     Key::new("log_panics", Kind::Truth, "whether panics are logged").default("false"),
+    Key::new("signals", Kind::Truth, "whether SIGHUP reloads the configuration and has files opened anew, and SIGUSR1 has files opened anew; `rollway master` does so in any case")
+        .default("false"),
+    Key::new("reload_every", Kind::Duration, "how often the files of the configuration are looked at, at most every 10 ms; changed ones are taken")
+        .otherwise("they are not looked at", "\"5s\""),
+    Key::new("control", Kind::Section(tending::CONTROL), "the socket at which `rollway ctl` asks and tells the running process things"),
     Key::new("journal", Kind::Section(JOURNAL), "where events are kept until they are delivered"),
     Key::new("rings", Kind::Section(RINGS), "what log calls write to"),
     Key::new("overflow", Kind::Section(OVERFLOW), "what a log call does when its ring is full"),

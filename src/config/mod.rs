@@ -33,6 +33,7 @@ mod section;
 mod show;
 mod sources;
 mod start;
+mod tending;
 mod words;
 
 pub use error::{ConfigError, Problem};
@@ -46,6 +47,8 @@ pub use registry::Registry;
 pub use section::Section;
 pub use sources::Sources;
 pub use start::{init, init_from};
+
+use std::path::PathBuf;
 
 use crate::appender::Console;
 use crate::engine::Builder;
@@ -84,6 +87,8 @@ pub struct Config {
     registry: Registry,
     effective: Vec<Effective>,
     summary: Vec<String>,
+    /// The files and directories that it was read from.
+    watched: Vec<PathBuf>,
 }
 
 impl Config {
@@ -100,8 +105,9 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] has everything that is wrong.
     pub fn load_with(sources: &Sources, registry: Registry) -> Result<Config, ConfigError> {
-        let mut config =
-            Config { tree: sources.read()?, registry, effective: Vec::new(), summary: Vec::new() };
+        let (tree, watched) = (sources.read()?, sources.watched());
+        let (effective, summary) = (Vec::new(), Vec::new());
+        let mut config = Config { tree, registry, effective, summary, watched };
         let (plan, effective) = config.plan()?;
         let summary = show::summary(&plan);
         (config.effective, config.summary) = (effective, summary);
@@ -137,11 +143,20 @@ impl Config {
     /// The logger of a process, ready for [`init`](Builder::init) or more in code. With neither an
     /// appender nor `[forward]`, `[cluster]` nor a journal directory it prints to standard error.
     ///
+    /// To read the files again while it runs is for [`Builder::reload_from`], which
+    /// [`init_from`] has plugged in.
+    ///
     /// # Errors
     /// None that [`load`](Config::load) would not have found; a home directory may be another now.
     pub fn builder(&self) -> Result<Builder, ConfigError> {
         let (plan, _) = self.plan()?;
-        let mut builder = plan.service;
+        let mut builder = plan.service.signals(plan.tending.signals);
+        if let Some(control) = plan.tending.control_of_service() {
+            builder = builder.control(control);
+        }
+        if let Some(every) = plan.tending.reload_every {
+            builder = builder.reload_on_change(&self.watched, every);
+        }
         if let Some(mask) = plan.mask {
             builder = builder.mask(mask);
         }
@@ -162,7 +177,7 @@ impl Config {
     }
 
     /// The master of the section `[master]`, with the appenders that it names, or else one that prints
-    /// to standard output.
+    /// to standard output. It has a control socket unless `[control]` says otherwise.
     ///
     /// # Errors
     /// None that [`load`](Config::load) would not have found.
@@ -170,7 +185,13 @@ impl Config {
     pub fn master(&self) -> Result<MasterPlan, ConfigError> {
         let (plan, _) = self.plan()?;
         let mut master = plan.master;
-        let mut builder = master.builder;
+        let mut builder = master.builder.signals(plan.tending.signals);
+        if let Some(control) = plan.tending.control_of_master() {
+            builder = builder.control(control);
+        }
+        if let Some(every) = plan.tending.reload_every {
+            builder = builder.reload_on_change(&self.watched, every);
+        }
         let takes = |name: &String| master.appenders.is_empty() || master.appenders.contains(name);
         let appenders: Vec<_> =
             plan.appenders.into_iter().filter(|(name, _)| takes(name)).collect();

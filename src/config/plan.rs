@@ -6,6 +6,7 @@ use super::mask;
 use super::node::Table;
 use super::registry::Attached;
 use super::section::{NamedFilter, Path, Reader, Section};
+use super::tending::Tending;
 use crate::appender::{self, Open};
 use crate::cluster::Cluster;
 use crate::engine::{
@@ -13,8 +14,8 @@ use crate::engine::{
 };
 use crate::level::Level;
 use crate::mask::Mask;
-use crate::route::Category;
 use crate::route::composite::Composite;
+use crate::route::{Category, Router};
 use crate::sys::output::IoMethod;
 
 /// What a configuration describes: nothing of it is open.
@@ -26,6 +27,7 @@ pub(super) struct Plan {
     pub(super) categories: Vec<Category>,
     /// That of all appenders.
     pub(super) mask: Option<Mask>,
+    pub(super) tending: Tending,
     pub(super) one_message_per_appender: bool,
     /// The appender of the section `[forward]`.
     pub(super) forward: Option<(String, Box<dyn Open>)>,
@@ -43,6 +45,7 @@ impl Plan {
         levels(&root);
         let once = root.truth("one_message_per_appender").unwrap_or(true);
         let mut service = process(&root, builder().one_message_per_appender(once));
+        let tending = Tending::read(&root);
         let journal = root.section("journal");
         let (has_journal, described) = self::journal(&journal, service);
         service = described;
@@ -56,6 +59,7 @@ impl Plan {
         let (appenders, composites) = appenders(&root);
         let categories = categories(&root);
         let forward = forward(&root, &appenders);
+        resolve(&root, &appenders, &composites, &categories, forward.as_ref());
         if root.has("cluster") {
             service = within(&root, "cluster", service, cluster);
         }
@@ -70,6 +74,7 @@ impl Plan {
             composites,
             categories,
             mask,
+            tending,
             one_message_per_appender: once,
             forward,
             has_journal,
@@ -329,7 +334,11 @@ fn appenders(root: &Section<'_>) -> (Named<Box<dyn Open>>, Named<Composite>) {
         match reader.registry.attached(reader, table, path, &place) {
             None => {}
             Some(Attached::Composite(composite)) => composites.push((name, composite)),
-            Some(Attached::Appender(open)) => appenders.push((name, open)),
+            Some(Attached::Appender(open)) => {
+                let number = reader.fingerprint(&Path::of("appenders", &name));
+                let open = appender::fingerprinted(open, number);
+                appenders.push((name, Box::new(open) as Box<dyn Open>));
+            }
         }
     }
     (appenders, composites)
@@ -356,7 +365,37 @@ fn forward(
         true => Box::new(forwarder),
         false => Box::new(appender::optional(forwarder)),
     };
-    Some((name?, open))
+    let number = root.reader().fingerprint(&Path::default().below("forward"));
+    Some((name?, Box::new(appender::fingerprinted(open, number))))
+}
+
+/// Refuses composites and appenders that do not fit together: circles, events that are held twice, and
+/// so on.
+fn resolve(
+    root: &Section<'_>,
+    appenders: &[(String, Box<dyn Open>)],
+    composites: &[(String, Composite)],
+    categories: &[Category],
+    forward: Option<&(String, Box<dyn Open>)>,
+) {
+    let reader = root.reader();
+    // What could not be read would be missed here, too.
+    if reader.has_problems() {
+        return;
+    }
+    let mut router = Router::new();
+    categories.iter().for_each(|category| router.category(category));
+    composites.iter().for_each(|(name, composite)| router.composite(name, composite.clone()));
+    let described: Vec<_> = appenders
+        .iter()
+        .chain(forward)
+        .map(|(name, open)| appender::described(name, &**open))
+        .collect();
+    if let Err(error) = router.check_composites(&described) {
+        let places = root.tables("appenders");
+        let named = places.iter().find(|(name, _, _)| Some(&**name) == error.subject());
+        reader.refuse(named.map(|(_, place, _)| place), error.to_string());
+    }
 }
 
 fn cluster(section: &Section<'_>, builder: Builder) -> Builder {

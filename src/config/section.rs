@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +51,12 @@ pub(super) struct Effective {
     pub(super) node: Node,
 }
 
+impl Effective {
+    fn hash_into(&self, hasher: &mut DefaultHasher) {
+        (&self.section, &self.key, self.node.to_toml()).hash(hasher);
+    }
+}
+
 impl<'a> Reader<'a> {
     pub(super) fn new(registry: &'a Registry) -> Reader<'a> {
         Reader {
@@ -92,6 +99,36 @@ impl<'a> Reader<'a> {
                 Err(format!("there is no section [filters.{name}]{hint}; {rest}"))
             }
         }
+    }
+
+    /// A number that changes with what an appender is made of: the values of its section, and of the
+    /// layouts and filters that it names.
+    pub(super) fn fingerprint(&self, appender: &Path) -> u64 {
+        let effective = self.effective.borrow();
+        let of = |section: &str| -> Vec<&Effective> {
+            let is_below = |value: &&Effective| {
+                let rest = value.section.strip_prefix(section);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            effective.iter().filter(is_below).collect()
+        };
+        let mut hasher = DefaultHasher::new();
+        for value in of(&appender.text) {
+            value.hash_into(&mut hasher);
+            let named = match (&*value.key, value.node.text()) {
+                ("layout", Some(name)) => of(&Path::of("layouts", name).text),
+                // An expression may name any of them.
+                ("filter", _) => of("filters"),
+                _ => Vec::new(),
+            };
+            named.iter().for_each(|value| value.hash_into(&mut hasher));
+        }
+        hasher.finish()
+    }
+
+    /// Whether something was wrong so far.
+    pub(super) fn has_problems(&self) -> bool {
+        !self.problems.borrow().is_empty()
     }
 
     /// Notes something that is wrong.

@@ -9,6 +9,9 @@ use super::error::{ConfigError, Problem};
 use super::node::{Node, Table, Value};
 use super::place::{Origin, Place};
 use super::{from_json, from_toml};
+use crate::engine::selflog;
+use crate::level::LevelFilter;
+use crate::route::Directives;
 
 /// The file that `rollway master` reads if it is there and no other is named.
 pub(super) const STANDARD_FILE: &str = "/etc/rollway/rollway.toml";
@@ -16,7 +19,7 @@ pub(super) const STANDARD_FILE: &str = "/etc/rollway/rollway.toml";
 const CONF_D: &str = "conf.d";
 /// What a variable that is laid on top begins with.
 const PREFIX: &str = "ROLLWAY__";
-/// The variable that names the level.
+/// The variable that names levels.
 const LEVEL: &str = "ROLLWAY_LOG";
 /// Bytes of a file.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -103,8 +106,8 @@ impl Sources {
         self
     }
 
-    /// Adds this process's environment: `ROLLWAY_LOG`, and variables such as
-    /// `ROLLWAY__JOURNAL__DIR` for `dir` in `[journal]`.
+    /// Adds this process's environment: `ROLLWAY_LOG`, whose [`Directives`] are levels of the root and of
+    /// categories, and variables such as `ROLLWAY__JOURNAL__DIR` for `dir` in `[journal]`.
     pub fn environment(self) -> Sources {
         self.variables(std::env::vars_os())
     }
@@ -147,6 +150,11 @@ impl Sources {
         self
     }
 
+    /// The files, and the directories beside them.
+    pub(super) fn watched(&self) -> Vec<PathBuf> {
+        self.files.iter().flat_map(|path| [path.clone(), conf_d_of(path)]).collect()
+    }
+
     /// All layers as one tree. Reads the files.
     pub(super) fn read(&self) -> Result<Table, ConfigError> {
         let mut tree = Table::default();
@@ -168,6 +176,9 @@ impl Sources {
         let mut variables: Vec<_> = self.variables.iter().collect();
         // A longer path after the shorter one, and before both `ROLLWAY_LOG`.
         variables.sort();
+        for (_, value) in variables.iter().filter(|(name, _)| name == LEVEL) {
+            put_directives(&mut tree, &value.to_string_lossy());
+        }
         let set = variables.into_iter().filter_map(|(name, value)| variable(name, value));
         let flags = self.flags.iter().map(|(flag, path, value)| {
             let place = Place::whole(Origin::Flag(flag.clone()));
@@ -216,9 +227,14 @@ fn text_of(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
+/// The directory whose files lie on top of `path`.
+fn conf_d_of(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new("")).join(CONF_D)
+}
+
 /// The files that lie on top of `path`, by name.
 fn conf_d(path: &Path) -> Result<Vec<PathBuf>, Problem> {
-    let dir = path.parent().unwrap_or(Path::new("")).join(CONF_D);
+    let dir = conf_d_of(path);
     let unread = |error: io::Error| {
         let what = format!("the directory cannot be read: {error}");
         let place = Some(Place::whole(Origin::File(dir.clone())));
@@ -244,6 +260,25 @@ fn conf_d(path: &Path) -> Result<Vec<PathBuf>, Problem> {
     Ok(paths)
 }
 
+/// Puts the levels there that directives name. A wrong directive is a warning on the self-log.
+fn put_directives(tree: &mut Table, text: &str) {
+    let directives = Directives::parse(text);
+    for error in directives.errors() {
+        selflog::warn(&format!("{LEVEL}: {error}"));
+    }
+    let place = Place::whole(Origin::Variable(LEVEL.to_owned()));
+    let mut put = |path: &[&str], level: LevelFilter| {
+        let value = Value::Word(level.to_string());
+        tree.put(path, false, Node { value, place: place.clone() });
+    };
+    if let Some(level) = directives.root() {
+        put(&["level"], level);
+    }
+    for (category, level) in directives.categories() {
+        put(&["categories", category, "level"], level);
+    }
+}
+
 /// A path of keys, and the value to put there.
 type Setting<'a> = Result<(Vec<&'a str>, Node), Problem>;
 
@@ -259,10 +294,6 @@ fn variable<'a>(name: &'a OsString, value: &OsString) -> Option<Setting<'a>> {
         Some(path) => {
             let value = text().and_then(|text| word(text, &place));
             Some(setting(path.split("__"), value, place))
-        }
-        None if name == LEVEL && !value.is_empty() => {
-            let value = text().map(|text| Value::Word(text.to_owned()));
-            Some(setting(["level"].into_iter(), value, place))
         }
         None => None,
     }

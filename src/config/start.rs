@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Config, ConfigError, Sources};
-use crate::engine::{self, Guard, InitError};
+use crate::engine::{self, Builder, Guard, InitError};
 
 /// The variable that names the configuration file of [`init`].
 const VARIABLE: &str = "ROLLWAY_CONFIG";
@@ -29,7 +29,9 @@ pub fn init() -> Result<Guard, InitError> {
 }
 
 /// Starts the process's logger as a configuration file says: TOML, or JSON where its name ends in
-/// `.json`. The environment is laid on top of it, see [`Sources`].
+/// `.json`. The environment is laid on top of it, see [`Sources`]. The same sources are read again
+/// at every reload: by [`Logger::reload_from_source`](crate::Logger::reload_from_source), the control
+/// socket, SIGHUP (with the key `signals`) and changed files (with the key `reload_every`).
 ///
 /// # Errors
 /// [`InitError::Configuration`] when the file is wrong, with everything that is wrong with it; else as
@@ -44,5 +46,10 @@ pub fn init() -> Result<Guard, InitError> {
 pub fn init_from(path: impl AsRef<Path>) -> Result<Guard, InitError> {
     let wrong = |error: ConfigError| InitError::Configuration(Box::new(error));
     let sources = Sources::new().file(path.as_ref()).environment();
-    Config::load(&sources).and_then(|config| config.builder()).map_err(wrong)?.init()
+    let builder = described(&sources).map_err(wrong)?;
+    builder.reload_from(move || described(&sources)).init()
+}
+
+fn described(sources: &Sources) -> Result<Builder, ConfigError> {
+    Config::load(sources)?.builder()
 }

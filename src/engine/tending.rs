@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::builder::Builder;
 use super::control::{Control, ControlSocket, Controlled};
 use super::reload::Source;
+use super::selflog;
 use super::signals::{self, Listening, Signalled};
 use super::watch::Watch;
 
@@ -31,7 +32,7 @@ pub(crate) struct Tended {
 
 /// Why nobody can ask.
 pub(crate) enum TendError {
-    /// The control socket cannot be opened.
+    /// The control socket cannot be opened at the place that was named.
     Control { path: PathBuf, source: io::Error },
     /// The system gives no thread or handler.
     Resources { what: &'static str, source: io::Error },
@@ -72,8 +73,16 @@ impl<B> Tending<B> {
         if let Some(control) = &self.control {
             let controlled: Weak<dyn Controlled> = Arc::downgrade(running) as _;
             let opened = ControlSocket::open(control, service, journal_dir, controlled);
-            let opened = opened.map_err(|(path, source)| TendError::Control { path, source })?;
-            tended.control = Some(opened);
+            match opened {
+                Ok(opened) => tended.control = Some(opened),
+                Err((path, source)) if control.is_named() => {
+                    return Err(TendError::Control { path, source });
+                }
+                Err((path, source)) => {
+                    let path = path.display();
+                    selflog::warn(&format!("there is no control socket `{path}`: {source}"));
+                }
+            }
         }
         if self.listens {
             let signalled: Weak<dyn Signalled> = Arc::downgrade(running) as _;

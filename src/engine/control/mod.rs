@@ -27,7 +27,7 @@ use crate::sys::file::{create_private_dir, parent};
 /// The name of the socket in a journal directory.
 pub(crate) const FILE: &str = "control";
 /// Bytes of a socket's path, by the system.
-const PATH_BYTES_MAX: usize = 107;
+pub(crate) const PATH_BYTES_MAX: usize = 107;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 16;
 /// Between two looks whether the thread has ended.
@@ -49,10 +49,16 @@ pub struct Control {
 }
 
 impl Control {
-    /// A socket at this path. [`Control::default`] has it in the journal directory or, without one,
-    /// below `$XDG_RUNTIME_DIR/rollway`.
+    /// A socket at this path, without which the process does not start. [`Control::default`] has it in
+    /// the journal directory or, without one, below `$XDG_RUNTIME_DIR/rollway`; where none can be opened
+    /// there, that is a warning on the self-log.
     pub fn at(path: impl Into<PathBuf>) -> Control {
         Control { path: Some(path.into()) }
+    }
+
+    /// Whether somebody has said where it is.
+    pub(crate) fn is_named(&self) -> bool {
+        self.path.is_some()
     }
 
     /// Where the socket is.

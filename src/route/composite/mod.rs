@@ -188,6 +188,24 @@ pub enum CompositeError {
     TooManyWays { appender: String, max: usize },
 }
 
+impl CompositeError {
+    /// The appender or composite that it is about.
+    pub(crate) fn subject(&self) -> Option<&str> {
+        match self {
+            CompositeError::NoRelay { composite }
+            | CompositeError::UnknownRelay { composite, .. }
+            | CompositeError::Invalid { composite, .. } => Some(composite),
+            CompositeError::NameTaken { name } => Some(name),
+            CompositeError::Cycle { way } => way.first().map(String::as_str),
+            CompositeError::OtherWay { appender, .. }
+            | CompositeError::HeldTwice { appender, .. }
+            | CompositeError::Blocks { appender }
+            | CompositeError::TooManyWays { appender, .. } => Some(appender),
+            CompositeError::Warp(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for CompositeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
