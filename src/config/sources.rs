@@ -268,7 +268,7 @@ fn put_directives(tree: &mut Table, text: &str) {
     }
     let place = Place::whole(Origin::Variable(LEVEL.to_owned()));
     let mut put = |path: &[&str], level: LevelFilter| {
-        let value = Value::Word(level.to_string());
+        let value = Value::Word(level.to_string().to_lowercase());
         tree.put(path, false, Node { value, place: place.clone() });
     };
     if let Some(level) = directives.root() {
