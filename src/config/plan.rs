@@ -28,6 +28,7 @@ pub(super) struct Plan {
     /// That of all appenders.
     pub(super) mask: Option<Mask>,
     pub(super) tending: Tending,
+    #[cfg(feature = "master")]
     pub(super) one_message_per_appender: bool,
     /// The appender of the section `[forward]`.
     pub(super) forward: Option<(String, Box<dyn Open>)>,
@@ -75,6 +76,7 @@ impl Plan {
             categories,
             mask,
             tending,
+            #[cfg(feature = "master")]
             one_message_per_appender: once,
             forward,
             has_journal,

@@ -190,6 +190,7 @@ pub enum CompositeError {
 
 impl CompositeError {
     /// The appender or composite that it is about.
+    #[cfg(feature = "config")]
     pub(crate) fn subject(&self) -> Option<&str> {
         match self {
             CompositeError::NoRelay { composite }
