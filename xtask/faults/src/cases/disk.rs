@@ -402,7 +402,8 @@ fn slow_disk(bench: &mut Bench) -> Result<Outcome, Failure> {
         };
         let plan = Plan {
             threads: 2,
-            events: bench.either(1_000, 10_000),
+            // A block of 2 ms is a write, and all of them are waited for.
+            events: bench.either(1_000, 1_500),
             pace_ns: 200_000,
             padding: 40,
             measures: true,
