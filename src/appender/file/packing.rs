@@ -182,7 +182,9 @@ impl Work {
 
     fn pack(&self, name: Name) -> io::Result<()> {
         let (plain, packed) = (self.names.path(name), self.names.path_as(name, self.how.form()));
-        if is_held(&plain).unwrap_or(true) {
+        // One that was just made is locked before the first byte: until then it is empty.
+        let is_empty = fs::metadata(&plain).map_or(true, |found| found.len() == 0);
+        if is_empty || is_held(&plain).unwrap_or(true) {
             return Ok(());
         }
         if packed.exists() {
@@ -367,11 +369,21 @@ mod tests {
     fn a_file_that_somebody_writes_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("app.log.1");
+        fs::write(&path, "a line\n").unwrap();
         let lock = crate::sys::lock::FileLock::try_acquire(&path).unwrap().unwrap();
         work(dir.path(), Compression::Gzip).all().unwrap();
         assert_eq!(left(dir.path()), ["app.log.1"]);
         drop(lock);
         work(dir.path(), Compression::Gzip).all().unwrap();
         assert_eq!(left(dir.path()), ["app.log.1.gz"]);
+    }
+
+    #[test]
+    fn a_file_that_was_just_made_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("app.log.1"), "a line\n").unwrap();
+        fs::write(dir.path().join("app.log.2"), "").unwrap();
+        work(dir.path(), Compression::Gzip).all().unwrap();
+        assert_eq!(left(dir.path()), ["app.log.1.gz", "app.log.2"]);
     }
 }
