@@ -37,7 +37,7 @@ use rollway::site::{Definition, FIRST_SITE_ID, Names};
 use rollway::{SyncPolicy, info};
 use support::Figure;
 
-const CASES: [&str; 15] = [
+const CASES: [&str; 18] = [
     "blocks",
     "memory",
     "directory",
@@ -45,6 +45,9 @@ const CASES: [&str; 15] = [
     "text-1",
     "text-2",
     "text-4",
+    "text-config",
+    "text-3-same",
+    "text-3-own",
     "tcp-journal",
     "tcp-text-1",
     "tcp-text-4",
@@ -90,6 +93,15 @@ fn one(case: &str) {
         "text-1" => text(dir, 1),
         "text-2" => text(dir, 2),
         "text-4" => text(dir, 4),
+        "text-config" => text_config(dir, "configuration file", &["%d %-5p %c - %m%k%n"]),
+        "text-3-same" => {
+            text_config(dir, "three appenders, one layout", &["%d %-5p %c - %m%k%n"; 3])
+        }
+        "text-3-own" => text_config(
+            dir,
+            "three appenders, three layouts",
+            &["%d %-5p %c - %m%k%n", "%d %p %c - %m%k%n", "%d [%p] %c - %m%k%n"],
+        ),
         "tcp-journal" => tcp(dir, "journal", 1),
         "tcp-text-1" => tcp(dir, "text", 1),
         "tcp-text-4" => tcp(dir, "text", 4),
@@ -230,6 +242,36 @@ fn text(dir: &Path, producers: u64) {
     let case = format!("text file, {producers} producers");
     report_rate(&case, LINES, start, "%d %-5p %c - %m%k%n, ns, tmpfs rings, journal directory");
     assert_eq!(count_lines(&path), LINES);
+}
+
+/// A file for each pattern, all from a configuration file.
+fn text_config(dir: &Path, what: &str, patterns: &[&str]) {
+    use std::fmt::Write as _;
+
+    let path = |n: usize| dir.join(format!("text-{n}.log"));
+    let sync = if syncs() == SyncPolicy::Never { "never" } else { "default" };
+    let mut config = format!("[journal]\ndir = '{}'\n", dir.join("journal").display());
+    if sync == "never" {
+        config.push_str("sync = \"never\"\n");
+    }
+    for (n, pattern) in patterns.iter().enumerate() {
+        let path = path(n);
+        let _ = write!(
+            config,
+            "[appenders.text-{n}]\ntype = \"file\"\npath = '{}'\nlayout = {{ type = \"pattern\", pattern = '{pattern}' }}\n",
+            path.display()
+        );
+    }
+    let file = dir.join("rollway.toml");
+    std::fs::write(&file, config).expect("a directory to work in");
+    let guard = rollway::init_from(&file).expect("the only logger of this process");
+    let start = Instant::now();
+    (0..LINES).for_each(mixed4);
+    guard.flush().expect("files that take lines");
+    report_rate(&format!("text file, {what}"), LINES, start, "1 producer, journal directory");
+    for n in 0..patterns.len() {
+        assert_eq!(count_lines(&path(n)), LINES);
+    }
 }
 
 fn count_lines(path: &Path) -> u64 {

@@ -100,53 +100,77 @@ impl<'a> Batch<'a> {
     /// The same with the place of each event in the journal: once all before it have arrived, that
     /// is a position to settle.
     #[inline]
-    pub fn for_each_at(&self, mut each: impl FnMut(Position, &Event<'_>)) {
+    pub fn for_each_at(&self, each: impl FnMut(Position, &Event<'_>)) {
         if self.is_passed {
             return;
         }
+        let is_whole = self.share.is_none() && self.choice.is_none() && self.part == Part::ALL;
+        self.counts.set(if is_whole { self.each_of_all(each) } else { self.each_of_some(each) });
+    }
+
+    /// The events of a batch that has its whole block, as most have: a loop that asks nothing.
+    #[inline]
+    fn each_of_all(&self, mut each: impl FnMut(Position, &Event<'_>)) -> Counts {
+        let mut counts = Counts::default();
+        let mut events = self.block.events.events(self.block.dictionary);
+        let mut at = self.block.position;
+        loop {
+            // It stays where it was made: an event is so large that moving it shows.
+            let mut next = events.next();
+            match &mut next {
+                None => return counts,
+                Some(Ok(event)) => {
+                    counts.events += 1;
+                    event.place = self.place(at);
+                    each(at, event);
+                }
+                Some(Err(_)) => counts.damaged += 1,
+            }
+            at.index += 1;
+        }
+    }
+
+    fn each_of_some(&self, mut each: impl FnMut(Position, &Event<'_>)) -> Counts {
         let shown = self.share.and_then(|share| share.borrow().shown());
         let mut counts = Counts::default();
         let mut events = self.block.events.events(self.block.dictionary);
         let mut position = self.block.position;
-        while position.index < self.part.to
-            && let Some(event) = events.next()
-        {
+        while position.index < self.part.to {
+            let mut next = events.next();
+            let Some(next) = &mut next else { break };
             let at = position;
             position.index += 1;
             if at.index < self.part.from {
                 continue;
             }
-            match event {
-                Ok(mut event) => {
-                    let times = match self.share {
-                        None => 1,
-                        Some(share) => match share.borrow_mut().fate(at, &event) {
-                            Fate::Taken(times) => times,
-                            Fate::Filtered => {
-                                counts.filtered += 1;
-                                continue;
-                            }
-                            Fate::Foreign => continue,
-                        },
-                    };
-                    if self.choice.is_some_and(|choice| !choice(at)) {
-                        continue;
-                    }
-                    for _ in 0..times {
-                        counts.events += 1;
-                        match &shown {
-                            None => {
-                                event.place = self.place(at);
-                                each(at, &event);
-                            }
-                            Some(shown) => shown.with(&event, |event| each(at, event)),
-                        }
-                    }
+            let Ok(event) = next else {
+                counts.damaged += 1;
+                continue;
+            };
+            let times = match self.share.map(|share| share.borrow_mut().fate(at, event)) {
+                None => 1,
+                Some(Fate::Taken(times)) => times,
+                Some(Fate::Filtered) => {
+                    counts.filtered += 1;
+                    continue;
                 }
-                Err(_) => counts.damaged += 1,
+                Some(Fate::Foreign) => continue,
+            };
+            if self.choice.is_some_and(|choice| !choice(at)) {
+                continue;
+            }
+            for _ in 0..times {
+                counts.events += 1;
+                match &shown {
+                    None => {
+                        event.place = self.place(at);
+                        each(at, event);
+                    }
+                    Some(shown) => shown.with(event, |event| each(at, event)),
+                }
             }
         }
-        self.counts.set(counts);
+        counts
     }
 
     /// Where an event lies for whoever remembers its text.

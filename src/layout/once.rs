@@ -76,9 +76,35 @@ struct Once {
 
 impl Layout for Once {
     fn write(&mut self, event: &Event<'_>, out: &mut String) {
-        let Some(at) = event.place.filter(|_| self.lines.is_shared()) else {
-            return self.layout.write(event, out);
-        };
+        if self.lines.is_shared() {
+            self.write_shared(event, out);
+        } else {
+            self.layout.write(event, out);
+        }
+    }
+
+    fn write_page(&mut self, event: &Event<'_>, page: &mut Page) {
+        if self.lines.is_shared() {
+            self.write_page_shared(event, page);
+        } else {
+            self.layout.write_page(event, page);
+        }
+    }
+
+    fn hash(&self) -> u64 {
+        self.layout.hash()
+    }
+
+    fn takes_chunks(&self) -> bool {
+        self.layout.takes_chunks()
+    }
+}
+
+// Apart, so that whoever shares with nobody does not even save registers for it.
+impl Once {
+    #[inline(never)]
+    fn write_shared(&mut self, event: &Event<'_>, out: &mut String) {
+        let Some(at) = event.place else { return self.layout.write(event, out) };
         let mut blocks = self.lines.lock();
         let block = blocks.block((at.generation, at.offset));
         if let Some(Ok(line)) = block.line(at.index).map(str::from_utf8) {
@@ -89,10 +115,9 @@ impl Layout for Once {
         block.keep(at.index, &out.as_bytes()[begin..]);
     }
 
-    fn write_page(&mut self, event: &Event<'_>, page: &mut Page) {
-        let Some(at) = event.place.filter(|_| self.lines.is_shared()) else {
-            return self.layout.write_page(event, page);
-        };
+    #[inline(never)]
+    fn write_page_shared(&mut self, event: &Event<'_>, page: &mut Page) {
+        let Some(at) = event.place else { return self.layout.write_page(event, page) };
         let mut blocks = self.lines.lock();
         let block = blocks.block((at.generation, at.offset));
         if let Some(line) = block.line(at.index) {
@@ -101,14 +126,6 @@ impl Layout for Once {
         let begin = page.len();
         self.layout.write_page(event, page);
         block.keep(at.index, &page.as_bytes()[begin..]);
-    }
-
-    fn hash(&self) -> u64 {
-        self.layout.hash()
-    }
-
-    fn takes_chunks(&self) -> bool {
-        self.layout.takes_chunks()
     }
 }
 
