@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use crate::event::{Event, EventPlace};
 use crate::journal::{Block, Position};
+use crate::layout::Drafts;
 use crate::route::{Fate, Share};
 
 /// One block of the journal, or a run of its events, on its way into an appender.
@@ -21,6 +22,8 @@ pub struct Batch<'a> {
     choice: Option<&'a dyn Fn(Position) -> bool>,
     /// The block lies in the journal, at its position.
     is_of_journal: bool,
+    /// What the layouts of the appender make of it, for others to take.
+    drafts: Option<&'a Drafts>,
 }
 
 /// A run of the events of a block, by their index: those that are damaged or go elsewhere count.
@@ -55,7 +58,12 @@ impl<'a> Batch<'a> {
     ) -> Batch<'a> {
         counts.set(Counts::default());
         let (part, is_passed, choice, is_of_journal) = (Part::ALL, false, None, true);
-        Batch { block, counts, share, part, is_passed, choice, is_of_journal }
+        Batch { block, counts, share, part, is_passed, choice, is_of_journal, drafts: None }
+    }
+
+    /// The same, whose lines others may take as soon as all its events have been shown.
+    pub(crate) fn drafting(self, drafts: &'a Drafts) -> Batch<'a> {
+        Batch { drafts: Some(drafts), ..self }
     }
 
     /// A block of rollway's own, which goes to every appender at some position of the journal and does
@@ -106,6 +114,9 @@ impl<'a> Batch<'a> {
         }
         let is_whole = self.share.is_none() && self.choice.is_none() && self.part == Part::ALL;
         self.counts.set(if is_whole { self.each_of_all(each) } else { self.each_of_some(each) });
+        if let Some(drafts) = self.drafts {
+            drafts.show();
+        }
     }
 
     /// The events of a batch that has its whole block, as most have: a loop that asks nothing.

@@ -107,6 +107,7 @@ mod tests {
                 term: 0,
                 outputs: &Outputs::new(IoMethod::Write, |_| {}),
                 lines: &crate::layout::SharedLines::default(),
+                drafts: &crate::layout::Drafts::default(),
             };
             Bookmark::open(&place).unwrap()
         };

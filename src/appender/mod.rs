@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::journal::{CursorFile, Journal, Position, segment_paths};
-use crate::layout::{Layout, SharedLines};
+use crate::layout::{Drafts, Layout, SharedLines};
 use crate::route::Gate;
 use crate::route::composite::Described;
 use crate::sys::output::Outputs;
@@ -363,13 +363,15 @@ pub struct Place<'a> {
     pub(crate) outputs: &'a Outputs,
     /// Lines that the appenders of the journal share.
     pub(crate) lines: &'a SharedLines,
+    /// What the appender adds to them.
+    pub(crate) drafts: &'a Drafts,
 }
 
 impl Place<'_> {
     /// The layout for an appender that opens here: an event that several appenders write with one
     /// layout is rendered once.
     pub(crate) fn layout(&self, layout: &dyn Layout) -> Box<dyn Layout> {
-        self.lines.of(layout)
+        self.lines.of(layout, self.drafts)
     }
 
     /// The stored cursor of the appender, for a journal in a directory.

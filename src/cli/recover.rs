@@ -17,7 +17,7 @@ use crate::engine::{Dropped, selflog};
 use crate::journal::{
     Finding, Position, Reads, Sift, StoredCursor, Survey, SurveyedBlock, stored_cursors,
 };
-use crate::layout::SharedLines;
+use crate::layout::{Drafts, SharedLines};
 use crate::recover::{
     self, Copied, CopyError, Leftovers, Manifest, Owner, Recovered, RepairError, View,
 };
@@ -561,6 +561,7 @@ impl Sent {
             term: 0,
             outputs: &Outputs::new(IoMethod::Write, selflog::warn),
             lines: &SharedLines::default(),
+            drafts: &Drafts::default(),
         };
         let opened = forwarder
             .open(&place)

@@ -16,7 +16,7 @@ use super::reload::{ReloadError, Reloaded};
 use super::{events_behind, selflog};
 use crate::appender::{Open, OpenError, Opened, Place};
 use crate::journal::{Cursor, Journal, Limit, Position, cursor_path};
-use crate::layout::SharedLines;
+use crate::layout::{Drafts, SharedLines};
 use crate::route::{Gate, Router};
 use crate::sys::output::Outputs;
 
@@ -75,6 +75,8 @@ struct Ready {
     is_mandatory: bool,
     gate: Gate,
     opened: Opened,
+    /// What its layouts make of a batch.
+    drafts: Drafts,
 }
 
 impl Ready {
@@ -84,7 +86,8 @@ impl Ready {
         limited: (Journal, Arc<Limit>),
         router: &Arc<Router>,
     ) -> io::Result<Outlet> {
-        let Ready { name, is_mandatory, gate, opened } = self;
+        let Ready { name, is_mandatory, gate, opened, drafts } = self;
+        let opened = (opened, drafts);
         Outlet::spawn_within(journal, limited, &name, is_mandatory, opened, &gate, router)
     }
 }
@@ -228,6 +231,7 @@ impl Outlets {
 
     fn open(&self, name: &str, appender: &dyn Open, begin: Position) -> Result<Ready, OpenError> {
         let Origin { source, epoch, service, term, outputs, .. } = &self.origin;
+        let drafts = Drafts::default();
         let opened = appender.open(&Place {
             source: *source,
             epoch: *epoch,
@@ -237,10 +241,11 @@ impl Outlets {
             begin,
             outputs,
             lines: &self.lines,
+            drafts: &drafts,
             term: *term,
         })?;
         let (is_mandatory, gate) = (appender.is_mandatory(), appender.gate());
-        Ok(Ready { name: name.to_owned(), is_mandatory, gate, opened })
+        Ok(Ready { name: name.to_owned(), is_mandatory, gate, opened, drafts })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

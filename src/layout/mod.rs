@@ -23,7 +23,7 @@ pub use function::{FromFn, from_fn};
 pub use group::Group;
 pub use json::{Ecs, FieldError, Json, OpenTelemetry};
 pub use logfmt::Logfmt;
-pub(crate) use once::SharedLines;
+pub(crate) use once::{Drafts, SharedLines};
 pub use page::Page;
 pub use pattern::{LetterError, Letters, Pattern, PatternError};
 

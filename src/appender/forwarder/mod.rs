@@ -188,6 +188,7 @@ mod tests {
             term: 0,
             outputs: &Outputs::new(IoMethod::Write, |_| {}),
             lines: &crate::layout::SharedLines::default(),
+            drafts: &crate::layout::Drafts::default(),
         };
         for wrong in [Forwarder::new("logs:http"), Forwarder::new("logs").or("spare:http")] {
             let error = wrong.open(&place).err().map(|error| error.to_string());

@@ -12,7 +12,7 @@ use super::{Key, Missing, Template};
 use crate::appender::bookmark::Bookmark;
 use crate::appender::{AppendError, Appender, Batch, Counts, Open, Opened, Place};
 use crate::journal::{Position, file_name};
-use crate::layout::SharedLines;
+use crate::layout::{Drafts, SharedLines};
 use crate::sys::output::{IoMethod, Outputs};
 
 /// Where events of values go that have no file of their own.
@@ -188,6 +188,7 @@ impl Home {
             term: self.term,
             outputs: &self.outputs,
             lines: &SharedLines::default(),
+            drafts: &Drafts::default(),
         });
         match opened {
             Ok(Opened::Events(appender)) => Ok(appender),

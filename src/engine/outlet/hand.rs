@@ -15,6 +15,7 @@ use super::routes::Routes;
 use crate::appender::{AppendError, Appender, Batch, Counts, Part};
 use crate::engine::selflog;
 use crate::journal::{Block, Position};
+use crate::layout::Drafts;
 use crate::route::composite::Hold;
 use crate::sys::crash::{self, CrashPoint};
 
@@ -25,6 +26,7 @@ const REFUSED_IN_ROW_MAX: u32 = 100;
 pub(super) struct Hand {
     pub(super) appender: Box<dyn Appender>,
     pub(super) routes: Routes,
+    drafts: Drafts,
     counts: Cell<Counts>,
     letters: DeadLetters,
     refused_in_row: u32,
@@ -62,8 +64,13 @@ impl Error for RefusesAll {
 }
 
 impl Hand {
-    pub(super) fn new(appender: Box<dyn Appender>, routes: Routes, letters: DeadLetters) -> Hand {
-        Hand { appender, routes, counts: Cell::default(), letters, refused_in_row: 0 }
+    pub(super) fn new(
+        appender: Box<dyn Appender>,
+        routes: Routes,
+        drafts: Drafts,
+        letters: DeadLetters,
+    ) -> Hand {
+        Hand { appender, routes, drafts, counts: Cell::default(), letters, refused_in_row: 0 }
     }
 
     /// Asks what a composite holds of the appender's events; `None` where none does.
@@ -80,7 +87,8 @@ impl Hand {
         end: u32,
         outcome: &mut Outcome,
     ) -> Result<(), Box<dyn Error>> {
-        let whole = Batch::new(block, &self.counts, self.routes.at(block.position));
+        let whole =
+            Batch::new(block, &self.counts, self.routes.at(block.position)).drafting(&self.drafts);
         // The ends of the runs to hand over, the next one last; behind them all is `end`.
         let mut ends = Vec::new();
         if self.refused_in_row >= REFUSED_IN_ROW_MAX {

@@ -25,6 +25,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::appender::{self, Opened, OutletSide};
 use crate::engine::selflog;
 use crate::journal::{Cursor, Journal, Limit, Position};
+use crate::layout::Drafts;
 use crate::route::{Gate, Router, Share};
 pub(crate) use command::Command;
 use command::{Commands, Pending};
@@ -165,11 +166,12 @@ impl Outlet {
         gate: &Gate,
         router: &Arc<Router>,
     ) -> io::Result<Outlet> {
-        let limited = journal.limited();
+        let (limited, appender) = (journal.limited(), (appender, Drafts::default()));
         Outlet::spawn_within(journal, limited, name, is_mandatory, appender, gate, router)
     }
 
-    /// The same within a limit: the appender comes as far as that says.
+    /// The same within a limit: the appender comes as far as that says. What its layouts make of a
+    /// batch is in `drafts`.
     ///
     /// # Errors
     /// When the thread cannot be started.
@@ -178,7 +180,7 @@ impl Outlet {
         (of_thread, limit): (Journal, Arc<Limit>),
         name: &str,
         is_mandatory: bool,
-        appender: Opened,
+        (appender, drafts): (Opened, Drafts),
         gate: &Gate,
         router: &Arc<Router>,
     ) -> io::Result<Outlet> {
@@ -227,7 +229,7 @@ impl Outlet {
                 match appender {
                     Opened::Events(appender) => {
                         let letters = DeadLetters::new(&side.journal, &side.shared.name);
-                        Run::new(side, Hand::new(appender, routes, letters), scout).run();
+                        Run::new(side, Hand::new(appender, routes, drafts, letters), scout).run();
                     }
                     Opened::Blocks(mut appender) => appender.run(&mut side),
                 }

@@ -38,6 +38,7 @@ fn open_rolled(dir: &Path, journal: &Journal, line_bytes: usize, rules: Option<R
         term: 0,
         outputs: &Outputs::new(IoMethod::Write, |_| {}),
         lines: &crate::layout::SharedLines::default(),
+        drafts: &crate::layout::Drafts::default(),
     };
     let path = dir.join("app.log");
     let making =
