@@ -1,14 +1,18 @@
 //! Log calls: what becomes of their values, and where they are.
 
+#[path = "lines/17-caller-location.rs"]
+#[rustfmt::skip]
+mod main;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rollway::appender::{self, Callback, Memory};
 use rollway::template::Chunk;
 use rollway::warp::{Warp, Warps};
-use rollway::{Guard, Level, log};
+use rollway::{Guard, Level, LevelFilter, log};
 
-use crate::golden::{Golden, shown};
+use crate::golden::{Golden, placed, shown};
 use crate::running::raw;
 use crate::support::{PATIENCE, watchdog};
 
@@ -58,6 +62,21 @@ fn a_warp_decides_what_becomes_of_the_chunks() {
     outcomes.push(shown("A (warped)", &taken.lock().unwrap()));
     outcomes.push(shown("B (not warped)", &memory.text()));
     golden.compare(outcomes);
+}
+
+#[test]
+fn a_log_call_is_where_it_is_written_and_a_macro_where_it_is_called() {
+    let _watchdog = watchdog();
+    let Some(golden) = Golden::read("17-caller-location") else { return };
+    let golden = golden.without_sub("locations", 1);
+    let memory = Memory::new().layout(raw("%F{1}:%L %M %C{2} %m%n"));
+    let builder = rollway::builder().level(LevelFilter::ALL);
+    let guard = builder.appender("A", memory.clone()).start().unwrap();
+    main::run(guard.logger());
+    assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+    // The module of the script is one of this module.
+    let text = memory.text().replace(" calls::main ", " main ");
+    golden.compare(placed("locations", &text, 1));
 }
 
 /// What an appender that takes chunks got: `[a,b]` for each event.

@@ -1,14 +1,26 @@
-//! Composites: what is held, and what is handed on.
+//! Composites: what is held, what is handed on, and under which lock.
 
+#[path = "lines/07-limit.rs"]
+#[rustfmt::skip]
+mod limit;
+#[path = "lines/09-own-composite.rs"]
+#[rustfmt::skip]
+mod own_composite;
+#[path = "lines/06-synchronized.rs"]
+#[rustfmt::skip]
+mod synchronized;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rollway::appender::{self, Memory};
-use rollway::route::composite::Limit;
-use rollway::{Guard, Level, Timestamp, log};
+use rollway::appender::{self, File, Memory};
+use rollway::route::composite::{Buffer, Limit, Synchronized};
+use rollway::{Level, Timestamp, log};
 
-use crate::golden::{Golden, shown};
-use crate::running::{Frozen, raw};
+use crate::golden::{Golden, placed, refused, shown};
+use crate::running::{Dir, Frozen, raw};
 use crate::support::{PATIENCE, watchdog};
+use limit::logit;
 
 #[test]
 fn a_limit_holds_what_comes_within_its_period() {
@@ -29,8 +41,8 @@ fn a_limit_holds_what_comes_within_its_period() {
         }
         builder.start().unwrap()
     };
-    // Line and sub are the script's, which this file cannot have; time and message are compared.
-    let memory = || Memory::new().layout(raw("%d{HH:mm:ss} 8 main::logit %m%n"));
+    // The sub is the script's, which a log call here does not know.
+    let memory = || Memory::new().layout(raw("%d{HH:mm:ss} %L main::logit %m%n"));
     let hour = || Limit::new(["Buf"]).period(Duration::from_secs(3600));
     let mut outcomes = Vec::new();
 
@@ -108,8 +120,79 @@ fn a_limit_holds_what_comes_within_its_period() {
     golden.compare(outcomes);
 }
 
-/// Logs at one place, so that the place of the golden can be put in place of it.
-fn logit(guard: &Guard, message: &str) {
-    log!(logger: guard.logger(), Level::WARN, "{message}");
-    guard.flush().unwrap();
+#[test]
+fn a_lock_between_processes_leaves_events_as_they_are() {
+    let _watchdog = watchdog();
+    let title = "Synchronized by configuration: caller is the logging line";
+    let Some(golden) = Golden::read("06-synchronized") else { return };
+    let golden = golden.without_sub(title, 2);
+    let dir = Dir::new();
+    let config = r#"
+        [categories."Bar::Twix"]
+        level = "warn"
+        appenders = ["Syncer"]
+
+        [appenders.Logfile]
+        type = "file"
+        path = "DIR/Logfile"
+        layout = { type = "pattern", pattern = "%F{1} %L %M %p> %m%n" }
+
+        [appenders.Syncer]
+        type = "synchronized"
+        relays = ["Logfile"]
+        lock_file = "DIR/lock"
+    "#;
+    dir.run(config, synchronized::by_configuration);
+    let by_configuration = placed(title, &dir.text("Logfile"), 2);
+
+    let pattern = raw("%d{yyyy-MM-dd HH:mm:ss} %p [%c] #%L> %m%n").multiline(true);
+    let guard = rollway::builder()
+        .clock(Frozen::new())
+        .timestamp(Timestamp::Drain)
+        .level(Level::DEBUG)
+        .appender("MyFileApp", File::new(dir.path("mylog")).layout(pattern))
+        .composite("MySyncApp", Synchronized::new(["MyFileApp"]).lock_file(dir.path("lock")))
+        .start()
+        .unwrap();
+    synchronized::in_code(guard.logger());
+    assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+    let in_code = shown("Synchronized by API", &dir.text("mylog"));
+    golden.compare(by_configuration.into_iter().chain([in_code]));
+}
+
+#[test]
+fn a_buffer_with_a_trigger_of_ones_own_hands_on_every_third_with_its_place() {
+    let _watchdog = watchdog();
+    let flushed = "flushed at the third";
+    let Some(golden) = Golden::read("09-own-composite") else { return };
+    let golden = golden.without_sub(flushed, 1);
+    let memory = Memory::new().layout(raw("%F{1}:%L %M %m%n"));
+    let count = AtomicUsize::new(0);
+    let every_third =
+        Buffer::new(["Out"]).trigger(move |_| count.fetch_add(1, Ordering::Relaxed) % 3 == 2);
+    let guard = rollway::builder()
+        .level(Level::DEBUG)
+        .appender("Out", memory.clone())
+        .composite("T", every_third)
+        .start()
+        .unwrap();
+    let mut outcomes = Vec::new();
+    own_composite::emit(&guard, "a");
+    own_composite::emit(&guard, "b");
+    outcomes.push(shown("two cached", &memory.text()));
+    own_composite::from_main(&guard);
+    outcomes.extend(placed(flushed, &memory.text(), 1));
+
+    memory.reset();
+    for message in ["1", "2", "3"] {
+        own_composite::emit(&guard, message);
+    }
+    assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+    outcomes.push(shown("without the depth correction the location is wrong", &memory.text()));
+
+    let of_none = rollway::builder().composite("T", Buffer::new(["Nope"])).start();
+    outcomes.push(refused("relay never defined", of_none));
+    let of_none = rollway::builder().composite("L", Limit::new(["Missing"])).start();
+    outcomes.push(refused("API: post_init before relay is known", of_none));
+    golden.compare(outcomes);
 }

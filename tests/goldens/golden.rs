@@ -1,10 +1,14 @@
 //! One golden: its blocks, and how they are compared.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::differences::DIFFERENCES;
+
+/// Where the goldens are.
+const GOLDENS: &str = "shared/reference/log4perl-goldens";
 
 /// The blocks of one golden, in their order: title and text.
 pub(crate) struct Golden {
@@ -37,14 +41,32 @@ impl Golden {
     }
 
     pub(crate) fn text(script: &str) -> Option<String> {
-        let name = format!("shared/reference/log4perl-goldens/{script}.out");
-        // They lie beside the repository, or further up.
+        Some(fs::read_to_string(Golden::dir()?.join(format!("{script}.out"))).unwrap())
+    }
+
+    /// The names of all scripts.
+    pub(crate) fn scripts() -> Vec<String> {
+        let Some(dir) = Golden::dir() else { return Vec::new() };
+        let paths = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        let scripts = paths.filter(|path| path.extension().is_some_and(|end| end == "out"));
+        scripts.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+    }
+
+    /// Where they are: beside the repository, or further up. Says so where they are not.
+    fn dir() -> Option<PathBuf> {
         let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().skip(1);
-        let text = above.map(|dir| dir.join(&name)).find_map(|path| fs::read_to_string(path).ok());
-        if text.is_none() {
-            println!("skipped: there is no ../{name}");
+        let dir = above.map(|dir| dir.join(GOLDENS)).find(|dir| dir.is_dir());
+        if dir.is_none() {
+            println!("skipped: there is no ../{GOLDENS}");
         }
-        text
+        dir
+    }
+
+    /// Adds the block `title` without the sub, the word of this number in each of its lines.
+    pub(crate) fn without_sub(mut self, title: &str, word: usize) -> Golden {
+        let (_, text) = self.blocks.iter().find(|(block, _)| block == title).unwrap();
+        self.blocks.push(without_sub(title, text, word));
+        self
     }
 
     /// Compares each block with what came out here, and the differences with their table.
@@ -99,4 +121,32 @@ fn numbered(blocks: Vec<(String, String)>) -> Vec<(String, String)> {
 pub(crate) fn shown(title: &str, text: &str) -> (String, String) {
     let end = if text.ends_with('\n') { "" } else { "\n" };
     (title.to_owned(), format!("{text}{end}"))
+}
+
+/// What the scripts print of something that may fail.
+pub(crate) fn trapped<T, E: Display>(title: &str, done: Result<T, E>) -> (String, String) {
+    match done {
+        Ok(_) => shown(title, "ok"),
+        Err(error) => shown(title, &format!("DIED: {error}")),
+    }
+}
+
+/// The same of what has to fail.
+pub(crate) fn refused<T, E: Display>(title: &str, done: Result<T, E>) -> (String, String) {
+    assert!(done.is_err(), "{title}: it is taken");
+    trapped(title, done)
+}
+
+/// A text with the places of log calls: as it is, and without the sub. Files end in `.rs` here.
+pub(crate) fn placed(title: &str, text: &str, word: usize) -> [(String, String); 2] {
+    let text = text.replace(".rs", ".pl");
+    [shown(title, &text), without_sub(title, &text, word)]
+}
+
+fn without_sub(title: &str, text: &str, word: usize) -> (String, String) {
+    let line = |line: &str| {
+        let words = line.split(' ').enumerate().filter(|(number, _)| *number != word);
+        words.map(|(_, word)| word).collect::<Vec<_>>().join(" ") + "\n"
+    };
+    (format!("{title}, without the sub"), text.lines().map(line).collect())
 }

@@ -16,17 +16,29 @@ mod composites;
 mod files;
 mod levels;
 mod patterns;
+mod reload;
+mod set_up;
 
 use differences::DIFFERENCES;
+use golden::Golden;
+
+const DOCUMENT: &str = include_str!("../../docs/goldens.md");
+
+#[test]
+fn every_script_is_told_in_the_document() {
+    for script in Golden::scripts() {
+        let row = format!("\n| {script} | ");
+        assert!(DOCUMENT.contains(&row), "docs/goldens.md lacks {script}");
+    }
+}
 
 #[test]
 fn every_difference_is_told_in_the_document() {
-    let document = include_str!("../../docs/goldens.md");
     for (script, block, reason) in DIFFERENCES {
         let block = block.replace('|', "\\|");
         let row = format!("| {script} | `{block}` | {reason} |");
-        assert!(document.contains(&row), "docs/goldens.md lacks\n{row}");
+        assert!(DOCUMENT.contains(&row), "docs/goldens.md lacks\n{row}");
     }
-    let rows = document.lines().filter(|line| line.contains(" | `")).count();
+    let rows = DOCUMENT.lines().filter(|line| line.contains(" | `")).count();
     assert_eq!(rows, DIFFERENCES.len(), "docs/goldens.md tells of more differences than there are");
 }

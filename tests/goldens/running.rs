@@ -39,9 +39,9 @@ impl Dir {
         self.0.path().join(name)
     }
 
-    /// What a file has; nothing where there is none.
+    /// What a file has, as the scripts print it.
     pub(crate) fn text(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).unwrap_or_default()
+        fs::read_to_string(self.path(name)).unwrap_or_else(|_| "(no file)".to_owned())
     }
 }
 
