@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use super::{call, selflog};
 use crate::sys::per_process::PerProcess;
-use crate::sys::signal::{self, Asked};
+use crate::sys::signal::{self, Asked, Seen};
 
 /// What signals ask for.
 pub(crate) trait Signalled: Send + Sync {
@@ -45,13 +45,13 @@ pub(crate) struct Listening {
 pub(crate) fn listen(engine: Weak<dyn Signalled>) -> io::Result<Listening> {
     let mut listeners = listeners();
     if listeners.thread.is_none() {
-        signal::listen()?;
+        let seen = signal::listen()?;
         let thread = std::thread::Builder::new().name("rollway-signals".to_owned());
         listeners.started += 1;
         let number = listeners.started;
         let thread = thread.spawn(move || {
             call::enter_own_thread();
-            run(number);
+            run(number, seen);
         });
         listeners.thread = Some(thread.inspect_err(|_| signal::ignore())?);
     }
@@ -61,9 +61,9 @@ pub(crate) fn listen(engine: Weak<dyn Signalled>) -> io::Result<Listening> {
     Ok(Listening { number })
 }
 
-fn run(number: u64) {
+fn run(number: u64, mut seen: Seen) {
     loop {
-        let asked = signal::wait();
+        let asked = seen.wait();
         let engines: Vec<_> = {
             let listeners = listeners();
             if listeners.engines.is_empty() || listeners.started != number {

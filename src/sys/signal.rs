@@ -38,11 +38,17 @@ static CHANGES: AtomicU32 = AtomicU32::new(0);
 static PREVIOUS: [OnceLock<libc::sigaction>; SIGNALS.len()] =
     [const { OnceLock::new() }; SIGNALS.len()];
 
+/// What a listener has seen of [`CHANGES`].
+#[derive(Clone, Copy)]
+pub(crate) struct Seen(u32);
+
 /// Begins to listen. One at a time listens, and calls [`ignore`] in the end.
 ///
 /// # Errors
 /// The system's.
-pub(crate) fn listen() -> io::Result<()> {
+pub(crate) fn listen() -> io::Result<Seen> {
+    // Before anything can come.
+    let seen = Seen(CHANGES.load(Ordering::SeqCst));
     for (at, signal) in SIGNALS.into_iter().enumerate() {
         let found = action_of(signal)?;
         // In a forked child it is there already.
@@ -55,7 +61,7 @@ pub(crate) fn listen() -> io::Result<()> {
         action.sa_sigaction = on_signal as *const () as usize;
         set_action(signal, &action)?;
     }
-    Ok(())
+    Ok(seen)
 }
 
 /// Puts back what was there before, where nobody else has put something else there.
@@ -71,19 +77,19 @@ pub(crate) fn ignore() {
     }
 }
 
-/// What came since the last call. Waits for a signal or a [`wake`] if there is nothing.
-pub(crate) fn wait() -> Vec<Asked> {
-    let before = CHANGES.load(Ordering::SeqCst);
-    let came = taken();
-    if came.is_empty() {
+impl Seen {
+    /// What came since the last call. Waits for a signal or a [`wake`] if there was none: one that comes
+    /// between two calls has the next one return at once.
+    pub(crate) fn wait(&mut self) -> Vec<Asked> {
         // Returns at once when something has changed since; early returns do no harm.
-        let _ = futex::wait(&CHANGES, futex::Flags::PRIVATE, before, None);
-        return taken();
+        let _ = futex::wait(&CHANGES, futex::Flags::PRIVATE, self.0, None);
+        // Before the signals are taken: what comes later is another change.
+        self.0 = CHANGES.load(Ordering::SeqCst);
+        taken()
     }
-    came
 }
 
-/// Has [`wait`] return.
+/// Has [`Seen::wait`] return.
 pub(crate) fn wake() {
     CHANGES.fetch_add(1, Ordering::SeqCst);
     let _ = futex::wake(&CHANGES, futex::Flags::PRIVATE, u32::MAX >> 1);
