@@ -528,6 +528,33 @@ fn each_value_has_a_file_of_its_own() {
     assert_eq!(files(&path("service")), [named("till.log", &["a", "b", "c"])]);
 }
 
+#[test]
+fn files_of_values_are_closed_while_nothing_is_logged_and_go_on_afterwards() {
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let values = dir.path().join("values");
+    for in_directory in [false, true] {
+        let files_of_values = per_value(&values, Key::pair("v"));
+        let builder = match in_directory {
+            true => rollway::builder().journal_dir(dir.path().join("journal")),
+            false => rollway::builder(),
+        };
+        let idle = Duration::from_millis(20);
+        let guard =
+            builder.appender("values", files_of_values.close_idle_after(idle)).start().unwrap();
+        for round in 0..2 {
+            for value in ["a", "b", "c"] {
+                rollway::info!(logger: guard.logger(), v = value; "{in_directory} {round}");
+            }
+            guard.flush().unwrap();
+            wait_until("all files are closed", || open_files(&values) == 0);
+        }
+        assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+    }
+    let all = ["false 0", "false 1", "true 0", "true 1"];
+    assert_eq!(files(&values), ["a.log", "b.log", "c.log"].map(|name| named(name, &all)));
+}
+
 // N35.
 #[test]
 fn no_value_leads_out_of_the_directory_and_no_two_share_a_file() {

@@ -258,6 +258,10 @@ impl Appender for FailOverWriter {
         self.relays.iter_mut().map(|relay| relay.appender.rotate()).fold(Ok(()), Result::and)
     }
 
+    fn tend(&mut self) -> Option<Duration> {
+        self.relays.iter_mut().filter_map(|relay| relay.appender.tend()).min()
+    }
+
     fn take_notice(&mut self) -> Option<io::Error> {
         self.notice
             .take()

@@ -125,8 +125,15 @@ pub trait Appender: Send {
         Ok(())
     }
 
+    /// Does what is due while there is nothing to take, such as to close what is idle. Called when
+    /// everything is taken that there is, and again after the time that it returns; without one not
+    /// before something was taken. By default nothing is done.
+    fn tend(&mut self) -> Option<Duration> {
+        None
+    }
+
     /// What went wrong since the last call and holds nothing up. The outlet asks at the start
-    /// and after each batch, counts it among the errors and writes it on the self-log.
+    /// and after each batch or [`Appender::tend`], counts it among the errors and writes it on the self-log.
     fn take_notice(&mut self) -> Option<io::Error> {
         None
     }
