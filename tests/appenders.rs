@@ -467,6 +467,24 @@ fn a_memory_keeps_the_last_events_and_counts_those_that_went() {
     assert_eq!(memory.messages(), ["4"]);
 }
 
+#[test]
+fn an_event_in_memory_has_the_context_of_its_log_call() {
+    let _watchdog = watchdog();
+    let memory = Memory::new();
+    let guard = start("memory", memory.clone());
+    {
+        let _user = rollway::mdc("user", "ada");
+        let (_outer, _inner) = (rollway::ndc("request 7"), rollway::ndc("parsing"));
+        rollway::info!(logger: guard.logger(), "within");
+    }
+    rollway::info!(logger: guard.logger(), "behind");
+    assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+    let [within, behind] = memory.replay().try_into().unwrap();
+    assert_eq!((within.context("user"), behind.context("user")), (Some("ada"), None));
+    assert_eq!(within.ndc, ["request 7", "parsing"]);
+    assert!(behind.ndc.is_empty());
+}
+
 /// The files of a directory with their lines, by name.
 fn files(dir: &Path) -> Vec<(String, Vec<String>)> {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());

@@ -15,6 +15,7 @@ mod gated;
 mod memory;
 mod null;
 mod per_value;
+mod recorded;
 mod synchronized;
 mod writer;
 
@@ -38,9 +39,10 @@ pub use fail_over::FailOver;
 pub use file::File;
 pub use forwarder::{Forwarder, ForwarderMonitor, ForwarderState, ForwarderStats};
 pub use gated::{Gated, with};
-pub use memory::{Memory, Recorded};
+pub use memory::Memory;
 pub use null::Null;
 pub use per_value::{Key, Missing, PerValue};
+pub use recorded::{Recorded, RecordedChunk};
 pub(crate) use synchronized::under_locks;
 pub use writer::Writer;
 

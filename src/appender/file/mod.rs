@@ -399,6 +399,10 @@ impl Open for File {
     fn is_mandatory(&self) -> bool {
         self.is_mandatory
     }
+
+    fn takes_chunks(&self) -> bool {
+        self.layout.takes_chunks()
+    }
 }
 
 impl File {
