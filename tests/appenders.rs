@@ -467,6 +467,24 @@ fn a_memory_keeps_the_last_events_and_counts_those_that_went() {
     assert_eq!(memory.messages(), ["4"]);
 }
 
+#[test]
+fn an_event_in_memory_has_the_context_of_its_log_call() {
+    let _watchdog = watchdog();
+    let memory = Memory::new();
+    let guard = start("memory", memory.clone());
+    {
+        let _user = rollway::mdc("user", "ada");
+        let (_outer, _inner) = (rollway::ndc("request 7"), rollway::ndc("parsing"));
+        rollway::info!(logger: guard.logger(), "within");
+    }
+    rollway::info!(logger: guard.logger(), "behind");
+    assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+    let [within, behind] = memory.replay().try_into().unwrap();
+    assert_eq!((within.context("user"), behind.context("user")), (Some("ada"), None));
+    assert_eq!(within.ndc, ["request 7", "parsing"]);
+    assert!(behind.ndc.is_empty());
+}
+
 /// The files of a directory with their lines, by name.
 fn files(dir: &Path) -> Vec<(String, Vec<String>)> {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
@@ -526,6 +544,33 @@ fn each_value_has_a_file_of_its_own() {
     );
     assert_eq!(files(&path("pair")), [named("7.txt", &["a", "b"])]);
     assert_eq!(files(&path("service")), [named("till.log", &["a", "b", "c"])]);
+}
+
+#[test]
+fn files_of_values_are_closed_while_nothing_is_logged_and_go_on_afterwards() {
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let values = dir.path().join("values");
+    for in_directory in [false, true] {
+        let files_of_values = per_value(&values, Key::pair("v"));
+        let builder = match in_directory {
+            true => rollway::builder().journal_dir(dir.path().join("journal")),
+            false => rollway::builder(),
+        };
+        let idle = Duration::from_millis(20);
+        let guard =
+            builder.appender("values", files_of_values.close_idle_after(idle)).start().unwrap();
+        for round in 0..2 {
+            for value in ["a", "b", "c"] {
+                rollway::info!(logger: guard.logger(), v = value; "{in_directory} {round}");
+            }
+            guard.flush().unwrap();
+            wait_until("all files are closed", || open_files(&values) == 0);
+        }
+        assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+    }
+    let all = ["false 0", "false 1", "true 0", "true 1"];
+    assert_eq!(files(&values), ["a.log", "b.log", "c.log"].map(|name| named(name, &all)));
 }
 
 // N35.

@@ -11,7 +11,9 @@ use rollway::appender::{
     self, AppendError, Appender, Batch, FailOver, Forwarder, Open, OpenError, Opened, Place,
 };
 use rollway::journal::Position;
-use rollway::{Guard, Level};
+use rollway::route::filter::Text;
+use rollway::warp::Warp;
+use rollway::{Guard, Level, Mask};
 
 use support::{PATIENCE, Random, lines, message_file, wait_until, watchdog};
 
@@ -202,9 +204,20 @@ fn what_cannot_be_a_relay_is_refused() {
     let one = || Failing::new(0);
     let error = refused(FailOver::new().relay("a", one()).relay("a", one()));
     assert!(error.contains("`both.a`: another relay"), "{error}");
-    let gated = appender::with(one()).threshold(Level::WARN);
-    let error = refused(FailOver::new().relay("a", gated));
-    assert!(error.contains("`both.a`: a relay has no gate"), "{error}");
+    let gates = [
+        appender::with(one()).threshold(Level::WARN),
+        appender::with(one()).filter(Text::new(["x"])),
+        appender::with(one()).mask(Mask::new().key("password")),
+        appender::with(one()).warp(Warp::join("|")),
+    ];
+    for gated in gates {
+        let error = refused(FailOver::new().relay("a", gated));
+        assert_eq!(
+            error,
+            "appender `both.a`: a relay has no threshold, filter, mask or warp of its own; put it \
+             before the whole appender"
+        );
+    }
     let error = refused(FailOver::new().relay("m", Forwarder::new("localhost:1")));
     assert!(error.contains("ships whole blocks"), "{error}");
 }

@@ -358,6 +358,8 @@ fn what_cannot_be_is_refused_with_its_remedy() {
     assert!(told(File::new(dir.path().join("logs/"))).contains("ends in `/`"));
     assert!(told(File::new(&text).always_include_pattern(true)).contains("roll_by"));
     assert!(told(File::new(&text).shared(true).header("x")).contains("shared"));
+    let spaced = File::new(&text).min_roll_interval(Duration::from_secs(1));
+    assert!(told(spaced).contains("add `rotate_at_bytes`"));
     assert!(
         source(File::new(&text).owner("nobody-has-this-name")).contains("nobody-has-this-name")
     );

@@ -6,9 +6,11 @@ mod support;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use rollway::appender::File;
+use rollway::layout::Pattern;
 use rollway::{Builder, Guard};
 #[cfg(feature = "crash-points")]
 use support::child;
@@ -59,6 +61,34 @@ fn naive_sizes(lines: &[String], limit: u64) -> Vec<u64> {
     sizes
 }
 
+/// A file of lines that begin with the time of their event.
+fn timed_file(text: &Path) -> File {
+    File::new(text).layout(Pattern::parse("%d{EPOCH_NS} %m%n").unwrap())
+}
+
+/// The files that a naive writer leaves which looks at the age of a file, too, before it leaves it.
+fn naive_files(lines: &[String], limit: u64, interval: Duration) -> Vec<Vec<String>> {
+    let time = |line: &str| line.split(' ').next().unwrap().parse::<i64>().unwrap();
+    let bytes = |file: &[String]| file.iter().map(|line| line.len() as u64 + 1).sum::<u64>();
+    let mut files = vec![Vec::<String>::new()];
+    for line in lines {
+        let last = files.last_mut().unwrap();
+        let is_full = bytes(last) + bytes(std::slice::from_ref(line)) > limit;
+        let is_old =
+            |first: &String| u128::from(time(line).abs_diff(time(first))) >= interval.as_nanos();
+        match is_full && last.first().is_some_and(is_old) {
+            true => files.push(vec![line.clone()]),
+            false => last.push(line.clone()),
+        }
+    }
+    files
+}
+
+fn check_spacing(text: &Path, limit: u64, interval: Duration) {
+    let found: Vec<_> = files(text).iter().map(|file| lines(file)).collect();
+    assert_eq!(found, naive_files(&all_lines(text), limit, interval));
+}
+
 fn sizes(text: &Path) -> Vec<u64> {
     files(text).iter().map(|file| fs::metadata(file).unwrap().len()).collect()
 }
@@ -85,6 +115,32 @@ proptest! {
         prop_assert_eq!(guard.shutdown(PATIENCE).left(), 0);
         prop_assert_eq!(all_lines(&text), expected.clone());
         prop_assert_eq!(sizes(&text), naive_sizes(&expected, limit));
+    }
+
+    #[test]
+    fn full_files_are_rolled_when_they_are_old_enough_whatever_the_restarts(
+        runs in prop::collection::vec(
+            prop::collection::vec((0..60_usize, 0..1500_u64), 0..25), 1..4,
+        ),
+        limit in 1..300_u64,
+        interval_us in prop::option::of(1..6000_u64),
+    ) {
+        let _watchdog = watchdog();
+        let dir = tempfile::tempdir().unwrap();
+        let text = dir.path().join("app.log");
+        let interval = Duration::from_micros(interval_us.unwrap_or(0));
+        for run in runs {
+            let file = timed_file(&text).rotate_at_bytes(limit).min_roll_interval(interval);
+            let guard = start(dir.path(), true, file);
+            for (length, pause_us) in run {
+                rollway::info!(logger: guard.logger(), "{}", "x".repeat(length));
+                std::thread::sleep(Duration::from_micros(pause_us));
+            }
+            prop_assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+            if text.exists() {
+                check_spacing(&text, limit, interval);
+            }
+        }
     }
 
     #[test]
@@ -275,6 +331,50 @@ fn a_kill_between_any_two_steps_of_a_rotation_loses_and_doubles_nothing() {
             assert!(sizes.iter().all(|size| *size <= most), "{case}: {sizes:?}");
             let last: Vec<_> = (0..30).map(|number| format!("2 {number}")).collect();
             assert!(found.ends_with(&last), "{case}: {found:?}");
+        }
+    }
+}
+
+#[cfg(feature = "crash-points")]
+#[test]
+fn a_kill_between_any_two_steps_leaves_the_files_that_the_least_time_between_rolls_wants() {
+    const TEST: &str =
+        "a_kill_between_any_two_steps_leaves_the_files_that_the_least_time_between_rolls_wants";
+    const LIMIT: u64 = 60;
+    const INTERVAL: Duration = Duration::from_millis(3);
+    if child::part().is_some() {
+        let text = PathBuf::from(child::variable("DIR")).join("app.log");
+        let file = timed_file(&text).rotate_at_bytes(LIMIT).min_roll_interval(INTERVAL);
+        let guard = start(text.parent().unwrap(), true, file);
+        for number in 0..30 {
+            rollway::info!(logger: guard.logger(), "{number}");
+            std::thread::sleep(Duration::from_micros(500));
+            if number % 7 == 6 {
+                guard.flush().unwrap();
+            }
+        }
+        assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+        return;
+    }
+    let _watchdog = watchdog();
+    for point in POINTS {
+        for times in [1, 3] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut command = child::command(TEST, "rotate");
+            command.env("DIR", dir.path());
+            for _ in 0..2 {
+                let at = format!("{point}:{times}");
+                let status = command.env("ROLLWAY_CRASH_AT", &at).status().unwrap();
+                assert!(!status.success(), "it was not reached: {at}");
+            }
+            assert!(command.env_remove("ROLLWAY_CRASH_AT").status().unwrap().success());
+            let text = dir.path().join("app.log");
+            let lines = all_lines(&text);
+            let messages: Vec<_> =
+                lines.iter().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect();
+            let journal = support::journal::messages(&dir.path().join("journal"));
+            assert_eq!(messages, journal, "{point}:{times}");
+            check_spacing(&text, LIMIT, INTERVAL);
         }
     }
 }

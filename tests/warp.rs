@@ -6,9 +6,10 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rollway::appender::{self, Callback, Memory, Open};
-use rollway::layout::Pattern;
+use rollway::appender::{self, Callback, Console, Memory, Open, Writer};
+use rollway::layout::{Json, Pattern};
 use rollway::route::composite::CompositeError;
+use rollway::value::{Scalar, Value};
 use rollway::warp::{Warp, Warps};
 use rollway::{InitError, Logger, info};
 use support::watchdog;
@@ -79,6 +80,48 @@ fn passed_chunks_reach_an_appender_that_takes_them() {
 }
 
 #[test]
+fn an_event_in_memory_has_its_chunks_with_their_types() {
+    let memory = Memory::new();
+    run(vec![("a", Box::new(appender::with(memory.clone()).warp(Warp::pass())))], |logger| {
+        let (user, none) = ("ada", None::<u8>);
+        info!(logger: logger, "{:>4}|{user} {:?} {}{:?}", -3_i16, 1.5_f32, 'c', none);
+    });
+    let event = memory.replay().remove(0);
+    assert_eq!(event.message, "  -3|ada 1.5 cNone");
+    let shown: Vec<_> = event.chunks.iter().map(|chunk| chunk.text()).collect();
+    assert_eq!(shown, ["  -3", "|", "ada", " ", "1.5", " ", "c", "None"]);
+    let values: Vec<_> = event.chunks.iter().map(|chunk| chunk.value()).collect();
+    let plain = |scalar| Some(Value::Plain(scalar));
+    let expected = [
+        plain(Scalar::I16(-3)),
+        None,
+        plain(Scalar::Str("ada")),
+        None,
+        plain(Scalar::F32(1.5)),
+        None,
+        plain(Scalar::Char('c')),
+        Some(Value::None),
+    ];
+    assert_eq!(values, expected);
+}
+
+#[test]
+fn a_json_layout_may_be_passed_chunks_and_writes_them_as_an_array() {
+    let memory = Memory::new().layout(Json::new().message_chunks(true));
+    run(vec![("a", Box::new(appender::with(memory.clone()).warp(Warp::pass())))], |logger| {
+        info!(logger: logger, "{} by {user}", 3, user = "ada");
+    });
+    assert!(memory.text().contains(r#""message":[3," by ","ada"]"#), "{}", memory.text());
+    // Where the layout decides, it is asked.
+    let passed = |layout: Json| {
+        let writer = Writer::new(std::io::sink()).layout(layout);
+        rollway::builder().appender("w", appender::with(writer).warp(Warp::pass())).start()
+    };
+    assert!(passed(Json::new().message_chunks(true)).is_ok());
+    assert!(passed(Json::new()).is_err());
+}
+
+#[test]
 fn a_function_by_name_makes_other_chunks() {
     let warps = Warps::new();
     let limited = taken(warps.get("limit:3").unwrap());
@@ -116,7 +159,7 @@ fn a_layout_writes_what_the_warp_has_made() {
 
 #[test]
 fn chunks_for_what_takes_text_only_are_refused_at_the_start() {
-    let gated = appender::with(Memory::new()).warp(Warp::pass());
+    let gated = appender::with(Console::stdout()).warp(Warp::pass());
     let error = rollway::builder().appender("file", gated).start().unwrap_err();
     assert!(matches!(error, InitError::Composite(CompositeError::Warp(_))), "{error:?}");
     let expected =

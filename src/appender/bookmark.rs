@@ -1,12 +1,14 @@
-//! Where an appender is whose destination cannot be asked what it has.
+//! Where an appender is whose destination cannot be asked what it has, and the appender around such
+//! a destination.
 //!
 //! The position is stored after each batch. What was delivered after the last stored one comes again
 //! when the process was killed in between: at least once. After a power failure the last synced one
 //! counts.
 
 use std::io;
+use std::time::Instant;
 
-use super::{AppendError, OpenError, Place};
+use super::{AppendError, Appender, Batch, OpenError, Opened, Place};
 use crate::journal::{CursorFile, Position, TextFileMark};
 
 /// The settled position, stored where the journal has a directory.
@@ -15,6 +17,69 @@ pub(super) struct Bookmark {
     settled: Position,
     /// Where a start after a power failure goes on.
     synced: Position,
+}
+
+/// A destination that has taken a batch, or has not, when the call returns.
+pub(super) trait Take: Send {
+    /// Takes the batch, and settles as much of it as shall not come again after an error. All of it
+    /// is settled behind that.
+    ///
+    /// # Errors
+    /// Those of [`Appender::append`].
+    fn take(&mut self, batch: &Batch<'_>, bookmark: &mut Bookmark) -> Result<(), AppendError>;
+
+    /// Brings what was taken out of buffers of the destination's own; by default there are none.
+    ///
+    /// # Errors
+    /// Those of [`Appender::flush`].
+    fn flush(&mut self) -> Result<(), AppendError> {
+        Ok(())
+    }
+}
+
+/// The appender around such a destination.
+struct Marked<T> {
+    destination: T,
+    bookmark: Bookmark,
+}
+
+/// Opens the appender around `destination` where its bookmark is.
+///
+/// # Errors
+/// Those of [`Bookmark::open`].
+pub(super) fn marked(
+    destination: impl Take + 'static,
+    place: &Place<'_>,
+) -> Result<Opened, OpenError> {
+    Ok(Opened::Events(Box::new(Marked { destination, bookmark: Bookmark::open(place)? })))
+}
+
+impl<T: Take> Appender for Marked<T> {
+    fn append(&mut self, batch: &Batch<'_>) -> Result<(), AppendError> {
+        self.destination.take(batch, &mut self.bookmark)?;
+        self.bookmark.settle(batch.next())
+    }
+
+    fn settled(&self) -> Position {
+        self.bookmark.settled()
+    }
+
+    fn keeps_from(&self) -> Position {
+        self.bookmark.keeps_from()
+    }
+
+    fn flush(&mut self, _deadline: Instant) -> Result<(), AppendError> {
+        self.destination.flush()
+    }
+
+    fn sync(&mut self, _deadline: Instant) -> Result<(), AppendError> {
+        self.destination.flush()?;
+        self.bookmark.sync()
+    }
+
+    fn pass(&mut self, position: Position) -> Result<(), AppendError> {
+        self.bookmark.settle(position)
+    }
 }
 
 impl Bookmark {
@@ -53,6 +118,11 @@ impl Bookmark {
     /// [`AppendError::Unavailable`] when that cannot be stored; the position stays the old one.
     pub(super) fn settle(&mut self, position: Position) -> Result<(), AppendError> {
         self.store(position).map_err(|source| AppendError::Unavailable { source })
+    }
+
+    /// Everything before `position` has arrived, which the next [`Bookmark::settle`] stores.
+    pub(super) fn advance(&mut self, position: Position) {
+        self.settled = position;
     }
 
     /// The position from which on a start after a power failure needs the journal.

@@ -3,13 +3,11 @@
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, TryLockError};
-use std::time::Instant;
 
-use super::bookmark::Bookmark;
+use super::bookmark::{Bookmark, Take, marked};
 use super::caught::caught;
-use super::{AppendError, Appender, Batch, Open, OpenError, Opened, Place};
+use super::{AppendError, Batch, Open, OpenError, Opened, Place};
 use crate::event::Event;
-use crate::journal::Position;
 
 /// A closure that gets the events, on a thread of its own behind the journal.
 ///
@@ -123,8 +121,7 @@ impl fmt::Debug for Callback {
 
 impl Open for Callback {
     fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
-        let (call, bookmark) = (self.call.clone(), Bookmark::open(place)?);
-        Ok(Opened::Events(Box::new(Caller { call, bookmark })))
+        marked(self.call.clone(), place)
     }
 
     fn is_mandatory(&self) -> bool {
@@ -136,15 +133,9 @@ impl Open for Callback {
     }
 }
 
-/// The appender behind [`Callback`].
-struct Caller {
-    call: Call,
-    bookmark: Bookmark,
-}
-
-impl Appender for Caller {
-    fn append(&mut self, batch: &Batch<'_>) -> Result<(), AppendError> {
-        match &self.call {
+impl Take for Call {
+    fn take(&mut self, batch: &Batch<'_>, bookmark: &mut Bookmark) -> Result<(), AppendError> {
+        match self {
             Call::Each(each) => {
                 let mut taken = Ok(());
                 let mut stopped_at = batch.position();
@@ -159,35 +150,14 @@ impl Appender for Caller {
                 called?;
                 if taken.is_err() {
                     // What came before it is not to come again.
-                    self.bookmark.settle(stopped_at)?;
+                    bookmark.settle(stopped_at)?;
                 }
-                taken?;
+                taken
             }
             Call::Batches(take) => {
-                locked(take, |take| caught(|| take(batch)).unwrap_or_else(refused))??;
+                locked(take, |take| caught(|| take(batch)).unwrap_or_else(refused))?
             }
         }
-        self.bookmark.settle(batch.next())
-    }
-
-    fn settled(&self) -> Position {
-        self.bookmark.settled()
-    }
-
-    fn keeps_from(&self) -> Position {
-        self.bookmark.keeps_from()
-    }
-
-    fn sync(&mut self, _deadline: Instant) -> Result<(), AppendError> {
-        self.bookmark.sync()
-    }
-
-    fn pass(&mut self, position: Position) -> Result<(), AppendError> {
-        self.bookmark.settle(position)
-    }
-
-    fn flush(&mut self, _deadline: Instant) -> Result<(), AppendError> {
-        Ok(())
     }
 }
 

@@ -9,15 +9,16 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::bookmark::Bookmark;
 use super::{AppendError, Appender, Batch, Open, OpenError, Opened, Place};
-use crate::journal::{CursorFile, Position, TextFileMark};
+use crate::journal::Position;
 
 /// Relays in the order in which they are wanted: the next one gets what those before it cannot take.
 ///
 /// All relays are opened at the start, and one that cannot be is an error there. A relay fails when
 /// its destination is not available; an event that a destination refuses for its content goes among the
-/// dead letters. A relay has no gate of its own: put it before the whole, with
-/// [`with`](crate::appender::with).
+/// dead letters. A relay has no threshold, filter, mask or warp of its own, and one that has is an error
+/// at the start: put them before the whole, with [`with`](crate::appender::with).
 ///
 /// # Examples
 /// ```no_run
@@ -69,61 +70,57 @@ impl FailOver {
 
 impl Open for FailOver {
     fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
-        let failed = |name: &str, what, source| OpenError {
-            name: name.to_owned(),
-            path: None,
-            what,
-            source,
-        };
+        let failed =
+            |name: &str, what| OpenError { name: name.to_owned(), path: None, what, source: None };
         if self.relays.is_empty() {
-            return Err(failed(place.name, "it has no relays; give it at least one", None));
+            return Err(failed(place.name, "it has no relays; give it at least one"));
         }
-        let cursor = place.cursor()?;
-        let stored = cursor.as_ref().and_then(CursorFile::resume);
-        let begin = stored.map_or(place.begin, |slot| slot.position);
+        let mut bookmark = Bookmark::open(place)?;
+        let begin = bookmark.settled();
         let mut relays: Vec<Relay> = Vec::new();
         for (name, relay) in &self.relays {
             let full_name = format!("{}.{name}", place.name);
             if relays.iter().any(|known| known.name == *name) {
                 let what = "another relay of this appender has the name; give each its own";
-                return Err(failed(&full_name, what, None));
+                return Err(failed(&full_name, what));
             }
-            if !relay.gate().is_open() {
-                let what = "a relay has no gate of its own; put it before the whole appender";
-                return Err(failed(&full_name, what, None));
+            let gate = relay.gate();
+            if !gate.is_open() || !gate.shows_all() {
+                let what = "a relay has no threshold, filter, mask or warp of its own; put it before \
+                            the whole appender";
+                return Err(failed(&full_name, what));
             }
             match relay.open(&Place { name: &full_name, begin, ..*place })? {
                 Opened::Events(appender) => relays.push(Relay { name: name.clone(), appender }),
                 Opened::Blocks(_) => {
                     let what = "it ships whole blocks and cannot stand in for others; give it all its \
                                 destinations instead";
-                    return Err(failed(&full_name, what, None));
+                    return Err(failed(&full_name, what));
                 }
             }
         }
         // A kill may have come between a relay's cursor and our own.
         let settled =
             relays.iter().map(|relay| relay.appender.settled()).fold(begin, Position::max);
-        let mut writer = FailOverWriter {
+        bookmark.advance(settled);
+        Ok(Opened::Events(Box::new(FailOverWriter {
             relays,
             active: 0,
             since: settled,
             retry_at: Instant::now(),
             retry_after: self.retry_after,
-            cursor,
-            settled,
+            bookmark,
             failure: None,
             notice: None,
-        };
-        writer.settle().map_err(|source| {
-            let what = "its cursor cannot be stored; make the journal directory writable";
-            failed(place.name, what, Some(source))
-        })?;
-        Ok(Opened::Events(Box::new(writer)))
+        })))
     }
 
     fn is_mandatory(&self) -> bool {
         self.relays.iter().any(|(_, relay)| relay.is_mandatory())
+    }
+
+    fn takes_chunks(&self) -> bool {
+        self.relays.iter().all(|(_, relay)| relay.takes_chunks())
     }
 }
 
@@ -137,9 +134,8 @@ struct FailOverWriter {
     /// When those in front of it are tried again.
     retry_at: Instant,
     retry_after: Duration,
-    cursor: Option<CursorFile>,
     /// Everything before it is in some relay.
-    settled: Position,
+    bookmark: Bookmark,
     /// Why the last relay that failed did so.
     failure: Option<String>,
     /// What the outlet has not told yet of the last switch.
@@ -157,10 +153,8 @@ impl FailOverWriter {
     }
 
     /// Takes over what the active relay has settled, and stores it.
-    fn settle(&mut self) -> io::Result<()> {
-        self.settled = self.settled();
-        let mark = TextFileMark::default();
-        self.cursor.as_ref().map_or(Ok(()), |cursor| cursor.store_written(self.settled, mark))
+    fn settle(&mut self) -> Result<(), AppendError> {
+        self.bookmark.settle(self.settled())
     }
 
     /// Goes on with another relay.
@@ -168,8 +162,9 @@ impl FailOverWriter {
         if relay == self.active {
             return;
         }
-        self.settled = self.settled();
-        (self.active, self.since) = (relay, self.settled);
+        let settled = self.settled();
+        self.bookmark.advance(settled);
+        (self.active, self.since) = (relay, settled);
         let name = &self.relays[relay].name;
         self.notice = Some(io::Error::other(match self.failure.take() {
             Some(failure) => format!("it goes on with relay `{name}`: {failure}"),
@@ -204,7 +199,8 @@ impl Appender for FailOverWriter {
                         continue;
                     }
                     // It took a part. The outlet comes again with what lies behind it.
-                    (self.active, self.settled) = (relay, reached);
+                    self.bookmark.advance(reached);
+                    self.active = relay;
                     self.switch((relay + 1) % self.relays.len());
                     return Err(error);
                 }
@@ -212,7 +208,7 @@ impl Appender for FailOverWriter {
                 taken => {
                     self.switch(relay);
                     taken?;
-                    return self.settle().map_err(|source| AppendError::Unavailable { source });
+                    return self.settle();
                 }
             }
         }
@@ -224,7 +220,7 @@ impl Appender for FailOverWriter {
     }
 
     fn settled(&self) -> Position {
-        self.settled.max(self.relays[self.active].appender.settled())
+        self.bookmark.settled().max(self.relays[self.active].appender.settled())
     }
 
     fn flush(&mut self, deadline: Instant) -> Result<(), AppendError> {
@@ -233,21 +229,19 @@ impl Appender for FailOverWriter {
 
     fn pass(&mut self, position: Position) -> Result<(), AppendError> {
         self.active().pass(position)?;
-        self.settle().map_err(|source| AppendError::Unavailable { source })
+        self.settle()
     }
 
     /// What the idle relays have and did not sync is not kept for them: it may be for ever.
     fn keeps_from(&self) -> Position {
         let active = &self.relays[self.active].appender;
-        active.keeps_from().max(self.since).min(self.settled())
+        active.keeps_from().max(self.since).min(self.bookmark.keeps_from())
     }
 
     fn sync(&mut self, deadline: Instant) -> Result<(), AppendError> {
         self.active().sync(deadline)?;
-        let Some(cursor) = &self.cursor else { return Ok(()) };
-        let stored = cursor.store_synced(self.settled(), TextFileMark::default());
-        let synced = stored.and_then(|()| cursor.sync());
-        synced.map_err(|source| AppendError::Unavailable { source })
+        self.settle()?;
+        self.bookmark.sync()
     }
 
     fn reopen(&mut self) -> Result<(), AppendError> {
@@ -256,6 +250,10 @@ impl Appender for FailOverWriter {
 
     fn rotate(&mut self) -> Result<(), AppendError> {
         self.relays.iter_mut().map(|relay| relay.appender.rotate()).fold(Ok(()), Result::and)
+    }
+
+    fn tend(&mut self) -> Option<Duration> {
+        self.relays.iter_mut().filter_map(|relay| relay.appender.tend()).min()
     }
 
     fn take_notice(&mut self) -> Option<io::Error> {

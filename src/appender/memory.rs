@@ -5,13 +5,10 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::bookmark::Bookmark;
-use super::{AppendError, Appender, Batch, Open, OpenError, Opened, Place};
-use crate::event::Event;
-use crate::journal::Position;
+use super::bookmark::{Bookmark, Take, marked};
+use super::recorded::Recorded;
+use super::{AppendError, Batch, Open, OpenError, Opened, Place};
 use crate::layout::{Layout, Pattern};
-use crate::level::Level;
-use crate::template;
 
 /// The default of [`Memory::events_max`].
 const EVENTS_MAX: usize = 65_536;
@@ -55,30 +52,6 @@ struct State {
     /// Since the last reset, those that are gone included.
     recorded: u64,
     dropped: u64,
-}
-
-/// An event as it was when it was recorded.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-#[allow(missing_docs, reason = "the names say it, as they do in `Event`")]
-pub struct Recorded {
-    /// Nanoseconds since 1970-01-01 UTC.
-    pub time_ns: i64,
-    pub level: Level,
-    pub category: String,
-    pub message: String,
-    /// The key-values, rendered, in the order of the call.
-    pub pairs: Vec<(String, String)>,
-    /// The context's pairs, outermost first.
-    pub context: Vec<(String, String)>,
-    pub module: String,
-    pub file: String,
-    pub line: u32,
-    pub thread: String,
-    pub service: String,
-    pub host: String,
-    /// What the layout made of it.
-    pub text: String,
 }
 
 impl Memory {
@@ -191,46 +164,6 @@ impl fmt::Debug for Memory {
     }
 }
 
-impl Recorded {
-    fn of(event: &Event<'_>, layout: &mut dyn Layout) -> Recorded {
-        let mut message = String::new();
-        event.message(&mut message);
-        let mut text = String::new();
-        layout.write(event, &mut text);
-        let pairs = event.pairs().map(|(key, value)| {
-            let mut text = String::new();
-            template::push_value(value, &mut text);
-            (key.to_owned(), text)
-        });
-        let context = event.context.pairs.iter();
-        Recorded {
-            time_ns: event.time_ns,
-            level: event.level,
-            category: event.site.category.to_string(),
-            message,
-            pairs: pairs.collect(),
-            context: context.map(|(key, value)| (key.to_string(), value.to_string())).collect(),
-            module: event.site.module.to_string(),
-            file: event.site.file.to_string(),
-            line: event.site.line,
-            thread: event.thread.name.to_string(),
-            service: event.source.service.to_string(),
-            host: event.source.host.to_string(),
-            text,
-        }
-    }
-
-    /// The value of a key of the call; the first where it occurs twice.
-    pub fn pair(&self, key: &str) -> Option<&str> {
-        self.pairs.iter().find(|(name, _)| name == key).map(|(_, value)| &**value)
-    }
-
-    /// The innermost value of a key of the context.
-    pub fn context(&self, key: &str) -> Option<&str> {
-        self.context.iter().rev().find(|(name, _)| name == key).map(|(_, value)| &**value)
-    }
-}
-
 impl Record {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -264,15 +197,16 @@ impl State {
 
 impl Open for Memory {
     fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
-        Ok(Opened::Events(Box::new(Recorder {
-            record: Arc::clone(&self.record),
-            layout: place.layout(&*self.layout),
-            bookmark: Bookmark::open(place)?,
-        })))
+        let (record, layout) = (Arc::clone(&self.record), place.layout(&*self.layout));
+        marked(Recorder { record, layout }, place)
     }
 
     fn is_mandatory(&self) -> bool {
         self.is_mandatory
+    }
+
+    fn takes_chunks(&self) -> bool {
+        true
     }
 }
 
@@ -280,37 +214,16 @@ impl Open for Memory {
 struct Recorder {
     record: Arc<Record>,
     layout: Box<dyn Layout>,
-    bookmark: Bookmark,
 }
 
-impl Appender for Recorder {
-    fn append(&mut self, batch: &Batch<'_>) -> Result<(), AppendError> {
+impl Take for Recorder {
+    fn take(&mut self, batch: &Batch<'_>, _bookmark: &mut Bookmark) -> Result<(), AppendError> {
         batch.for_each(|event| {
             // Rendered before the lock, which tests hold while they look.
             let recorded = Recorded::of(event, &mut *self.layout);
             self.record.state().push(recorded);
         });
         self.record.grown.notify_all();
-        self.bookmark.settle(batch.next())
-    }
-
-    fn settled(&self) -> Position {
-        self.bookmark.settled()
-    }
-
-    fn keeps_from(&self) -> Position {
-        self.bookmark.keeps_from()
-    }
-
-    fn sync(&mut self, _deadline: Instant) -> Result<(), AppendError> {
-        self.bookmark.sync()
-    }
-
-    fn pass(&mut self, position: Position) -> Result<(), AppendError> {
-        self.bookmark.settle(position)
-    }
-
-    fn flush(&mut self, _deadline: Instant) -> Result<(), AppendError> {
         Ok(())
     }
 }

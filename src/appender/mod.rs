@@ -15,6 +15,7 @@ mod gated;
 mod memory;
 mod null;
 mod per_value;
+mod recorded;
 mod synchronized;
 mod writer;
 
@@ -38,9 +39,10 @@ pub use fail_over::FailOver;
 pub use file::File;
 pub use forwarder::{Forwarder, ForwarderMonitor, ForwarderState, ForwarderStats};
 pub use gated::{Gated, with};
-pub use memory::{Memory, Recorded};
+pub use memory::Memory;
 pub use null::Null;
 pub use per_value::{Key, Missing, PerValue};
+pub use recorded::{Recorded, RecordedChunk};
 pub(crate) use synchronized::under_locks;
 pub use writer::Writer;
 
@@ -125,8 +127,15 @@ pub trait Appender: Send {
         Ok(())
     }
 
+    /// Does what is due while there is nothing to take, such as to close what is idle. Called when
+    /// everything is taken that there is, and again after the time that it returns; without one not
+    /// before something was taken. By default nothing is done.
+    fn tend(&mut self) -> Option<Duration> {
+        None
+    }
+
     /// What went wrong since the last call and holds nothing up. The outlet asks at the start
-    /// and after each batch, counts it among the errors and writes it on the self-log.
+    /// and after each batch or [`Appender::tend`], counts it among the errors and writes it on the self-log.
     fn take_notice(&mut self) -> Option<io::Error> {
         None
     }

@@ -1,10 +1,7 @@
 //! Nowhere.
 
-use std::time::Instant;
-
-use super::bookmark::Bookmark;
-use super::{AppendError, Appender, Batch, Open, OpenError, Opened, Place};
-use crate::journal::Position;
+use super::bookmark::{Bookmark, Take, marked};
+use super::{AppendError, Batch, Open, OpenError, Opened, Place};
 
 /// Takes every event and keeps none. They count as delivered.
 ///
@@ -42,7 +39,7 @@ impl Null {
 
 impl Open for Null {
     fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
-        Ok(Opened::Events(Box::new(Taker { bookmark: Bookmark::open(place)? })))
+        marked(*self, place)
     }
 
     fn is_mandatory(&self) -> bool {
@@ -50,26 +47,9 @@ impl Open for Null {
     }
 }
 
-/// The appender behind [`Null`].
-struct Taker {
-    bookmark: Bookmark,
-}
-
-impl Appender for Taker {
-    fn append(&mut self, batch: &Batch<'_>) -> Result<(), AppendError> {
+impl Take for Null {
+    fn take(&mut self, batch: &Batch<'_>, _bookmark: &mut Bookmark) -> Result<(), AppendError> {
         batch.count();
-        self.bookmark.settle(batch.next())
-    }
-
-    fn settled(&self) -> Position {
-        self.bookmark.settled()
-    }
-
-    fn pass(&mut self, position: Position) -> Result<(), AppendError> {
-        self.bookmark.settle(position)
-    }
-
-    fn flush(&mut self, _deadline: Instant) -> Result<(), AppendError> {
         Ok(())
     }
 }

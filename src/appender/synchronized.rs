@@ -109,6 +109,11 @@ impl Appender for Synchronized {
         self.locked(|appender| appender.rotate())
     }
 
+    /// Not under the locks: nothing is written that others could cut.
+    fn tend(&mut self) -> Option<Duration> {
+        self.appender.tend()
+    }
+
     fn take_notice(&mut self) -> Option<io::Error> {
         self.appender.take_notice()
     }

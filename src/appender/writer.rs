@@ -3,12 +3,11 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
-use super::bookmark::Bookmark;
+use super::bookmark::{Bookmark, Take, marked};
 use super::callback::locked;
 use super::caught::caught;
-use super::{AppendError, Appender, Batch, Open, OpenError, Opened, Place, WRITE_BYTES};
+use super::{AppendError, Batch, Open, OpenError, Opened, Place, WRITE_BYTES};
 use crate::journal::Position;
 use crate::layout::{Layout, Page, Pattern};
 
@@ -76,16 +75,16 @@ impl fmt::Debug for Writer {
 
 impl Open for Writer {
     fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
-        Ok(Opened::Events(Box::new(TextWriter {
-            to: Arc::clone(&self.to),
-            layout: place.layout(&*self.layout),
-            bookmark: Bookmark::open(place)?,
-            text: Page::new(),
-        })))
+        let (to, layout) = (Arc::clone(&self.to), place.layout(&*self.layout));
+        marked(TextWriter { to, layout, text: Page::new() }, place)
     }
 
     fn is_mandatory(&self) -> bool {
         self.is_mandatory
+    }
+
+    fn takes_chunks(&self) -> bool {
+        self.layout.takes_chunks()
     }
 }
 
@@ -93,13 +92,12 @@ impl Open for Writer {
 struct TextWriter {
     to: Destination,
     layout: Box<dyn Layout>,
-    bookmark: Bookmark,
     text: Page,
 }
 
 impl TextWriter {
-    /// Writes the text, which ends before `next`, and begins a new one.
-    fn write(&mut self, next: Position) -> Result<(), AppendError> {
+    /// Writes the text and begins a new one.
+    fn write(&mut self) -> Result<(), AppendError> {
         if self.text.is_empty() {
             return Ok(());
         }
@@ -107,46 +105,28 @@ impl TextWriter {
         let written =
             locked(&self.to, |to| caught(|| to.write_all(text).and_then(|()| to.flush())))?;
         self.text.clear();
-        told(written)?;
-        self.bookmark.settle(next)
+        told(written)
     }
 }
 
-impl Appender for TextWriter {
-    fn append(&mut self, batch: &Batch<'_>) -> Result<(), AppendError> {
+impl Take for TextWriter {
+    fn take(&mut self, batch: &Batch<'_>, bookmark: &mut Bookmark) -> Result<(), AppendError> {
         self.text.clear();
         let mut written = Ok(());
         batch.for_each_at(|at, event| {
             if written.is_ok() {
                 self.layout.write_page(event, &mut self.text);
                 if self.text.len() >= WRITE_BYTES {
-                    written = self.write(Position { index: at.index + 1, ..at });
+                    let next = Position { index: at.index + 1, ..at };
+                    written = self.write().and_then(|()| bookmark.settle(next));
                 }
             }
         });
         written?;
-        self.write(batch.next())?;
-        self.bookmark.settle(batch.next())
+        self.write()
     }
 
-    fn settled(&self) -> Position {
-        self.bookmark.settled()
-    }
-
-    fn keeps_from(&self) -> Position {
-        self.bookmark.keeps_from()
-    }
-
-    fn sync(&mut self, deadline: Instant) -> Result<(), AppendError> {
-        self.flush(deadline)?;
-        self.bookmark.sync()
-    }
-
-    fn pass(&mut self, position: Position) -> Result<(), AppendError> {
-        self.bookmark.settle(position)
-    }
-
-    fn flush(&mut self, _deadline: Instant) -> Result<(), AppendError> {
+    fn flush(&mut self) -> Result<(), AppendError> {
         told(locked(&self.to, |to| caught(|| to.flush()))?)
     }
 }

@@ -44,6 +44,9 @@ pub struct TextFileMark {
     /// When the period began that it belongs to, in nanoseconds since 1970-01-01 UTC; 0 where it is
     /// not rolled by time, or has no event yet.
     pub period_ns: i64,
+    /// When its first event was logged, in nanoseconds since 1970-01-01 UTC; 0 where rolls by size need
+    /// not know it, or there is none yet.
+    pub begun_ns: i64,
 }
 
 /// The file with the two slots of one appender.
@@ -207,6 +210,7 @@ impl CursorSlot {
         out[80..84].copy_from_slice(&self.file.tail.to_le_bytes());
         out[88..96].copy_from_slice(&self.file.rotated.to_le_bytes());
         out[96..104].copy_from_slice(&self.file.period_ns.to_le_bytes());
+        out[104..112].copy_from_slice(&self.file.begun_ns.to_le_bytes());
         let checksum = crc32c::crc32c(&out[8..]);
         out[4..8].copy_from_slice(&checksum.to_le_bytes());
         out
@@ -235,6 +239,7 @@ impl CursorSlot {
                 tail: word(80) as u32,
                 rotated: word(88),
                 period_ns: word(96) as i64,
+                begun_ns: word(104) as i64,
             },
             boot_id,
         })
@@ -304,6 +309,7 @@ mod tests {
             layout: 4,
             rotated: 6,
             period_ns: -7,
+            begun_ns: -8,
         };
         let cursor = CursorFile::open(dir.path(), "file: a/b").unwrap();
         assert_eq!(cursor.resume(), None);

@@ -9,12 +9,10 @@ mod colour;
 mod strip;
 
 use std::io::{self, Write};
-use std::time::Instant;
 
-use super::bookmark::Bookmark;
-use super::{AppendError, Appender, Batch, Open, OpenError, Opened, Place, WRITE_BYTES};
+use super::bookmark::{Bookmark, Take, marked};
+use super::{AppendError, Batch, Open, OpenError, Opened, Place, WRITE_BYTES};
 use crate::event::Event;
-use crate::journal::Position;
 use crate::layout::{Layout, Page, Pattern};
 use crate::level::{Level, LevelFilter};
 
@@ -156,8 +154,7 @@ impl Console {
 
 impl Open for Console {
     fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
-        let bookmark = Bookmark::open(place)?;
-        Ok(Opened::Events(Box::new(Printer {
+        let printer = Printer {
             stream: self.streams.default,
             streams: self.streams.clone(),
             layout: place.layout(&*self.layout),
@@ -168,12 +165,16 @@ impl Open for Console {
             ],
             text: Page::new(),
             line: String::new(),
-            bookmark,
-        })))
+        };
+        marked(printer, place)
     }
 
     fn is_mandatory(&self) -> bool {
         self.is_mandatory
+    }
+
+    fn takes_chunks(&self) -> bool {
+        self.layout.takes_chunks()
     }
 }
 
@@ -197,7 +198,6 @@ struct Printer {
     text: Page,
     /// One event, while it is coloured.
     line: String,
-    bookmark: Bookmark,
 }
 
 impl Printer {
@@ -255,8 +255,8 @@ impl Printer {
     }
 }
 
-impl Appender for Printer {
-    fn append(&mut self, batch: &Batch<'_>) -> Result<(), AppendError> {
+impl Take for Printer {
+    fn take(&mut self, batch: &Batch<'_>, _bookmark: &mut Bookmark) -> Result<(), AppendError> {
         self.text.clear();
         let mut written = Ok(());
         batch.for_each(|event| {
@@ -265,28 +265,7 @@ impl Appender for Printer {
             }
         });
         let written = written.and_then(|()| self.print());
-        written.map_err(|source| AppendError::Unavailable { source })?;
-        self.bookmark.settle(batch.next())
-    }
-
-    fn settled(&self) -> Position {
-        self.bookmark.settled()
-    }
-
-    fn pass(&mut self, position: Position) -> Result<(), AppendError> {
-        self.bookmark.settle(position)
-    }
-
-    fn flush(&mut self, _deadline: Instant) -> Result<(), AppendError> {
-        Ok(())
-    }
-
-    fn keeps_from(&self) -> Position {
-        self.bookmark.keeps_from()
-    }
-
-    fn sync(&mut self, _deadline: Instant) -> Result<(), AppendError> {
-        self.bookmark.sync()
+        written.map_err(|source| AppendError::Unavailable { source })
     }
 }
 

@@ -225,6 +225,27 @@ impl File {
         self
     }
 
+    /// The least time between the first events of two files that [`File::rotate_at_bytes`] begins one
+    /// after the other: a file that is full before that has passed grows on until it has. By default none.
+    /// It keeps a small limit from rolling hundreds of times a second, and says nothing about other
+    /// reasons to roll.
+    ///
+    /// The times are those of the events, so that a restart comes to the same files. A clock that is set
+    /// back by the time or more ends the wait.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use rollway::appender::File;
+    ///
+    /// let file = File::new("app.log").rotate_at_bytes(1 << 20).min_roll_interval(Duration::from_secs(1));
+    /// ```
+    #[must_use]
+    pub fn min_roll_interval(mut self, interval: Duration) -> File {
+        self.rules.min_roll_interval = interval;
+        self
+    }
+
     /// Begins a new file before the first event of another period. What the time is, the events say:
     /// one that is older than the file's period stays in it. The file is renamed: `app.log.2026-11-21`,
     /// and `app.log.2026-11-21.2` where there is one of the name. A file with the text of an earlier
@@ -378,6 +399,10 @@ impl Open for File {
     fn is_mandatory(&self) -> bool {
         self.is_mandatory
     }
+
+    fn takes_chunks(&self) -> bool {
+        self.layout.takes_chunks()
+    }
 }
 
 impl File {
@@ -406,6 +431,11 @@ impl File {
             return Some(
                 "a file that is shared is not rolled, has no header and is not truncated; leave these \
                  options out, or `shared`",
+            );
+        }
+        if !self.rules.min_roll_interval.is_zero() && self.rules.limit_bytes.is_none() {
+            return Some(
+                "`min_roll_interval` spaces rolls by size; add `rotate_at_bytes`, or leave it out",
             );
         }
         if self.rules.is_dated && self.rules.roll_by.is_none() {

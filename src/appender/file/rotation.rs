@@ -25,6 +25,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 pub(super) struct Rules {
     /// Bytes of a file; one event alone may have more.
     pub(super) limit_bytes: Option<u64>,
+    /// Between the first events of two files, where the first is rolled for its bytes.
+    pub(super) min_roll_interval: Duration,
     pub(super) roll_by: Option<RollBy>,
     /// The file that is written has the date in its name.
     pub(super) is_dated: bool,
@@ -75,6 +77,18 @@ impl Rotation {
     /// Bytes of a file.
     pub(super) fn limit_bytes(&self) -> u64 {
         self.rules.limit_bytes.unwrap_or(u64::MAX)
+    }
+
+    /// Whether a full file is to be of some age.
+    pub(super) fn is_spaced(&self) -> bool {
+        !self.rules.min_roll_interval.is_zero()
+    }
+
+    /// Whether a file that was begun at `begun_ns` may be rolled for its bytes before an event of
+    /// `time_ns`. After a clock was set back the age counts the other way.
+    pub(super) fn is_old_enough(&self, begun_ns: Option<i64>, time_ns: i64) -> bool {
+        let age_ns = begun_ns.map_or(u64::MAX, |begun_ns| time_ns.abs_diff(begun_ns));
+        u128::from(age_ns) >= self.rules.min_roll_interval.as_nanos()
     }
 
     /// The period that an event belongs to, if files are rolled by time.

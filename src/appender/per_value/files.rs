@@ -500,6 +500,12 @@ impl Appender for Files {
         self.each(|file| file.appender.rotate())
     }
 
+    fn tend(&mut self) -> Option<Duration> {
+        self.close_idle();
+        let whole = self.open.values().filter(|file| !file.is_failing);
+        whole.map(|file| self.close_idle_after.saturating_sub(file.at.elapsed())).min()
+    }
+
     fn take_notice(&mut self) -> Option<io::Error> {
         self.notices.pop_front()
     }

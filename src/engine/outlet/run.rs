@@ -368,6 +368,9 @@ impl Run {
             (false, true) => SYNC_EVERY,
             (false, false) => IDLE,
         };
+        let tended = self.hand.appender.tend();
+        self.tell_of_a_notice();
+        let pause = tended.map_or(pause, |due| due.min(pause));
         let position = self.scout.as_ref().map_or(self.reader.position(), Scout::position);
         let shared = &self.side.shared;
         self.side.journal.wait_until(pause, |end, _| {

@@ -13,7 +13,7 @@ use super::scalar::push_integer;
 use super::time::DateFormat;
 use crate::event::Event;
 use crate::value::{Scalar, Value};
-use text::{push_string, push_strings, push_value};
+use text::{push_chunks, push_string, push_strings, push_value};
 
 pub use ecs::Ecs;
 pub use otel::OpenTelemetry;
@@ -42,6 +42,8 @@ const HASH_KIND: u8 = b'J';
 #[derive(Clone, Debug)]
 pub struct Json {
     groups: Groups,
+    /// The message is an array of its chunks.
+    message_chunks: bool,
     /// The name of each of [`FIELDS`]; `None` is not shown.
     names: Texts,
     /// The fields of every line, each with the text from the value before to its own.
@@ -102,6 +104,8 @@ enum Field {
     Received,
     Peer,
     Elsewhere,
+    /// The message as an array, under the name of [`Field::Message`].
+    Chunks,
 }
 
 /// Why a field cannot be renamed or hidden.
@@ -118,6 +122,7 @@ impl Json {
     pub fn new() -> Json {
         let mut json = Json {
             groups: Groups::DATA,
+            message_chunks: false,
             names: Box::new(FIELDS.map(|name| Some(name.into()))),
             head: Vec::new(),
             keys: Default::default(),
@@ -144,6 +149,23 @@ impl Json {
     /// Leaves `group` out.
     pub fn without(mut self, group: Group) -> Json {
         self.groups = self.groups.without(group);
+        self
+    }
+
+    /// Whether the message is an array of its chunks ([`Event::chunks`]): texts as strings, values with
+    /// their types and without the form that their placeholders give them. By default it is one string.
+    /// An appender with such a layout may have the warp [`pass`](crate::warp::Warp::pass).
+    ///
+    /// # Examples
+    /// ```
+    /// use rollway::layout::Json;
+    ///
+    /// // `info!("{} apples", 3)` has `"message":[3," apples"]`.
+    /// let layout = Json::new().message_chunks(true);
+    /// ```
+    pub fn message_chunks(mut self, wanted: bool) -> Json {
+        self.message_chunks = wanted;
+        self.arrange();
         self
     }
 
@@ -209,7 +231,11 @@ impl Json {
             let mut text = String::from(if is_open { "\"" } else { "" });
             text.push_str(if self.head.is_empty() { "{" } else { "," });
             text.push_str(&key[1..]);
-            is_open = !matches!(field, Field::Category);
+            let field = match field {
+                Field::Message if self.message_chunks => Field::Chunks,
+                field => field,
+            };
+            is_open = !matches!(field, Field::Category | Field::Chunks);
             text.push_str(if is_open { "\"" } else { "" });
             self.head.push((field, text.into()));
         }
@@ -255,6 +281,10 @@ impl Layout for Json {
                         push_escaped(&self.scratch, out);
                     }
                 }
+                Field::Chunks => {
+                    push_chunks(event, out);
+                    is_open = false;
+                }
                 _ => {
                     push_string(&event.site.category, out);
                     is_open = false;
@@ -273,7 +303,8 @@ impl Layout for Json {
     }
 
     fn hash(&self) -> u64 {
-        let shown = self.groups.marks();
+        let mut shown = Vec::from(self.groups.marks());
+        shown.extend(self.message_chunks.then_some("chunks"));
         if self.names.iter().map(Option::as_deref).eq(FIELDS.map(Some)) {
             return super::hash_of(HASH_KIND, &shown);
         }
@@ -283,6 +314,10 @@ impl Layout for Json {
 
     fn is_shareable(&self) -> bool {
         true
+    }
+
+    fn takes_chunks(&self) -> bool {
+        self.message_chunks
     }
 }
 

@@ -75,6 +75,32 @@ fn what_a_master_received_says_when_and_from_where() {
 }
 
 #[test]
+fn a_message_can_be_the_array_of_its_chunks() {
+    let mut fixture = Fixture::saying("").with("n", Kind::U8, &[7]).with("t", Kind::STR, b"a\n\"");
+    fixture.site.template = Template::parse("{n:>4} \u{1b} {t}");
+    let chunks = || Json::new().message_chunks(true);
+    let head =
+        r#"{"time":"2026-11-21T10:00:00.123456789Z","level":"INFO","category":"shop::till","#;
+    let message = r#""message":[7," \u001b ","a\n\""]}"#;
+    assert_eq!(line(chunks(), &mut fixture), format!("{head}{message}\n"));
+    // Whatever stands before and behind it.
+    for (layout, expected) in [
+        (chunks().hide("category").unwrap(), r#""level":"INFO","message":[7"#),
+        (chunks().hide("time").unwrap().hide("level").unwrap(), r#"{"category":"#),
+        (chunks().rename("message", "m").unwrap(), r#","m":[7"#),
+        (chunks().with(Group::Template), r#"],"template":"#),
+    ] {
+        let line = line(layout, &mut fixture);
+        assert!(line.contains(expected), "{line}");
+        parsed(&line);
+    }
+    assert_eq!(parsed(&line(chunks(), &mut Fixture::saying("")))["message"], json!([]));
+    assert!(chunks().takes_chunks() && !Json::new().takes_chunks());
+    assert_ne!(chunks().hash(), Json::new().hash());
+    assert_eq!(chunks().message_chunks(false).hash(), Json::new().hash());
+}
+
+#[test]
 fn each_group_can_be_switched_alone() {
     let mut fixture = Fixture::saying("m").with("k", Kind::U8, &[1]).inside("c", "v");
     let none = || Group::ALL.into_iter().fold(Json::new(), Json::without);

@@ -1,5 +1,6 @@
 //! Values and strings as JSON has them.
 
+use crate::event::Event;
 use crate::layout::escape::{find_byte, is_hidden, may_hide};
 use crate::layout::scalar::{push_bytes, push_integer};
 use crate::template::is_plain;
@@ -17,6 +18,21 @@ pub(super) fn push_value(value: Value<'_>, out: &mut String) {
         Scalar::Bytes(bytes) => push_bytes(bytes, out),
         integer => push_integer(integer, out),
     }
+}
+
+/// Appends the chunks of a message as an array.
+pub(super) fn push_chunks(event: &Event<'_>, out: &mut String) {
+    out.push('[');
+    for (index, chunk) in event.chunks().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        match chunk.value() {
+            Some(value) => push_value(value, out),
+            None => push_string(&chunk.to_string(), out),
+        }
+    }
+    out.push(']');
 }
 
 fn push_float(float: impl zmij::Float, finite: bool, out: &mut String) {

@@ -283,7 +283,13 @@ mod tests {
             check(&both, &["file"]).unwrap_err().contains("through composite `b`, which does too")
         );
         let behind = composites([("a", Limit::new(["b"]).into()), ("b", buffer())]);
-        assert!(check(&behind, &["file"]).unwrap_err().contains("`b` stands behind `a`"));
+        assert_eq!(
+            check(&behind, &["file"]).unwrap_err(),
+            "appender `file`: composite `b` stands behind `a`, and both hold events back; use one of them, or an appender for each"
+        );
+        // Also where others stand between them.
+        let far = [("a", Limit::new(["f"]).into()), ("f", filtered(&["b"])), ("b", buffer())];
+        assert!(check(&composites(far), &["file"]).unwrap_err().contains("`b` stands behind `a`"));
         // Two ways through one buffer are none without it.
         let joined = [("a", filtered(&["b"])), ("c", filtered(&["b"])), ("b", buffer())];
         assert_eq!(check(&composites(joined), &["file"]), Ok(()));

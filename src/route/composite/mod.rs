@@ -242,7 +242,7 @@ impl fmt::Display for CompositeError {
             }
             CompositeError::HeldTwice { appender, composite, other } => write!(
                 f,
-                "appender `{appender}`: composite `{composite}` stands behind `{other}`, and both hold events back; use one of them"
+                "appender `{appender}`: composite `{composite}` stands behind `{other}`, and both hold events back; use one of them, or an appender for each"
             ),
             CompositeError::Blocks { appender } => write!(
                 f,

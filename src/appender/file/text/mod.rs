@@ -42,6 +42,9 @@ pub(super) struct TextFile {
     period: Option<Period>,
     /// That of the file which a rotation begins, if it is known.
     next_period: Option<Period>,
+    /// When the first event of the file was logged; `None` where rolls need not know it, or there is
+    /// none yet.
+    begun_ns: Option<i64>,
     header: Box<str>,
     header_at_every_open: bool,
     /// The file was opened with something in it, and has no header since.
@@ -129,6 +132,7 @@ impl TextFile {
             stage: Stage::Writing,
             period: None,
             next_period: None,
+            begun_ns: None,
             header: parts.header,
             header_at_every_open: parts.header_at_every_open,
             is_header_due: parts.header_at_every_open,
@@ -168,8 +172,8 @@ impl TextFile {
         let rotation = self.rotation.as_ref();
         let rotated = rotation.map_or(self.mark.rotated, |rotation| rotation.last(self.period));
         let period_ns = self.period.map_or(0, |period| period.begin_ns);
-        let layout = self.layout.hash();
-        Ok(TextFileMark { device, inode, length, tail, layout, rotated, period_ns })
+        let (layout, begun_ns) = (self.layout.hash(), self.begun_ns.unwrap_or(0));
+        Ok(TextFileMark { device, inode, length, tail, layout, rotated, period_ns, begun_ns })
     }
 
     /// Sees to it that the next bytes can go where they belong: finishes a rotation, and settles the
@@ -216,9 +220,13 @@ impl TextFile {
             (None, _) => (u64::MAX, i64::MAX),
             (Some(_), Some(_)) => (0, i64::MAX),
             (Some(rotation), None) => {
-                // The first event says whose time it is.
-                let first = if rotation.is_by_time() { i64::MIN } else { i64::MAX };
-                let until_ns = self.period.map_or(first, |period| period.end_ns);
+                // The first event says whose time it is, and when the file was begun.
+                let is_begun = self.begun_ns.is_some() || !rotation.is_spaced();
+                let until_ns = match self.period {
+                    Some(period) if is_begun => period.end_ns,
+                    None if is_begun && !rotation.is_by_time() => i64::MAX,
+                    _ => i64::MIN,
+                };
                 (rotation.limit_bytes().saturating_sub(self.end), until_ns)
             }
         };
@@ -280,12 +288,13 @@ impl TextFile {
                 // The part of the past that was compared holds everything before `position`.
                 let tail = tail(self.file_of(past), past.from)?;
                 let period_ns = self.period.map_or(0, |period| period.begin_ns);
-                TextFileMark { length: past.from, tail, period_ns, ..self.mark }
+                let begun_ns = self.begun_ns.unwrap_or(0);
+                TextFileMark { length: past.from, tail, period_ns, begun_ns, ..self.mark }
             }
             Some(Past { renamed: Some(renamed), .. }) if self.cursor.is_some() => {
                 // The slots leave it: no later sync would reach it.
                 renamed.sync_data()?;
-                self.period = self.found_period()?;
+                (self.period, self.begun_ns) = (self.found_period()?, None);
                 self.measure()?
             }
             _ => self.measure()?,

@@ -9,6 +9,7 @@ use std::time::UNIX_EPOCH;
 use super::{Target, TextFile};
 use crate::appender::file::past::{Past, tail};
 use crate::appender::file::period::Period;
+use crate::appender::file::rotation::Rotation;
 use crate::journal::{CursorFile, Position, TextFileMark};
 use crate::sys::file::{boot_id, parent};
 
@@ -26,6 +27,7 @@ impl TextFile {
         let (Some(slot), Some(kept)) = (slot, kept) else { return self.begin(self.settled) };
         (self.settled, self.mark) = (slot.position, slot.file);
         self.period = self.stored_period();
+        self.begun_ns = self.stored_begin();
         if let Some(rotation) = &mut self.rotation {
             rotation.remember(self.period, slot.file.rotated);
         }
@@ -56,7 +58,7 @@ impl TextFile {
 
     /// Goes on at the end of the file, whatever is in it, and at `position` of the journal.
     fn begin(&mut self, position: Position) -> io::Result<()> {
-        self.period = self.found_period()?;
+        (self.period, self.begun_ns) = (self.found_period()?, None);
         self.settle(position)?;
         if let Some(cursor) = &self.cursor {
             cursor.store_synced(position, self.mark)?;
@@ -72,6 +74,12 @@ impl TextFile {
     fn stored_period(&self) -> Option<Period> {
         let rotation = self.rotation.as_ref().filter(|_| self.mark.period_ns != 0)?;
         rotation.period_of(self.mark.period_ns)
+    }
+
+    /// The time of the file's first event, as the slot says it, where rolls need to know it.
+    fn stored_begin(&self) -> Option<i64> {
+        let is_spaced = self.rotation.as_ref().is_some_and(Rotation::is_spaced);
+        Some(self.mark.begun_ns).filter(|begun_ns| is_spaced && *begun_ns != 0)
     }
 
     /// The period of a file that no slot tells of: that of its name, or of its last change. One that
@@ -111,7 +119,7 @@ impl TextFile {
                     (Some(file), length)
                 }
                 None => {
-                    self.period = self.found_period()?;
+                    (self.period, self.begun_ns) = (self.found_period()?, None);
                     return Ok(None);
                 }
             }
@@ -122,8 +130,9 @@ impl TextFile {
             let past = Past { renamed: None, from: 0, to: now.length, until, is_certain: false };
             self.period =
                 self.rotation.as_ref().and_then(|rotation| rotation.period_in(&self.path));
+            self.begun_ns = None;
             let tail = tail(self.target.file(), 0)?;
-            self.mark = TextFileMark { length: 0, tail, period_ns: 0, ..now };
+            self.mark = TextFileMark { length: 0, tail, period_ns: 0, begun_ns: 0, ..now };
             return Ok(past.is_open().then_some(past));
         }
         let is_certain = renamed.is_none();

@@ -33,8 +33,10 @@ impl TextFile {
     pub(super) fn overflow(&mut self, at: Position, before: usize, time_ns: i64) -> io::Result<()> {
         let Some(rotation) = &self.rotation else { return Ok(()) };
         let period = rotation.period_of(time_ns);
-        if self.period.is_none() && period.is_some() {
-            self.period = period;
+        let is_spaced = rotation.is_spaced();
+        if self.period.is_none() && period.is_some() || self.begun_ns.is_none() && is_spaced {
+            self.period = self.period.or(period);
+            self.begun_ns = self.begun_ns.or(is_spaced.then_some(time_ns));
             self.measure_room();
         }
         if self.past.is_some() {
@@ -42,23 +44,32 @@ impl TextFile {
             return self.write(self.text.len());
         }
         let is_late = time_ns >= self.until_ns;
-        if !is_late && self.text.len() as u64 <= self.room {
+        let is_full = self.text.len() as u64 > self.room;
+        if !is_late && !(is_full && self.is_old_enough(time_ns)) {
             return Ok(());
         }
         let next = if is_late { period } else { self.period };
         if self.end > 0 || before > self.header_bytes {
             self.write(before)?;
             self.roll(at, next)?;
+            self.begun_ns = is_spaced.then_some(time_ns);
             self.put_header_in_front();
         } else if is_late {
             // Nothing is in it yet: it is the file of this event, unless its name says another date.
             match self.is_dated() {
-                true => self.roll(at, next)?,
+                true => {
+                    self.roll(at, next)?;
+                    self.begun_ns = is_spaced.then_some(time_ns);
+                }
                 false => self.period = next,
             }
         }
         self.measure_room();
         Ok(())
+    }
+
+    fn is_old_enough(&self, time_ns: i64) -> bool {
+        self.rotation.as_ref().is_some_and(|it| it.is_old_enough(self.begun_ns, time_ns))
     }
 
     /// Gives the full file its name and begins a new one. The event at `at`, of the period `next` if
@@ -125,6 +136,7 @@ impl TextFile {
             Some(next) => Some(next),
             None => self.found_period()?,
         };
+        self.begun_ns = None;
         self.settle(self.settled)?;
         if let Some(cursor) = self.cursor.as_ref().filter(|_| !self.has_sync_failed) {
             cursor.store_synced(self.settled, self.mark)?;
@@ -199,7 +211,7 @@ impl TextFile {
     pub(super) fn make_again(&mut self) -> io::Result<()> {
         self.open_new()?;
         self.past = None;
-        self.period = self.found_period()?;
+        (self.period, self.begun_ns) = (self.found_period()?, None);
         self.settle(self.settled)
     }
 
