@@ -395,7 +395,7 @@ fn check_pair(name: &str, form: Form, line: &str, key: &str, text: &str) {
     match form {
         Form::Json => {
             let value: serde_json::Value = serde_json::from_str(line).expect(name);
-            let of = |key: &str| value["kv"][key].as_str();
+            let of = |key: &str| value["fields"][key].as_str();
             assert_eq!((of("user"), of(key)), (Some(text), Some(text)), "{name}: {line:?}");
         }
         Form::Logfmt => {

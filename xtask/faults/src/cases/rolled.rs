@@ -87,8 +87,24 @@ fn full_while_packed(bench: &Bench, seed: u64) -> Result<(u64, Verdict), Failure
     fs::write(&reserve, vec![0; FREE_BYTES])?;
     disk.fill()?;
     fs::remove_file(reserve)?;
-    let plan = Plan { end: End::Drop, ..logging(worker(&scene), &disk.inside().join("app.log")) };
-    let ended = bench.start_behind(&disk.enter(), "worker", &plan)?.wait()?;
+    let stop = scene.disk("stop");
+    let plan = Plan {
+        end: End::Drop,
+        events: u64::MAX,
+        pace_ns: 2_000_000,
+        until: Some(stop.clone()),
+        ..logging(worker(&scene), &disk.inside().join("app.log"))
+    };
+    let mut program = bench.start_behind(&disk.enter(), "worker", &plan)?;
+    // The first one is told of with one of the batches that come before the second.
+    let (partial, mut tries, mut is_there) = (disk.outside().join("app.log.1.gz.tmp"), 0, false);
+    program.wait_until("two tries that failed", || {
+        let was_there = std::mem::replace(&mut is_there, partial.exists());
+        tries += u64::from(was_there && !is_there);
+        Ok(tries == 2)
+    })?;
+    fs::write(stop, "")?;
+    let ended = program.wait()?;
     ended.report()?;
     let failures = failed_tries(&ended);
     if failures == 0 || fs::read(&old_path)? != old.as_bytes() {
