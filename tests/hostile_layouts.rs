@@ -1,6 +1,8 @@
 //! Hostile events in every layout: one event is one line, machines read it back, people's terminals
 //! are safe, and nothing in it is evaluated.
 
+mod support;
+
 use proptest::prelude::*;
 use rollway::Level;
 use rollway::event::{ContextInfo, Event, Receipt, SiteInfo, SourceInfo, ThreadInfo};
@@ -11,6 +13,7 @@ use rollway::layout::{
 use rollway::record::{INLINE, Kinds, Records, padded_len, put_header};
 use rollway::site::{Definition, Names};
 use rollway::value::{Encoder, Kind};
+use support::{Random, is_long_run};
 
 /// How the lines of a layout are read.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -219,6 +222,11 @@ fn check(name: &str, form: Form, layout: &mut dyn Layout, hostile: &Hostile, tex
     assert_eq!(page.as_bytes(), lines.as_bytes(), "{name}");
     lines.clear();
     hostile.show(Level::WARN, |event| layout.write(event, &mut lines));
+    check_line(name, form, &lines, text);
+}
+
+/// Reads what a layout has written of an event of [`Level::WARN`].
+fn check_line(name: &str, form: Form, lines: &str, text: &str) {
     let line = lines.strip_suffix('\n').unwrap_or_else(|| panic!("{name}: {lines:?}"));
 
     match form {
@@ -258,7 +266,7 @@ fn check(name: &str, form: Form, layout: &mut dyn Layout, hostile: &Hostile, tex
             }
         }
         Form::Coloured => assert_eq!(line.matches('\x1b').count(), 2, "{name}: {line:?}"),
-        Form::Text if name == "message only" => {
+        Form::Text if name.starts_with("message only") => {
             assert_eq!(unescape(line), message, "{name}");
         }
         Form::Text | Form::Indented => {}
@@ -300,6 +308,106 @@ fn hostile_text_stays_on_its_line_and_means_nothing() {
         check_all(text, &keys, 0);
         check_all(text, &[], i64::MIN);
         check_all(text, &[text, text], i64::MAX);
+    }
+}
+
+/// Hostile pieces that texts are drawn from, beside characters by chance.
+const PIECES: &[&str] = &[
+    "\n",
+    "\r\n",
+    "\0",
+    "\x1b[31m",
+    "\x1b]0;title\x07",
+    "\u{9b}2J",
+    "\u{2028}",
+    "\u{202e}",
+    "\u{feff}",
+    "${jndi:ldap://127.0.0.1/x}",
+    "${env:HOME}",
+    "{}",
+    "{{7*7}}",
+    "%n%X{}",
+    "$(id)",
+    "\\",
+    "\\n",
+    "\\u{a}",
+    "\"",
+    "\",\"level\":\"FATAL",
+    " level=FATAL ",
+    "=",
+    " ",
+    "null",
+    "2026-11-21T10:00:00Z FATAL shop - forged",
+];
+/// So many drawn texts have one of a mebibyte among them.
+const LONG_EVERY: u64 = 100_000;
+
+/// A text of a few pieces, now and then of a mebibyte.
+fn drawn(random: &mut Random) -> String {
+    let is_long = random.below(LONG_EVERY) == 0;
+    let pieces = if is_long { 1 << 20 } else { random.below(12) };
+    let mut text = String::new();
+    for _ in 0..pieces {
+        match random.below(3) {
+            0 => text.push_str(PIECES[random.below(PIECES.len() as u64) as usize]),
+            1 => text.extend(char::from_u32(random.below(0x11_0000) as u32)),
+            _ => text.extend(char::from_u32(random.below(0x100) as u32)),
+        }
+        if text.len() >= 1 << 20 {
+            break;
+        }
+    }
+    text
+}
+
+#[test]
+fn drawn_events_are_a_line_each_and_come_back_as_they_were() {
+    let all = if is_long_run() { 1_000_000 } else { 4_000 };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            scope.spawn(move || {
+                let read_back =
+                    ["basic", "message only", "every letter", "full json", "full logfmt"];
+                let mut layouts = layouts();
+                layouts.retain(|(name, ..)| read_back.contains(name));
+                assert_eq!(layouts.len(), read_back.len());
+                let mut line = String::new();
+                for number in (thread..all).step_by(threads as usize) {
+                    let random = &mut Random(number);
+                    let (text, key, time_ns) =
+                        (drawn(random), drawn(random), random.below(u64::MAX));
+                    let hostile = Hostile::event(&text, &[&key, "user"], time_ns as i64);
+                    for (name, form, layout) in &mut layouts {
+                        line.clear();
+                        hostile.show(Level::WARN, |event| layout.write(event, &mut line));
+                        check_line(&format!("{name}, number {number}"), *form, &line, &text);
+                        check_pair(name, *form, &line, &key, &text);
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// Whether a line has a key-value of the call.
+fn check_pair(name: &str, form: Form, line: &str, key: &str, text: &str) {
+    match form {
+        Form::Json => {
+            let value: serde_json::Value = serde_json::from_str(line).expect(name);
+            let of = |key: &str| value["fields"][key].as_str();
+            assert_eq!((of("user"), of(key)), (Some(text), Some(text)), "{name}: {line:?}");
+        }
+        Form::Logfmt => {
+            let pairs = logfmt(line);
+            let user = pairs.iter().find(|(key, _)| key == "user");
+            assert_eq!(
+                user.and_then(|(_, value)| value.as_deref()),
+                Some(text),
+                "{name}: {line:?}"
+            );
+        }
+        _ => {}
     }
 }
 

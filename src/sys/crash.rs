@@ -107,6 +107,12 @@ points! {
     DeadLetter = "outlet.dead_letter",
     /// The cursor names the master that takes over, nothing was sent to it.
     ForwarderTakeOver = "forwarder.take_over",
+    /// An appender has some of what a composite let pass, the composite does not know it.
+    HoldDelivered = "hold.delivered",
+    /// What a composite held is to be handed on and its file says so, nothing of it was.
+    HoldReleased = "hold.released",
+    /// The file of a composite says that everything decided is delivered.
+    HoldStored = "hold.stored",
     /// A frame is sent, nothing was heard of it.
     ForwarderSent = "forwarder.sent",
     /// An acknowledgement has come, its blocks still count as in flight.

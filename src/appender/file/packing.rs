@@ -188,9 +188,9 @@ impl Work {
             return Ok(());
         }
         if packed.exists() {
-            // A kill came between the last two steps, or somebody has the name: the bytes tell.
+            // The last steps were not done, or somebody has the name: the bytes tell.
             return match self.is_whole(&plain, &packed) {
-                true => self.remove_plain(&plain, &packed),
+                true => self.replace_plain(&plain, &packed),
                 false => Err(told("compress", &plain, io::ErrorKind::AlreadyExists.into())),
             };
         }
@@ -227,6 +227,15 @@ impl Work {
         sync_dir(self.names.dir())?;
         crash::reached(CrashPoint::PackDirectory);
         Ok(())
+    }
+
+    /// Removes the plain file once the compressed one would be found after a power failure: nobody
+    /// knows how far another try had come.
+    fn replace_plain(&self, plain: &Path, packed: &Path) -> io::Result<()> {
+        let synced = fs::File::open(packed).and_then(|packed| packed.sync_all());
+        let synced = synced.and_then(|()| sync_dir(self.names.dir()));
+        synced.map_err(|error| told("sync", packed, error))?;
+        self.remove_plain(plain, packed)
     }
 
     fn remove_plain(&self, plain: &Path, packed: &Path) -> io::Result<()> {

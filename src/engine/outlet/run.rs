@@ -14,6 +14,7 @@ use crate::appender::{AppendError, OutletSide, Part};
 use crate::engine::selflog;
 use crate::journal::{Position, ReadError, Reader};
 use crate::route::composite::Hold;
+use crate::sys::crash::{self, CrashPoint};
 
 /// How often an idle outlet looks whether its appender has settled what it took, and how long it
 /// leaves a sync alone that failed.
@@ -224,6 +225,9 @@ impl Run {
             self.side.recovered();
         }
         self.tell_of_a_notice();
+        if self.scout.is_some() {
+            crash::reached(CrashPoint::HoldDelivered);
+        }
         self.settle_held();
         self.settle(self.hand.appender.settled(), 0);
     }

@@ -13,6 +13,7 @@ use crate::engine::selflog;
 use crate::journal::{Journal, Position, ReadError, Reader};
 use crate::route::composite::{HELD_MAX, Hold};
 use crate::route::{Fate, Share};
+use crate::sys::crash::{self, CrashPoint};
 
 /// Events that are delivered, and not yet settled by the destination. At so many the scout waits.
 const READY_MAX: usize = 2 * HELD_MAX;
@@ -145,6 +146,7 @@ impl Scout {
         let released_to = self.position();
         if let Some(file) = &mut self.file {
             file.store(Checkpoint { released_to, ..self.stored })?;
+            crash::reached(CrashPoint::HoldReleased);
         }
         hold.release();
         Ok(())
@@ -163,6 +165,7 @@ impl Scout {
         let is_due = hold.is_persistent() && settled == self.frontier(hold);
         if let Some(file) = self.file.as_mut().filter(|_| is_due && checkpoint != self.stored) {
             file.store(checkpoint)?;
+            crash::reached(CrashPoint::HoldStored);
             self.stored = checkpoint;
         }
         Ok(())

@@ -209,7 +209,7 @@ fn settle(bench: &Bench, plans: &[Plan], text: &Path) -> Result<Verdict, Failure
 }
 
 /// The process that has the lock of the election.
-fn elected(election: &Path) -> io::Result<Option<u32>> {
+pub(super) fn elected(election: &Path) -> io::Result<Option<u32>> {
     let file = match fs::OpenOptions::new().read(true).write(true).open(election) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,

@@ -19,7 +19,7 @@ use crate::journal::Contents;
 use crate::ledger::Ledger;
 use crate::program::{Ended, Program};
 use crate::programs::master::{self, free_address};
-use crate::programs::worker::{self, End};
+use crate::programs::worker::{self, End, Hold};
 use crate::rotation::{files_by_time, files_of};
 
 pub(crate) const CASES: &[Case] = &[
@@ -76,6 +76,8 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "a service whose text file rotates", play: rotating },
     Scenario { name: "a service whose text file is rolled by time and compressed", play: rolling },
     Scenario { name: "a service whose text file refuses events", play: refusing },
+    Scenario { name: "a service whose events wait in a buffer", play: buffering },
+    Scenario { name: "a service whose events wait for a limit", play: limiting },
     Scenario { name: "a worker whose first master is gone", play: failing_over },
     Scenario { name: "a process of a cluster", play: elected },
     Scenario { name: "a process of a cluster that outlives another", play: adopting },
@@ -380,6 +382,34 @@ fn rolling(stage: &mut Stage) -> Result<Verdict, Failure> {
     let ledger = Ledger::open(&plan.ledger)?;
     let mut account = Account::default();
     account.deliver_files(&files_by_time(&file)?)?;
+    Ok(account.settle(&[(&plan.name, &ledger)])?)
+}
+
+/// Some events bring along those that a buffer holds.
+fn buffering(stage: &mut Stage) -> Result<Verdict, Failure> {
+    holding(stage, Hold::Buffer(61))
+}
+
+/// Events come some at a time, and the last ones on demand.
+fn limiting(stage: &mut Stage) -> Result<Verdict, Failure> {
+    holding(stage, Hold::Limit(37))
+}
+
+fn holding(stage: &mut Stage, hold: Hold) -> Result<Verdict, Failure> {
+    let file = stage.scene.disk("app.log");
+    let plan = worker::Plan {
+        file: Some(file.clone()),
+        hold: Some(hold),
+        events: 700,
+        pace_ns: 20_000,
+        ..stage.worker()
+    };
+    stage.run_and_kill(&worker::Plan { end: End::Wait, ..plan.clone() })?;
+    stage.run("worker", &worker::Plan { events: 1400, ..plan.clone() })?;
+    stage.run("worker", &plan.recovering())?;
+    let ledger = Ledger::open(&plan.ledger)?;
+    let mut account = Account::default();
+    account.deliver_file(&file)?;
     Ok(account.settle(&[(&plan.name, &ledger)])?)
 }
 

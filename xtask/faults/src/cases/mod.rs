@@ -11,6 +11,7 @@ mod host;
 mod network;
 mod power;
 mod reload;
+mod rolled;
 
 use crate::case::Case;
 
@@ -23,6 +24,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         corruption::CASES,
         host::CASES,
         disk::CASES,
+        rolled::CASES,
         files::CASES,
         network::CASES,
         reload::CASES,

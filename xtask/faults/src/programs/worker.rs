@@ -11,7 +11,9 @@ use rollway::appender::{File, Forwarder};
 use rollway::clock::{SystemUtc, UtcClock};
 use rollway::cluster::Cluster;
 use rollway::config::{Config, ConfigError, Sources};
+use rollway::event::Event;
 use rollway::layout::Pattern;
+use rollway::route::composite::{Buffer, Limit};
 use rollway::{Builder, Control, Durability, Guard, OverflowPolicy, ShutdownReport};
 use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
@@ -26,6 +28,9 @@ use crate::ledger::Ledger;
 use crate::rotation;
 use crate::waiting::until;
 
+/// The name of what holds events back.
+const HOLD: &str = "hold";
+const HOUR: Duration = Duration::from_secs(3_600);
 /// Between two jumps of the clock.
 const JUMP_EVERY_MS: i64 = 7;
 
@@ -90,8 +95,21 @@ pub(crate) struct Plan {
     /// Its configuration, a file, beside what stands here; it is read again by a command to the
     /// control socket in the journal's directory.
     pub(crate) config: Option<PathBuf>,
+    /// What holds events back before the text file.
+    pub(crate) hold: Option<Hold>,
+    /// Where its control socket is, if not in the journal's directory.
+    pub(crate) control: Option<PathBuf>,
     /// Logs in this many forked children, as `NAME-0` and so on with ledgers of their own.
     pub(crate) forks: usize,
+}
+
+/// A composite that holds events, and hands on all of them sooner or later.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum Hold {
+    /// A buffer, which an event triggers whose number is a multiple of this.
+    Buffer(u64),
+    /// A limit that hands on so many events at a time.
+    Limit(usize),
 }
 
 /// How a worker ends once everything is logged.
@@ -156,6 +174,8 @@ impl Default for Plan {
             cluster: None,
             adopt_after_ms: None,
             config: None,
+            hold: None,
+            control: None,
             forks: 0,
         }
     }
@@ -218,7 +238,8 @@ fn described(plan: &Plan, path: &Path) -> Result<Builder, ConfigError> {
         let (plan, path) = (plan.clone(), path.to_owned());
         move || {
             let described = Config::load(&Sources::new().file(&path))?.builder()?;
-            Ok::<_, ConfigError>(with(described, &plan).control(Control::default()))
+            let control = plan.control.as_ref().map_or_else(Control::default, Control::at);
+            Ok::<_, ConfigError>(with(described, &plan).control(control))
         }
     };
     Ok(read()?.reload_from(read))
@@ -271,6 +292,17 @@ fn with(builder: Builder, plan: &Plan) -> Builder {
             None => builder.appender("file", file),
         };
     }
+    match plan.hold {
+        Some(Hold::Buffer(every)) => {
+            let buffer = Buffer::new(["file"]).trigger(move |event| is_multiple(event, every));
+            builder = builder.composite(HOLD, buffer);
+        }
+        Some(Hold::Limit(events)) => {
+            let limit = Limit::new(["file"]).period(HOUR).max_until_flushed(events);
+            builder = builder.composite(HOLD, limit);
+        }
+        None => {}
+    }
     if let Some(address) = &plan.forward {
         let mut forwarder = Forwarder::new(address);
         for other in &plan.forward_or {
@@ -279,6 +311,13 @@ fn with(builder: Builder, plan: &Plan) -> Builder {
         builder = builder.appender("master", forwarder);
     }
     builder
+}
+
+/// Whether the number of an event is a multiple of `every`.
+fn is_multiple(event: &Event<'_>, every: u64) -> bool {
+    let mut message = String::new();
+    event.message(&mut message);
+    account::number_of(&message).is_some_and(|number| number % every == 0)
 }
 
 fn file_of(plan: &Plan, path: &Path) -> File {
@@ -403,6 +442,9 @@ fn end(
     let timeout = Duration::from_millis(plan.timeout_ms);
     match plan.end {
         End::Shutdown => {
+            if plan.hold.is_some() {
+                guard.logger().release(HOLD)?;
+            }
             pack(plan).map_err(|failure| failure as Box<dyn Error>)?;
             let began = Instant::now();
             let errors: u64 = guard.stats().appenders.iter().map(|it| it.errors).sum();
