@@ -212,10 +212,10 @@ pub(super) const MASTER: &[Key] = &[
         .otherwise("no limit", "5_000_000"),
     Key::new("drain_seconds", Kind::Number(0, DRAIN_SECONDS_MAX), "how many seconds its end may take")
         .default("10"),
-    Key::new("appender", Kind::Appender, "the appender that gets its events; several are `appenders`")
-        .otherwise("the console, standard output", "\"all\""),
-    Key::new("appenders", Kind::Appenders, "the appenders that get its events")
-        .otherwise("`appender`", "[\"all\", \"screen\"]"),
+    Key::new("appender", Kind::Appender, "the appender or composite that gets its events; several are `appenders`")
+        .otherwise("all that there are or, where there are none, the console, standard output", "\"all\""),
+    Key::new("appenders", Kind::Appenders, "the appenders that get its events; not together with `appender`")
+        .otherwise("`appender` decides", "[\"all\", \"screen\"]"),
     Key::new("io_method", Kind::OneOf(&["write", "io_uring"]), "how the journal and text files are written: by write(2) or through a ring of the kernel's, which needs the feature `io-uring`")
         .default("\"write\""),
 ];

@@ -27,6 +27,7 @@ mod master;
 mod node;
 mod place;
 mod plan;
+mod reader;
 mod registry;
 mod schema;
 mod section;
@@ -54,7 +55,7 @@ use crate::appender::Console;
 use crate::engine::Builder;
 use node::Table;
 use plan::Plan;
-use section::{Effective, Reader};
+use reader::{Effective, Reader};
 
 /// A configuration that was read and found to be right.
 ///

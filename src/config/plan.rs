@@ -4,8 +4,9 @@ use super::builtin;
 use super::keys::ROOT;
 use super::mask;
 use super::node::Table;
+use super::reader::{NamedFilter, Path, Reader};
 use super::registry::Attached;
-use super::section::{NamedFilter, Path, Reader, Section};
+use super::section::Section;
 use super::tending::Tending;
 use crate::appender::{self, Open};
 use crate::cluster::Cluster;
@@ -60,7 +61,6 @@ impl Plan {
         let (appenders, composites) = appenders(&root);
         let categories = categories(&root);
         let forward = forward(&root, &appenders);
-        resolve(&root, &appenders, &composites, &categories, forward.as_ref());
         if root.has("cluster") {
             service = within(&root, "cluster", service, cluster);
         }
@@ -68,6 +68,8 @@ impl Plan {
         let master = super::master::MasterPlan::read(&root);
         #[cfg(not(feature = "master"))]
         root.pass("master");
+        reader.check_uses();
+        resolve(&root, &appenders, &composites, &categories, forward.as_ref());
         root.end();
         Plan {
             service,
@@ -322,18 +324,20 @@ fn filters(root: &Section<'_>) {
 fn appenders(root: &Section<'_>) -> (Named<Box<dyn Open>>, Named<Composite>) {
     let reader = root.reader();
     let found = root.tables("appenders");
-    for (name, place, _) in &found {
+    for (name, place, table) in &found {
         let is_double = reader.appenders.borrow().contains(name);
         if is_double {
             let what = format!("two appenders are named `{name}`; give each its own name");
             reader.refuse(Some(place), what);
+            reader.registry.attached(reader, table, Path::of("appenders", name), place);
+        } else {
+            reader.unread_appender(name, place, table);
         }
-        reader.appenders.borrow_mut().push(name.clone());
     }
+    found.iter().for_each(|(name, ..)| reader.read_appender(name));
     let (mut appenders, mut composites) = (Vec::new(), Vec::new());
-    for (name, place, table) in found {
-        let path = Path::of("appenders", &name);
-        match reader.registry.attached(reader, table, path, &place) {
+    for (name, ..) in found {
+        match reader.take_appender(&name) {
             None => {}
             Some(Attached::Composite(composite)) => composites.push((name, composite)),
             Some(Attached::Appender(open)) => {

@@ -1,154 +1,21 @@
 //! A table with its declared keys, and what is read from it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::error::{ConfigError, Problem};
 use super::from_toml;
 use super::key::{Key, Kind, SecretPlace, Typed};
-use super::node::{Entry, Node, Table, Value, bare};
+use super::node::{Entry, Node, Table, Value};
 use super::place::{Origin, Place};
-use super::registry::Registry;
+use super::reader::{Effective, Path, Reader};
 use super::words;
+use crate::appender::Open;
 use crate::layout::{Layout, Letters};
 use crate::level::{Level, LevelFilter};
 use crate::route::filter::{Answers, Filter, Verdict};
 use crate::warp::Warp;
-
-/// What all sections of a configuration share while it is read.
-pub(super) struct Reader<'a> {
-    pub(super) registry: &'a Registry,
-    problems: RefCell<Vec<Problem>>,
-    effective: RefCell<Vec<Effective>>,
-    /// The sections `[layouts.NAME]`; `None` is one with a problem.
-    pub(super) layouts: RefCell<BTreeMap<String, Option<Box<dyn Layout>>>>,
-    /// The sections `[filters.NAME]`.
-    pub(super) filters: RefCell<BTreeMap<String, NamedFilter>>,
-    /// The names of all appenders and composites.
-    pub(super) appenders: RefCell<Vec<String>>,
-}
-
-/// A section `[filters.NAME]`, which is read when somebody names it, or at last.
-#[derive(Clone)]
-pub(super) enum NamedFilter {
-    Unread(Place, Table),
-    /// It names itself, by way of others, if it is asked for now.
-    Reading,
-    /// `None` is one with a problem.
-    Read(Option<Arc<dyn Filter>>),
-}
-
-/// A value that was read; its place says where it comes from.
-#[derive(Clone, Debug)]
-pub(super) struct Effective {
-    /// The section it stands in, empty for the root.
-    pub(super) section: String,
-    pub(super) key: String,
-    pub(super) node: Node,
-}
-
-impl Effective {
-    fn hash_into(&self, hasher: &mut DefaultHasher) {
-        (&self.section, &self.key, self.node.to_toml()).hash(hasher);
-    }
-}
-
-impl<'a> Reader<'a> {
-    pub(super) fn new(registry: &'a Registry) -> Reader<'a> {
-        Reader {
-            registry,
-            problems: RefCell::default(),
-            effective: RefCell::default(),
-            layouts: RefCell::default(),
-            filters: RefCell::default(),
-            appenders: RefCell::default(),
-        }
-    }
-
-    /// The filter of a name; `None` where its section has a problem.
-    ///
-    /// # Errors
-    /// There is none of the name, or it needs itself.
-    pub(super) fn filter(&self, name: &str) -> Result<Option<Arc<dyn Filter>>, String> {
-        let found = self.filters.borrow().get(name).cloned();
-        match found {
-            Some(NamedFilter::Read(filter)) => Ok(filter),
-            Some(NamedFilter::Reading) => {
-                Err(format!("filter `{name}` needs itself; take it out of its own expression"))
-            }
-            Some(NamedFilter::Unread(place, table)) => {
-                let put = |state| self.filters.borrow_mut().insert(name.to_owned(), state);
-                put(NamedFilter::Reading);
-                let path = Path::of("filters", name);
-                let filter = self.registry.filter(self, &table, path, &place);
-                put(NamedFilter::Read(filter.clone()));
-                Ok(filter)
-            }
-            None => {
-                let filters = self.filters.borrow();
-                let known = || filters.keys().map(String::as_str);
-                let hint = words::hint(name, known());
-                let rest = match filters.is_empty() {
-                    true => "add it".to_owned(),
-                    false => format!("known are {}", words::listed(known())),
-                };
-                Err(format!("there is no section [filters.{name}]{hint}; {rest}"))
-            }
-        }
-    }
-
-    /// A number that changes with what an appender is made of: the values of its section, and of the
-    /// layouts and filters that it names.
-    pub(super) fn fingerprint(&self, appender: &Path) -> u64 {
-        let effective = self.effective.borrow();
-        let of = |section: &str| -> Vec<&Effective> {
-            let is_below = |value: &&Effective| {
-                let rest = value.section.strip_prefix(section);
-                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-            };
-            effective.iter().filter(is_below).collect()
-        };
-        let mut hasher = DefaultHasher::new();
-        for value in of(&appender.text) {
-            value.hash_into(&mut hasher);
-            let named = match (&*value.key, value.node.text()) {
-                ("layout", Some(name)) => of(&Path::of("layouts", name).text),
-                // An expression may name any of them.
-                ("filter", _) => of("filters"),
-                _ => Vec::new(),
-            };
-            named.iter().for_each(|value| value.hash_into(&mut hasher));
-        }
-        hasher.finish()
-    }
-
-    /// Whether something was wrong so far.
-    pub(super) fn has_problems(&self) -> bool {
-        !self.problems.borrow().is_empty()
-    }
-
-    /// Notes something that is wrong.
-    pub(super) fn refuse(&self, place: Option<&Place>, what: impl Into<String>) {
-        let place = place.cloned();
-        self.problems.borrow_mut().push(Problem { place, what: what.into(), unread: None });
-    }
-
-    /// What was read, if nothing was wrong.
-    ///
-    /// # Errors
-    /// All that was wrong.
-    pub(super) fn end(self) -> Result<Vec<Effective>, ConfigError> {
-        let problems = self.problems.into_inner();
-        match problems.is_empty() {
-            true => Ok(self.effective.into_inner()),
-            false => Err(ConfigError::new(problems)),
-        }
-    }
-}
 
 /// A table of a configuration, from which a factory reads its keys.
 ///
@@ -170,29 +37,6 @@ pub struct Section<'a> {
 
 /// How many keys are listed beside the one that was probably meant.
 const LISTED_MAX: usize = 10;
-
-/// Where a section stands.
-#[derive(Clone, Default)]
-pub(super) struct Path {
-    /// As a file has it: `appenders.file`, `categories."shop.till"`; empty for the root.
-    pub(super) text: String,
-    /// Its last part, without quotes.
-    name: String,
-}
-
-impl Path {
-    pub(super) fn below(&self, name: &str) -> Path {
-        let text = match self.text.is_empty() {
-            true => bare(name),
-            false => format!("{}.{}", self.text, bare(name)),
-        };
-        Path { text, name: name.to_owned() }
-    }
-
-    pub(super) fn of(section: &str, name: &str) -> Path {
-        Path::default().below(section).below(name)
-    }
-}
 
 static EMPTY: Table = Table { entries: Vec::new() };
 
@@ -415,24 +259,63 @@ impl<'a> Section<'a> {
         self.reader.filter(name)
     }
 
-    /// Names of appenders, all of which there are.
+    /// Names of appenders and composites that get events; one that there is not is refused.
     pub fn appenders(&self, key: &str) -> Option<Vec<String>> {
+        let named = self.named(key)?;
+        for (name, place) in &named {
+            self.reader.note_use(place, name);
+        }
+        Some(named.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// The appenders of other sections `[appenders.NAME]` that the one of this section has for itself,
+    /// with their names and in their order. They get no events but through it, and have no gates.
+    /// `None` where one of them is wrong.
+    pub fn relays(&self, key: &str) -> Option<Vec<(String, Box<dyn Open>)>> {
+        let mut relays = Vec::new();
+        // All of them, for their problems.
+        let named = self.named(key)?;
+        let count = named.len();
+        for (name, place) in named {
+            let is_known = self.reader.appenders.borrow().contains(&name);
+            let relay = match is_known {
+                true => self.reader.relay(&name, self.name()),
+                false => Ok(None),
+            };
+            match relay {
+                Ok(Some(open)) => relays.push((name, open)),
+                Ok(None) => self.is_refused.set(true),
+                Err(what) => self.refuse_at(&place, what),
+            }
+        }
+        (relays.len() == count).then_some(relays)
+    }
+
+    /// Names of appenders with their places; one that there is not is refused.
+    fn named(&self, key: &str) -> Option<Vec<(String, Place)>> {
         let names = match self.typed(key)? {
             Typed::Text(name) => vec![name],
             Typed::Texts(names) => names,
             _ => return None,
         };
+        let node = &self.element(key)?.node;
+        let place_of = |at: usize| match &node.value {
+            Value::List(nodes) => nodes.get(at).map_or(&node.place, |node| &node.place).clone(),
+            _ => node.place.clone(),
+        };
         let known = self.reader.appenders.borrow();
-        let unknown = names.iter().filter(|name| !known.contains(name));
-        for name in unknown {
+        let named = names.into_iter().enumerate().map(|(at, name)| (name, place_of(at)));
+        let named: Vec<_> = named.collect();
+        for (name, place) in named.iter().filter(|(name, _)| !known.contains(name)) {
             let hint = words::hint(name, known.iter().map(String::as_str));
             let known = match known.is_empty() {
                 true => "add it".to_owned(),
                 false => format!("known are {}", words::listed(known.iter().map(String::as_str))),
             };
-            self.refuse(key, format!("there is no section [appenders.{name}]{hint}; {known}"));
+            let section = Path::of("appenders", name).text;
+            self.refuse_at(place, format!("there is no section [{section}]{hint}; {known}"));
         }
-        Some(names)
+        Some(named)
     }
 
     /// Whether the key is written, whatever its value.
@@ -446,6 +329,12 @@ impl<'a> Section<'a> {
         self.is_refused.set(true);
         let place = self.element(key).map(|entry| &entry.node.place).or(self.place.as_ref());
         self.reader.refuse(place, what);
+    }
+
+    /// The same with a place inside of the section.
+    fn refuse_at(&self, place: &Place, what: impl Into<String>) {
+        self.is_refused.set(true);
+        self.reader.refuse(Some(place), what);
     }
 
     /// The same for a character of a text, counted from 1. Where the file has the text with escapes,
@@ -619,8 +508,7 @@ impl<'a> Section<'a> {
         // The keys of a layout are read as those of a section.
         if node.table().is_none() || matches!(declared.kind, Kind::Secret | Kind::Pairs) {
             let (section, key) = (self.path.text.clone(), key.to_owned());
-            let effective = Effective { section, key, node: node.clone() };
-            self.reader.effective.borrow_mut().push(effective);
+            self.reader.note(Effective { section, key, node: node.clone() });
         }
         Some(node)
     }

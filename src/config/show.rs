@@ -8,8 +8,8 @@ use super::key::{Key, Kind};
 use super::keys::ROOT;
 use super::node::bare;
 use super::plan::{Plan, ROOT_CATEGORY};
+use super::reader::Effective;
 use super::registry::Registry;
-use super::section::Effective;
 use crate::route::Category;
 
 /// The column at which origins stand, if the value leaves room.
@@ -74,7 +74,8 @@ pub(super) fn summary(plan: &Plan) -> Vec<String> {
     #[cfg(feature = "master")]
     if plan.master.is_written {
         let to = match plan.master.appenders.is_empty() {
-            true => "the console".to_owned(),
+            true if plan.appenders.is_empty() => "the console".to_owned(),
+            true => names(&plan.appenders),
             false => plan.master.appenders.join(", "),
         };
         lines.push(format!("as a master listens on {}, and writes to {to}", plan.master.listen));

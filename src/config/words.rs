@@ -125,12 +125,4 @@ mod tests {
         }
         assert_eq!([of_bytes(3 << 20), of_bytes(1000), of_bytes(0)], ["3MiB", "1000", "0"]);
     }
-
-    #[test]
-    fn a_word_that_is_nearly_right_is_found() {
-        assert_eq!(nearest("jornal", ["journal", "level"]), Some("journal"));
-        assert_eq!(nearest("Journal", ["journal", "level"]), Some("journal"));
-        assert_eq!(nearest("dri", ["dir", "sync"]), Some("dir"));
-        assert_eq!(nearest("colour", ["journal", "level"]), None);
-    }
 }

@@ -1,7 +1,7 @@
 //! Appenders but for files.
 
 use super::SIMPLE;
-use crate::appender::{Colours, Console, Forwarder, LevelColours, Null, Open, Stream};
+use crate::appender::{Colours, Console, FailOver, Forwarder, LevelColours, Null, Open, Stream};
 use crate::config::key::{Key, Kind};
 use crate::config::registry::Registry;
 use crate::config::section::Section;
@@ -10,9 +10,11 @@ const CONSOLE: &[Key] = &[
     Key::new("stream", Kind::OneOf(&["stdout", "stderr"]), "where it prints").default("\"stdout\""),
     Key::new("stderr_from", Kind::Threshold, "from which level on events go to standard error, whatever `stream` says")
         .otherwise("`stream` decides", "\"warn\""),
+    Key::new("stream_from", Kind::Pairs, "streams by level: each counts up to the next level that is named, and goes before `stderr_from`")
+        .otherwise("`stderr_from` decides", "{ warn = \"stderr\" }"),
     Key::new("colours", Kind::OneOf(&["auto", "always", "never"]), "whether lines have the colour of their level; `auto`: on a terminal, where NO_COLOR is not set")
         .default("\"auto\""),
-    Key::new("level_colours", Kind::Pairs, "styles of levels, such as \"bold white on_red\"")
+    Key::new("level_colours", Kind::Pairs, "styles of levels, such as \"bold white on_red\"; an empty one is none")
         .otherwise("blue, cyan, green, yellow, red, magenta from trace on", "{ fatal = \"bold white on_red\" }"),
     Key::new("layout", Kind::Layout, "how events become text").default(SIMPLE),
 ];
@@ -34,6 +36,13 @@ const FORWARDER: &[Key] = &[
     .default("\"4MiB\""),
 ];
 
+const FAIL_OVER: &[Key] = &[
+    Key::new("relays", Kind::Appenders, "the appenders that stand in for one another, in their order; they get nothing else, and have no gates of their own")
+        .example("[\"share\", \"local\"]")
+        .required(),
+    Key::new("retry_after", Kind::Duration, "how long a relay that failed is left alone").default("\"10s\""),
+];
+
 pub(super) fn register(registry: &mut Registry) {
     registry.appender("console", "Standard output or standard error.", CONSOLE, console);
     registry.appender("null", "Takes everything and keeps nothing.", &[], |_| {
@@ -42,6 +51,8 @@ pub(super) fn register(registry: &mut Registry) {
     registry.appender("forwarder", "A master, reached over TCP.", FORWARDER, |section| {
         Some(Box::new(forwarder(section)?))
     });
+    let about = "The first of its relays that is there.";
+    registry.appender("fail_over", about, FAIL_OVER, fail_over);
 }
 
 fn console(section: &Section<'_>) -> Option<Box<dyn Open>> {
@@ -52,6 +63,17 @@ fn console(section: &Section<'_>) -> Option<Box<dyn Open>> {
     });
     if let Some(level) = section.threshold("stderr_from") {
         console = console.stderr_from(level);
+    }
+    for (level, stream) in section.pairs("stream_from").unwrap_or_default() {
+        match (level.parse(), stream.as_str()) {
+            (Ok(level), "stdout") => console = console.stream_from(level, Stream::Stdout),
+            (Ok(level), "stderr") => console = console.stream_from(level, Stream::Stderr),
+            (Ok(_), stream) => section.refuse(
+                "stream_from",
+                format!("`{}` is no stream; use `stdout` or `stderr`", stream.escape_debug()),
+            ),
+            (Err(error), _) => section.refuse("stream_from", error.to_string()),
+        }
     }
     let mut colours = LevelColours::default();
     for (level, style) in section.pairs("level_colours").unwrap_or_default() {
@@ -70,6 +92,17 @@ fn console(section: &Section<'_>) -> Option<Box<dyn Open>> {
         _ => Colours::Auto,
     };
     Some(Box::new(console.colours(shown).level_colours(colours).boxed_layout(layout?)))
+}
+
+fn fail_over(section: &Section<'_>) -> Option<Box<dyn Open>> {
+    let (relays, retry_after) = (section.relays("relays"), section.duration("retry_after"));
+    let relays = relays?;
+    if relays.is_empty() {
+        section.refuse("relays", "`relays` is empty; name at least one appender");
+    }
+    let fail_over = FailOver::new().retry_after(retry_after?);
+    let with = |all: FailOver, (name, open)| all.boxed_relay(name, open);
+    Some(Box::new(relays.into_iter().fold(fail_over, with)))
 }
 
 /// Reads the keys that a forwarder has wherever it is described.

@@ -15,6 +15,8 @@ macro_rules! with_file_keys {
     ($($own:expr),* $(,)?) => { &[
         $($own,)*
         Key::new("layout", Kind::Layout, "how events become text").default(SIMPLE),
+        Key::new("remove_colour", Kind::Truth, "whether the colours of the layout are taken out")
+            .default("false"),
         Key::new("append", Kind::Truth, "whether the file keeps what is in it when it is opened")
             .default("true"),
         Key::new("mode", Kind::Mode, "the permissions of a file that is made").default("\"0600\""),
@@ -81,7 +83,13 @@ pub(super) fn register(registry: &mut Registry) {
 
 fn file(section: &Section<'_>) -> Option<Box<dyn Open>> {
     let (path, make) = (section.path("path"), maker(section));
+    if path.as_ref().is_some_and(|path| path.as_os_str().as_encoded_bytes().ends_with(b"/")) {
+        section.refuse("path", "`path` ends in `/`; write the name of a file behind it");
+    }
     let truncate = section.truth("truncate");
+    if section.has("append") && truncate.is_some() {
+        section.refuse("truncate", "`append` and `truncate` say the same; leave one of them");
+    }
     let file = make?(path?);
     Some(Box::new(match truncate {
         Some(truncate) => file.append(!truncate),
@@ -138,7 +146,7 @@ fn key(section: &Section<'_>, by: &str) -> Option<FileKey> {
 /// What makes files as the section says, each at its path.
 fn maker(section: &Section<'_>) -> Option<impl FnMut(PathBuf) -> File + Send + 'static> {
     let layout = section.layout("layout");
-    let append = section.truth("append");
+    let (append, remove_colour) = (section.truth("append"), section.truth("remove_colour"));
     let (mode, dir_mode) = (section.number("mode"), section.number("dir_mode"));
     let (owner, group) = (section.text("owner"), section.text("group"));
     let (header, header_again) = (section.text("header"), section.truth("header_at_every_open"));
@@ -157,17 +165,33 @@ fn maker(section: &Section<'_>) -> Option<impl FnMut(PathBuf) -> File + Send + '
         Some("zstd") => Some(Compression::Zstd),
         _ => None,
     };
-    check_rolling(section);
+    check_rolling(section, dated == Some(true));
+    let has_header = header.as_ref().is_some_and(|header| !header.is_empty());
+    for (key, is_wanted) in [
+        ("header", has_header),
+        ("append", append == Some(false)),
+        ("truncate", section.has("truncate")),
+        ("rotate_bytes", rotate_bytes.is_some()),
+        ("roll_by", section.has("roll_by")),
+        ("roll_at_start", at_start == Some(true)),
+    ] {
+        if shared == Some(true) && is_wanted {
+            let what = "a file that is shared is not rolled, has no header and is not emptied";
+            section.refuse(key, format!("{what}; leave `{key}` out, or `shared`"));
+        }
+    }
 
     let (layout, header) = (layout?, header?);
     let (mode, dir_mode) = (permissions(mode?), dir_mode.map(permissions));
-    let (append, header_again, shared) = (append?, header_again?, shared?);
+    let (append, remove_colour) = (append?, remove_colour?);
+    let (header_again, shared) = (header_again?, shared?);
     let (check, check_every) = (check?, check_every?);
     let (at_start, dated, keep_extension) = (at_start?, dated?, keep_extension?);
     let roll_by = roll_by?;
     Some(move |path: PathBuf| {
         let mut file = File::new(path)
             .boxed_layout(layout.clone())
+            .remove_colour(remove_colour)
             .append(append)
             .mode(mode)
             .header(header.clone())
@@ -226,7 +250,11 @@ fn roll_by(section: &Section<'_>) -> Option<Option<RollBy>> {
 }
 
 /// Refuses keys about rolled files where none is ever rolled.
-fn check_rolling(section: &Section<'_>) {
+fn check_rolling(section: &Section<'_>, is_dated: bool) {
+    if is_dated && !section.has("roll_by") {
+        let what = "`always_include_pattern` is about a date, which `roll_by` gives; add it";
+        section.refuse("always_include_pattern", what);
+    }
     let rolls = ["rotate_bytes", "roll_by", "roll_at_start"].iter().any(|key| section.has(key));
     if rolls {
         return;
