@@ -33,7 +33,7 @@ pub(crate) struct Case {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Outcome {
     Passed(String),
-    Missed(String),
+    Failed(String),
     /// It could not be tried here.
     Skipped(String),
 }
@@ -42,14 +42,14 @@ impl Outcome {
     pub(crate) fn verdict(&self) -> &'static str {
         match self {
             Outcome::Passed(_) => "passed",
-            Outcome::Missed(_) => "missed",
+            Outcome::Failed(_) => "failed",
             Outcome::Skipped(_) => "skipped",
         }
     }
 
     pub(crate) fn figure(&self) -> &str {
         match self {
-            Outcome::Passed(text) | Outcome::Missed(text) | Outcome::Skipped(text) => text,
+            Outcome::Passed(text) | Outcome::Failed(text) | Outcome::Skipped(text) => text,
         }
     }
 }
@@ -65,7 +65,7 @@ pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
 impl From<Result<Outcome, Failure>> for Outcome {
     fn from(result: Result<Outcome, Failure>) -> Outcome {
-        result.unwrap_or_else(|failure| Outcome::Missed(failure.to_string()))
+        result.unwrap_or_else(|failure| Outcome::Failed(failure.to_string()))
     }
 }
 

@@ -58,8 +58,8 @@ fn main() -> ExitCode {
         eprintln!("cannot write {}: {error}", path.display());
         return ExitCode::from(2);
     }
-    let has_missed = rows.iter().any(|row| matches!(row.outcome, Outcome::Missed(_)));
-    if has_missed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    let has_failed = rows.iter().any(|row| matches!(row.outcome, Outcome::Failed(_)));
+    if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 impl Row {

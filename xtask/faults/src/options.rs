@@ -9,7 +9,7 @@ pub(crate) const USAGE: &str = "\
 usage: cargo xtask faults [--case ID]... [--long] [--minutes N] [--seed S] [--list] [--json FILE] [--markdown]
 
 Runs the cases of the fault bench and prints what came of them; without --case all of them. Ends with
-status 1 if a target was missed.
+status 1 if a case failed.
 
 --case ID    Runs this case, such as R16. May be repeated; `R0` stands for R01 to R09.
 --long       Runs the loops of the targets, which takes hours, instead of a few of them.

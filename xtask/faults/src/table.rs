@@ -32,8 +32,8 @@ pub(crate) fn text(rows: &[Row]) -> String {
         out.push_str(&format!("{:14} {figure}\n", ""));
     }
     let count = |verdict| rows.iter().filter(|row| row.outcome.verdict() == verdict).count();
-    let (passed, missed, skipped) = (count("passed"), count("missed"), count("skipped"));
-    out.push_str(&format!("{passed} passed, {missed} missed, {skipped} skipped\n"));
+    let (passed, failed, skipped) = (count("passed"), count("failed"), count("skipped"));
+    out.push_str(&format!("{passed} passed, {failed} failed, {skipped} skipped\n"));
     out
 }
 
@@ -84,12 +84,12 @@ mod tests {
 
     #[test]
     fn each_form_of_the_table_has_figure_and_verdict() {
-        let rows = [row(Outcome::Passed("0 of 7".into())), row(Outcome::Missed("1 of 7".into()))];
+        let rows = [row(Outcome::Passed("0 of 7".into())), row(Outcome::Failed("1 of 7".into()))];
         let text = text(&rows);
-        assert!(text.contains("0 of 7") && text.ends_with("1 passed, 1 missed, 0 skipped\n"));
+        assert!(text.contains("0 of 7") && text.ends_with("1 passed, 1 failed, 0 skipped\n"));
         let options = Options::parse(&[]).unwrap().unwrap();
         let json: serde_json::Value = serde_json::from_str(&json(&rows, &options)).unwrap();
-        assert_eq!(json["cases"][1]["verdict"], "missed");
+        assert_eq!(json["cases"][1]["verdict"], "failed");
         assert_eq!(json["cases"][1]["seconds"], 1.5);
     }
 

@@ -109,7 +109,7 @@ fn chaos(bench: &mut Bench) -> Result<Outcome, Failure> {
     let is_bounded = journal_bytes <= (WORKERS as u64 + 1) * 2 * JOURNAL_BYTES;
     Ok(match verdict.holds(drops) && is_flat && is_bounded {
         true => Outcome::Passed(figure),
-        false => Outcome::Missed(figure),
+        false => Outcome::Failed(figure),
     })
 }
 

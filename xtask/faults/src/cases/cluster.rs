@@ -98,7 +98,7 @@ fn elected_killed(bench: &mut Bench) -> Result<Outcome, Failure> {
         rotation::files_of(&text)?.len()
     );
     let is_reached = kills > 0 && longest_ms <= TAKEN_OVER_MAX.as_millis() as u64;
-    Ok(if is_reached { Outcome::Passed(figure) } else { Outcome::Missed(figure) })
+    Ok(if is_reached { Outcome::Passed(figure) } else { Outcome::Failed(figure) })
 }
 
 fn all_killed(bench: &mut Bench) -> Result<Outcome, Failure> {
@@ -127,7 +127,7 @@ fn all_killed(bench: &mut Bench) -> Result<Outcome, Failure> {
         Ok(())
     });
     let figure = format!("{failed} of {loops} loops failed; {events} events");
-    Ok(if failed == 0 { Outcome::Passed(figure) } else { Outcome::Missed(figure) })
+    Ok(if failed == 0 { Outcome::Passed(figure) } else { Outcome::Failed(figure) })
 }
 
 fn forked(bench: &mut Bench) -> Result<Outcome, Failure> {
@@ -149,7 +149,7 @@ fn forked(bench: &mut Bench) -> Result<Outcome, Failure> {
         Ok(())
     });
     let figure = format!("{failed} of {loops} loops failed; {events} events");
-    Ok(if failed == 0 { Outcome::Passed(figure) } else { Outcome::Missed(figure) })
+    Ok(if failed == 0 { Outcome::Passed(figure) } else { Outcome::Failed(figure) })
 }
 
 /// One of the processes of a cluster.

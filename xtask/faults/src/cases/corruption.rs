@@ -264,7 +264,7 @@ fn damaged(bench: &mut Bench) -> Result<Outcome, Failure> {
     for (damage, reader, what) in &kinds {
         figure.push_str(&format!("; {damage} by {reader}: {what}"));
     }
-    Ok(if failed == 0 { Outcome::Passed(figure) } else { Outcome::Missed(figure) })
+    Ok(if failed == 0 { Outcome::Passed(figure) } else { Outcome::Failed(figure) })
 }
 
 impl Findings {
@@ -473,7 +473,7 @@ fn unclean(bench: &mut Bench) -> Result<Outcome, Failure> {
         }
     }
     let figure = format!("{alarms} alarms of {} readings", count * 3);
-    Ok(if alarms == 0 { Outcome::Passed(figure) } else { Outcome::Missed(figure) })
+    Ok(if alarms == 0 { Outcome::Passed(figure) } else { Outcome::Failed(figure) })
 }
 
 fn foreign(bench: &mut Bench) -> Result<Outcome, Failure> {
@@ -526,5 +526,5 @@ fn foreign(bench: &mut Bench) -> Result<Outcome, Failure> {
         }
     }
     let figure = format!("{refused} of {count} refused by name");
-    Ok(if refused == count { Outcome::Passed(figure) } else { Outcome::Missed(figure) })
+    Ok(if refused == count { Outcome::Passed(figure) } else { Outcome::Failed(figure) })
 }

@@ -96,7 +96,7 @@ fn worker(scene: &Scene) -> Plan {
 
 /// Passed if nothing failed.
 fn outcome(failed: u64, figure: String) -> Outcome {
-    if failed == 0 { Outcome::Passed(figure) } else { Outcome::Missed(figure) }
+    if failed == 0 { Outcome::Passed(figure) } else { Outcome::Failed(figure) }
 }
 
 fn killed_worker(bench: &mut Bench) -> Result<Outcome, Failure> {

@@ -685,5 +685,5 @@ pub(super) fn no_tmpfs(bench: &Bench) -> io::Result<Option<String>> {
 }
 
 pub(super) fn verdict(is_reached: bool, figure: String) -> Outcome {
-    if is_reached { Outcome::Passed(figure) } else { Outcome::Missed(figure) }
+    if is_reached { Outcome::Passed(figure) } else { Outcome::Failed(figure) }
 }

@@ -113,7 +113,7 @@ fn logrotate(bench: &mut Bench) -> Result<Outcome, Failure> {
         old.len()
     );
     let is_good = longest <= TARGET + SLACK && old == [text];
-    Ok(if is_good { Outcome::Passed(figure) } else { Outcome::Missed(figure) })
+    Ok(if is_good { Outcome::Passed(figure) } else { Outcome::Failed(figure) })
 }
 
 /// The files below a directory that a program has open.
@@ -175,7 +175,7 @@ fn removed(bench: &mut Bench) -> Result<Outcome, Failure> {
          what was in the removed ones: {verdict}"
     );
     let is_good = longest <= TARGET + SLACK && told == times;
-    Ok(if is_good { Outcome::Passed(figure) } else { Outcome::Missed(figure) })
+    Ok(if is_good { Outcome::Passed(figure) } else { Outcome::Failed(figure) })
 }
 
 fn purged(bench: &mut Bench) -> Result<Outcome, Failure> {
@@ -253,7 +253,7 @@ fn purged(bench: &mut Bench) -> Result<Outcome, Failure> {
         others.len()
     );
     let is_good = most_bytes <= LIMIT_BYTES + FILE_BYTES;
-    Ok(if is_good { Outcome::Passed(figure) } else { Outcome::Missed(figure) })
+    Ok(if is_good { Outcome::Passed(figure) } else { Outcome::Failed(figure) })
 }
 
 /// A reader by name. Killed when it is dropped.
@@ -319,7 +319,7 @@ fn followed(bench: &mut Bench) -> Result<Outcome, Failure> {
     let verdict = account.settle(&[(&*plan.name, &ledger)])?;
     let figure = format!("{verdict}; {} rotations, {kills} kills", files.len() - 1);
     let is_good = verdict.check().is_ok() && is_ordered(&shown);
-    Ok(if is_good { Outcome::Passed(figure) } else { Outcome::Missed(figure) })
+    Ok(if is_good { Outcome::Passed(figure) } else { Outcome::Failed(figure) })
 }
 
 /// Whether the lines of each run and thread come in the order of their numbers.

@@ -160,7 +160,7 @@ fn account(plans: &[&worker::Plan], text: &Path) -> Result<Verdict, Failure> {
 }
 
 fn verdict(is_reached: bool, figure: String) -> Outcome {
-    if is_reached { Outcome::Passed(figure) } else { Outcome::Missed(figure) }
+    if is_reached { Outcome::Passed(figure) } else { Outcome::Failed(figure) }
 }
 
 fn half_open(bench: &mut Bench) -> Result<Outcome, Failure> {

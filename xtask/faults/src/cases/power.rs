@@ -39,7 +39,7 @@ fn power_failures(bench: &mut Bench) -> Result<Outcome, Failure> {
         "{failed} of {images} images failed, of a run of {} steps; {synced_events} synced events were looked for",
         steps.len()
     );
-    Ok(if failed == 0 { Outcome::Passed(figure) } else { Outcome::Missed(figure) })
+    Ok(if failed == 0 { Outcome::Passed(figure) } else { Outcome::Failed(figure) })
 }
 
 /// Runs a worker twice below strace: it is killed once, recovers, goes on, and syncs now and then.
