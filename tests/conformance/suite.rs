@@ -10,7 +10,7 @@ use std::time::Duration;
 use rollway::appender::Open;
 use rollway::layout::escape::unescape;
 use rollway::layout::{Layout, Pattern};
-use rollway::{Builder, Logger};
+use rollway::{Builder, Guard, Logger};
 
 use crate::faulty::{Fault, Faulty, stuck_path};
 use crate::support::ledger::Ledger;
@@ -469,7 +469,7 @@ fn program<S: Subject>(case: &str, part: &str, dir: &Path) {
             if case == "reloaded_under_load" {
                 scope.spawn(|| reload_until(&is_logged, logger, described));
             }
-            log(logger, case, dir);
+            log(&guard, case, dir);
             is_logged.store(true, Ordering::Relaxed);
         });
         if case == "killed_and_rebooted" {
@@ -500,14 +500,20 @@ fn program<S: Subject>(case: &str, part: &str, dir: &Path) {
 }
 
 /// Logs the messages of a case.
-fn log(logger: &Logger, case: &str, dir: &Path) {
-    let ledger = Ledger::open(&ledger_path(dir));
+fn log(guard: &Guard, case: &str, dir: &Path) {
+    let (logger, ledger) = (guard.logger(), Ledger::open(&ledger_path(dir)));
+    let mut end = guard.stats().end;
     for (number, message) in messages(case).iter().enumerate() {
         let number = number as u64;
         rollway::info!(logger: logger, number, shard = number % SHARDS; "{message}");
         ledger.slot(0).store(number + 1, Ordering::Release);
         if number % GROUP == GROUP - 1 {
-            std::thread::sleep(Duration::from_millis(4));
+            // The next group has a block of its own, however slowly the writer gets to run.
+            let before = end;
+            wait_until("a block is there", || {
+                end = guard.stats().end;
+                end != before
+            });
         }
     }
 }
