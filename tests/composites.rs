@@ -209,6 +209,51 @@ fn an_event_that_waited_has_the_time_and_place_of_its_log_call() {
 }
 
 #[test]
+fn an_event_that_waited_keeps_its_time_and_place_behind_rejected_ones_and_a_reload() {
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let layout = || rollway::layout::Pattern::parse("%d{EPOCH_NS} %F:%L %m%n").unwrap();
+    let file = |name: &str| rollway::appender::File::new(path(name)).layout(layout());
+    let not = |word: &str| Text::new([word]).reject();
+    let described = builder()
+        .appender("direct", file("direct"))
+        .appender("late", appender::with(file("late")).filter(not("the appender")))
+        .route("", ["direct", "buffer"]);
+    let buffer = || Buffer::new(["late"]).filter(not("the buffer"));
+    let buffered = described.clone().composite("buffer", buffer());
+    let guard = buffered.clone().start().unwrap();
+    let logger = guard.logger();
+
+    rollway::info!(logger: logger, "refused by the buffer");
+    rollway::info!(logger: logger, "one");
+    rollway::info!(logger: logger, "refused by the appender");
+    guard.flush().unwrap();
+    // The same description: what is held stays held.
+    let reloaded = logger.reload(buffered.level(Level::DEBUG)).unwrap();
+    assert_eq!((reloaded.unchanged.len(), stats(&guard, "late").held), (2, 1));
+    rollway::info!(logger: logger, "two");
+    rollway::info!(logger: logger, "refused by the buffer");
+    guard.logger().release("buffer").unwrap();
+    let passed = || {
+        let mut direct = lines(&path("direct"));
+        direct.retain(|line| !line.contains("refused"));
+        direct
+    };
+    assert_eq!((lines(&path("late")), passed().len()), (passed(), 2));
+
+    let line = line!() + 1;
+    rollway::info!(logger: logger, "three");
+    guard.flush().unwrap();
+    assert_eq!(stats(&guard, "late").held, 1);
+    // Another description: what is held is handed on.
+    let changed = described.composite("buffer", buffer().max_events(7));
+    assert_eq!(logger.reload(changed).unwrap().changed, ["late"]);
+    assert_eq!((lines(&path("late")), passed().len()), (passed(), 3));
+    assert!(passed()[2].ends_with(&format!(" {}:{line} three", file!())));
+}
+
+#[test]
 fn a_limit_without_accumulation_drops_and_counts() {
     let _watchdog = watchdog();
     let dir = tempfile::tempdir().unwrap();

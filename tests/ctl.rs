@@ -280,6 +280,24 @@ fn signals_reload_and_reopen_and_are_given_back() {
     std::thread::sleep(support::PATIENCE);
 }
 
+#[test]
+fn an_engine_ends_while_a_signal_is_still_being_handled() {
+    const NAME: &str = "an_engine_ends_while_a_signal_is_still_being_handled";
+    let _watch = watchdog();
+    if child::part().is_none() {
+        assert!(child::command(NAME, "end").status().unwrap().success());
+        return;
+    }
+    for _ in 0..100 {
+        let counted = Counted::default();
+        let guard = rollway::builder().appender("a", counted.clone()).signals(true);
+        let guard = guard.start().unwrap();
+        kill_process(getpid(), Signal::USR1).unwrap();
+        wait_until("it is opened again", || counted.reopened.load(Ordering::SeqCst) == 1);
+        drop(guard);
+    }
+}
+
 #[cfg(feature = "cli")]
 #[test]
 fn the_command_speaks_to_the_process_that_it_is_told_of() {

@@ -24,7 +24,8 @@ impl Dir {
     pub(crate) fn run(&self, toml: &str, calls: impl FnOnce(&Logger)) {
         let guard = self.builder(toml).start().unwrap();
         calls(guard.logger());
-        assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+        let report = guard.shutdown(PATIENCE);
+        assert_eq!(report.left(), 0, "{report:?}");
     }
 
     pub(crate) fn builder(&self, toml: &str) -> Builder {

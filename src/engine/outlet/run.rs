@@ -89,6 +89,8 @@ impl Run {
         let mut is_at_end = false;
         while !is_at_end && !self.past_deadline() {
             self.obey();
+            // Before the look: only then has whoever is told to stop, and is at the end, everything.
+            let is_stopping = self.side.is_stopping();
             match self.step() {
                 Ok(Progress::Appended) => self.delivered(),
                 Ok(Progress::Overtaken { position, blocks }) => {
@@ -98,7 +100,7 @@ impl Run {
                 }
                 Ok(Progress::Damaged) => self.side.shared.state().damaged += 1,
                 Ok(Progress::Held) => {}
-                Ok(Progress::AtEnd) if self.side.is_stopping() => match self.release_at_end() {
+                Ok(Progress::AtEnd) if is_stopping => match self.release_at_end() {
                     Ok(is_released) => is_at_end = !is_released,
                     Err(error) => self.failed(&error),
                 },
