@@ -46,8 +46,8 @@ impl TextFile {
             return self.write(self.text.len());
         }
         let is_late = time_ns >= self.until_ns;
-        let is_full = self.text.len() as u64 > self.room;
-        if !is_late && !(is_full && self.is_old_enough(time_ns)) {
+        let is_full = self.text.len() as u64 > self.room && self.is_old_enough(time_ns);
+        if !is_late && !is_full {
             return Ok(());
         }
         let next = if is_late { period } else { self.period };
