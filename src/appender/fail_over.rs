@@ -270,3 +270,63 @@ fn told(error: &AppendError) -> String {
         None => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::journal::Journal;
+    use crate::layout::SharedLines;
+    use crate::sys::output::{IoMethod, Outputs};
+
+    /// Takes everything, and stores nothing.
+    struct Plain(Position);
+
+    impl Open for Plain {
+        fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
+            Ok(Opened::Events(Box::new(Plain(place.begin))))
+        }
+    }
+
+    impl Appender for Plain {
+        fn append(&mut self, batch: &Batch<'_>) -> Result<(), AppendError> {
+            self.0 = batch.next();
+            Ok(())
+        }
+
+        fn settled(&self) -> Position {
+            self.0
+        }
+
+        fn flush(&mut self, _: Instant) -> Result<(), AppendError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_journal_is_kept_from_where_a_start_after_a_power_failure_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::with_three_events(dir.path());
+        let begin = journal.start_position();
+        let place = Place {
+            source: 7,
+            epoch: 1,
+            service: "",
+            name: "both",
+            journal_dir: Some(dir.path()),
+            begin,
+            term: 0,
+            outputs: &Outputs::new(IoMethod::Write, |_| {}),
+            lines: &SharedLines::default(),
+        };
+        let both = FailOver::new().relay("only", Plain(begin));
+        let Ok(Opened::Events(mut both)) = both.open(&place) else { panic!("it opens") };
+        let mut reader = journal.reader(both.settled());
+        let block = reader.next().unwrap().unwrap();
+        both.append(&Batch::new(&block, &Cell::default(), None)).unwrap();
+        assert_eq!((both.settled(), both.keeps_from()), (block.next, begin));
+        both.sync(Instant::now()).unwrap();
+        assert_eq!(both.keeps_from(), block.next);
+    }
+}

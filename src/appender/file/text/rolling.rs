@@ -34,7 +34,9 @@ impl TextFile {
         let Some(rotation) = &self.rotation else { return Ok(()) };
         let period = rotation.period_of(time_ns);
         let is_spaced = rotation.is_spaced();
-        if self.period.is_none() && period.is_some() || self.begun_ns.is_none() && is_spaced {
+        let begins_period = self.period.is_none() && period.is_some();
+        let begins_file = is_spaced && self.begun_ns.is_none();
+        if begins_period || begins_file {
             self.period = self.period.or(period);
             self.begun_ns = self.begun_ns.or(is_spaced.then_some(time_ns));
             self.measure_room();
@@ -44,8 +46,8 @@ impl TextFile {
             return self.write(self.text.len());
         }
         let is_late = time_ns >= self.until_ns;
-        let is_full = self.text.len() as u64 > self.room;
-        if !is_late && !(is_full && self.is_old_enough(time_ns)) {
+        let is_full = self.text.len() as u64 > self.room && self.is_old_enough(time_ns);
+        if !is_late && !is_full {
             return Ok(());
         }
         let next = if is_late { period } else { self.period };
