@@ -77,6 +77,17 @@ fn parts(category: &str) -> impl Iterator<Item = &str> {
     category.split(SEPARATORS).filter(|part| !part.is_empty())
 }
 
+/// Whether two names are those of one category.
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
+    parts(cut(one)).eq(parts(cut(other)))
+}
+
+/// Whether a category is `above` itself, or lies below it.
+pub(crate) fn is_within(category: &str, above: &str) -> bool {
+    let mut found = parts(cut(category));
+    parts(cut(above)).all(|part| found.next() == Some(part))
+}
+
 /// A category, what lies above it, and at last the root.
 fn ancestors(category: &str) -> impl Iterator<Item = &str> {
     let mut next = Some(category.trim_end_matches(SEPARATORS));

@@ -8,8 +8,14 @@
 //! [`Definition`] is the same knowledge as bytes: in the site table beside the rings, in define
 //! blocks, and inline in records whose target is not static.
 
-use std::sync::atomic::{AtomicU32, Ordering, fence};
+#[cfg(all(test, loom))]
+mod loom_models;
+mod state;
+
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
+
+use state::State;
 
 pub use crate::level::live::CallCategory;
 use crate::level::live::LiveLevels;
@@ -21,22 +27,9 @@ pub const MAX_SITES: u32 = 65_536;
 /// The first id given to a site; lower numbers mark special records.
 pub const FIRST_SITE_ID: u32 = 16;
 
-/// [`Site::state`] before the first use.
-const UNSEEN: u32 = 0;
-/// [`Site::state`] while the process's logger does not take its level.
-const OFF: u32 = 1;
-/// [`Site::state`] of an enabled site that found the registry full.
-const INLINE: u32 = 2;
-
 /// A call site. Made by the macros, as a `static`.
 pub struct Site {
-    /// `UNSEEN`, `OFF`, `INLINE`, or the id of an enabled site. Written in the cold path only.
-    state: AtomicU32,
-    /// The id, 0 while it has none. Written once.
-    id: AtomicU32,
-    /// The id that the registry has for it, 0 while it is not entered. Written once; becomes `id`
-    /// when the site is in the table of the process's engine.
-    drawn: AtomicU32,
+    state: State,
     /// For calls that bring their own level.
     category: CallCategory,
     definition: Definition<'static>,
@@ -159,9 +152,8 @@ impl<'a> Definition<'a> {
 impl Site {
     /// A site that no call has used yet.
     pub const fn new(definition: Definition<'static>) -> Site {
-        let (state, id, drawn) = (AtomicU32::new(UNSEEN), AtomicU32::new(0), AtomicU32::new(0));
         let category = CallCategory::new(definition.target);
-        Site { state, id, drawn, category, definition }
+        Site { state: State::new(), category, definition }
     }
 
     /// What the site says about its events.
@@ -185,59 +177,32 @@ impl Site {
     /// has none. `None` while the logger does not take its events. One load and a branch.
     #[inline(always)]
     pub fn pass(&'static self) -> Option<u32> {
-        // Acquire: pairs with the Release in `refresh`; the registry holds the site whose id this
-        // is.
-        match self.state.load(Ordering::Acquire) {
-            OFF => None,
-            id @ FIRST_SITE_ID.. => Some(id),
-            _ => self.first_use(),
-        }
+        self.state.pass(|| self.first_use())
     }
 
     /// The id, `None` for a site beyond [`MAX_SITES`]. Registers
     /// the site if need be.
     #[inline(always)]
     pub fn id(&'static self) -> Option<u32> {
-        // Acquire: pairs with the Release in `register`; the registry holds the site.
-        match self.id.load(Ordering::Acquire) {
-            0 => register(self),
-            id => Some(id),
-        }
+        self.state.id().or_else(|| register(self))
     }
 
     #[cold]
     #[inline(never)]
     fn first_use(&'static self) -> Option<u32> {
         register(self);
-        self.refresh();
-        Some(self.state.load(Ordering::Acquire)).filter(|state| *state > OFF)
+        self.refresh()
     }
 
-    /// Stores whether the process's level for the category lets this site pass, and again while the
-    /// levels change.
-    fn refresh(&self) {
-        loop {
-            let levels = PROCESS_LEVELS.snapshot();
-            let allowed = levels
-                .as_ref()
-                .map_or(LevelFilter::OFF, |levels| levels.of(self.definition.target));
-            let allowed = allowed.allows(self.definition.level);
-            let state = match (allowed, self.id.load(Ordering::Acquire)) {
-                // No walk finds a site that is not in the registry: it asks each time.
-                (false, _) if self.drawn.load(Ordering::Acquire) == 0 => UNSEEN,
-                (false, _) => OFF,
-                (true, 0) => INLINE,
-                (true, id) => id,
-            };
-            // Release: pairs with the Acquire in `pass`.
-            self.state.store(state, Ordering::Release);
-            // SeqCst: pairs with the fence in `set_process_levels`. If its walk stored into this
-            // site before the line above did, the new levels are visible here.
-            fence(Ordering::SeqCst);
-            if PROCESS_LEVELS.is_still(&levels) {
-                return;
-            }
-        }
+    /// Stores whether the process's level for the category lets this site pass.
+    fn refresh(&self) -> Option<u32> {
+        let take = |levels: &Option<Arc<Levels>>| {
+            let of_category = |levels: &Arc<Levels>| levels.of(self.definition.target);
+            let allowed = levels.as_ref().map_or(LevelFilter::OFF, of_category);
+            allowed.allows(self.definition.level)
+        };
+        let are_still = |levels: &Option<Arc<Levels>>| PROCESS_LEVELS.is_still(levels);
+        self.state.refresh(|| PROCESS_LEVELS.snapshot(), take, are_still)
     }
 }
 
@@ -270,34 +235,18 @@ static DRAWN: AtomicU32 = AtomicU32::new(0);
 /// name of the same site.
 #[cold]
 fn register(site: &'static Site) -> Option<u32> {
-    let drawn = enter(site)?;
-    if site.id.load(Ordering::Acquire) == 0 && define(drawn) {
-        // Release: whoever reads the id finds the slot filled and the site in the table.
-        site.id.store(drawn, Ordering::Release);
-    }
-    match site.id.load(Ordering::Acquire) {
-        0 => None,
-        id => Some(id),
-    }
+    site.state.register(|| enter(site), define)
 }
 
-/// The id that the registry has for a site, which is entered if need be.
+/// Puts a site into a slot of the registry; its id there, `None` where none is left.
 fn enter(site: &'static Site) -> Option<u32> {
-    if site.drawn.load(Ordering::Acquire) == 0 && DRAWN.load(Ordering::Relaxed) < MAX_SITES {
-        let drawn = DRAWN.fetch_add(1, Ordering::Relaxed);
-        if let Some(slot) = REGISTRY.get(drawn as usize) {
-            // The slot was drawn by this thread alone: it is empty.
-            let _ = slot.set(site);
-            fence(Ordering::SeqCst);
-            let id = FIRST_SITE_ID + drawn;
-            // Release: whoever reads it finds the slot filled. Failure: another id is as good.
-            let _ = site.drawn.compare_exchange(0, id, Ordering::Release, Ordering::Relaxed);
-        }
+    if DRAWN.load(Ordering::Relaxed) >= MAX_SITES {
+        return None;
     }
-    match site.drawn.load(Ordering::Acquire) {
-        0 => None,
-        drawn => Some(drawn),
-    }
+    let drawn = DRAWN.fetch_add(1, Ordering::Relaxed);
+    // The slot was drawn by this thread alone: it is empty.
+    let _ = REGISTRY.get(drawn as usize)?.set(site);
+    Some(FIRST_SITE_ID + drawn)
 }
 
 /// The site with this id; `None` for an id not given, or being given this very moment.
@@ -312,13 +261,12 @@ pub fn next_id() -> u32 {
 
 /// Sets the levels of the process's logger and tells every registered site. `None` is off for all.
 pub fn set_process_levels(levels: Option<Arc<Levels>>) {
-    PROCESS_LEVELS.set(levels);
-    // SeqCst: pairs with the fence in `Site::refresh`. A site that this walk does not find reads
-    // the new levels; a site that it finds is refreshed.
-    fence(Ordering::SeqCst);
-    for site in REGISTRY.iter().filter_map(OnceLock::get) {
-        site.refresh();
-    }
+    let walk = || {
+        for site in REGISTRY.iter().filter_map(OnceLock::get) {
+            site.refresh();
+        }
+    };
+    state::change(|| PROCESS_LEVELS.set(levels), walk);
 }
 
 /// Whether some category of the process's logger takes events of this level. One load and a branch.

@@ -8,12 +8,13 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rollway::appender::{
-    AppendError, Callback, Colours, Console, File, Key, LevelColours, Memory, Missing, Null, Open,
-    PerValue, Stream, Writer,
+    self, AppendError, Appender, Batch, Callback, Colours, Console, File, Key, LevelColours,
+    Memory, Missing, Null, Open, OpenError, Opened, PerValue, Place, Stream, Writer,
 };
+use rollway::journal::Position;
 use rollway::layout::Pattern;
 use rollway::{Guard, Level, WaitStrategy};
 use support::{PATIENCE, child, lines, message_file, wait_until, watchdog};
@@ -159,6 +160,76 @@ fn a_file_is_emptied_only_where_that_is_wanted() {
         guard.shutdown(PATIENCE);
         assert_eq!(fs::read_to_string(&path).unwrap(), expected);
     }
+}
+
+// AP-1: what a pattern does not say is not written.
+#[test]
+fn a_pattern_without_a_newline_ends_no_line() {
+    let _watchdog = watchdog();
+    let memory = Memory::new().layout(pattern("(%F{1}:%L)> %m"));
+    let guard = start("dumpy", memory.clone());
+    ["one", "two"].iter().for_each(|word| rollway::info!(logger: guard.logger(), "{word}"));
+    let place = format!("(appenders.rs:{})> ", line!() - 1);
+    guard.flush().unwrap();
+    assert_eq!(memory.text(), format!("{place}one{place}two"));
+}
+
+/// Writes down what an appender is told.
+#[derive(Clone, Default)]
+struct Told {
+    lines: Arc<Mutex<Vec<String>>>,
+    name: String,
+    settled: Position,
+}
+
+impl Open for Told {
+    fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
+        let told = Told { name: place.name.to_owned(), settled: place.begin, ..self.clone() };
+        Ok(Opened::Events(Box::new(told)))
+    }
+}
+
+impl Appender for Told {
+    fn append(&mut self, batch: &Batch<'_>) -> Result<(), AppendError> {
+        batch.for_each(|event| {
+            let mut message = String::new();
+            event.message(&mut message);
+            let (level, category) = (event.level, &event.site.category);
+            let line = format!("{} {} {level} {category} {message}", self.name, level.number());
+            self.lines.lock().unwrap().push(line);
+        });
+        self.settled = batch.next();
+        Ok(())
+    }
+
+    fn settled(&self) -> Position {
+        self.settled
+    }
+
+    fn flush(&mut self, _: Instant) -> Result<(), AppendError> {
+        Ok(())
+    }
+}
+
+// AP-9.
+#[test]
+fn an_appender_is_told_its_name_and_of_each_event_its_level_category_and_message() {
+    let _watchdog = watchdog();
+    let told = Told::default();
+    let guard = rollway::builder()
+        .appender("one", told.clone())
+        .appender("two", appender::with(told.clone()).threshold(Level::ERROR))
+        .start()
+        .unwrap();
+    rollway::warn!(logger: guard.logger(), target: "shop::till", "{} left", 3);
+    guard.flush().unwrap();
+    rollway::fatal!(logger: guard.logger(), target: "shop", "closed");
+    guard.shutdown(PATIENCE);
+    let mut lines = told.lines.lock().unwrap().clone();
+    lines.sort();
+    let expected =
+        ["one 13 WARN shop::till 3 left", "one 21 FATAL shop closed", "two 21 FATAL shop closed"];
+    assert_eq!(lines, expected);
 }
 
 // A28: text beyond ASCII, and an empty message.
@@ -483,6 +554,22 @@ fn an_event_in_memory_has_the_context_of_its_log_call() {
     assert_eq!((within.context("user"), behind.context("user")), (Some("ada"), None));
     assert_eq!(within.ndc, ["request 7", "parsing"]);
     assert!(behind.ndc.is_empty());
+}
+
+#[test]
+fn a_memory_keeps_what_it_has_when_another_configuration_comes() {
+    let _watchdog = watchdog();
+    let memory = Memory::new();
+    let guard = start("before", memory.clone());
+    rollway::info!(logger: guard.logger(), "1");
+    let other = rollway::builder().appender("behind", memory.clone());
+    guard.logger().reload(other).unwrap();
+    rollway::info!(logger: guard.logger(), "2");
+    guard.shutdown(PATIENCE);
+    let guard = start("again", memory.clone());
+    rollway::info!(logger: guard.logger(), "3");
+    guard.shutdown(PATIENCE);
+    assert_eq!(memory.messages(), ["1", "2", "3"]);
 }
 
 /// The files of a directory with their lines, by name.

@@ -107,6 +107,28 @@ fn an_appender_attached_to_parent_and_child_gets_an_event_once() {
 }
 
 #[test]
+fn levels_and_appenders_come_from_above_also_where_a_category_is_not_named() {
+    let _watchdog = watchdog();
+    let (guard, [one, two, three]) = start(["s1", "s2", "s3"], |builder| {
+        builder
+            .category(Category::new("a").level(Level::INFO).appenders(["s1"]))
+            // Nobody names `a.b`.
+            .category(Category::new("a.b.debug").level(Level::DEBUG))
+            .category(Category::new("a.b.both").appenders(["s2"]))
+            .category(Category::new("a.b.own").appenders(["s3"]).additive(false))
+    });
+    for target in ["a.b", "a.b.debug", "a.b.both", "a.b.own.below"] {
+        for level in [Level::DEBUG, Level::INFO] {
+            log!(logger: guard.logger(), target: target, level, "{target} {level}");
+        }
+    }
+    let expected = ["a.b INFO", "a.b.debug DEBUG", "a.b.debug INFO", "a.b.both INFO"];
+    assert_eq!(got(&guard, &one), expected);
+    assert_eq!(got(&guard, &two), ["a.b.both INFO"]);
+    assert_eq!(got(&guard, &three), ["a.b.own.below INFO"]);
+}
+
+#[test]
 fn an_unknown_appender_is_refused_with_the_nearest_name() {
     let _watchdog = watchdog();
     let (collector, _) = Collector::new();
@@ -175,6 +197,24 @@ fn levels_change_at_run_time_for_calls_that_have_logged_before() {
         })
         .collect();
     assert_eq!(got(&guard, &all), expected);
+}
+
+#[test]
+fn a_call_that_ran_before_the_start_follows_the_levels_of_the_start() {
+    let _watchdog = watchdog();
+    let _turn = process_logger();
+    let say = |word: &str| {
+        rollway::debug!(target: "early", "{word}");
+        rollway::enabled!(target: "early", Level::DEBUG)
+    };
+    assert!(!say("before"));
+    let (collector, all) = Collector::new();
+    let builder = rollway::builder().category(Category::new("early").level(Level::DEBUG));
+    let guard = builder.appender("all", collector).init().unwrap();
+    assert!(say("while"));
+    assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+    assert!(!say("after"));
+    assert_eq!(all.messages(), ["while"]);
 }
 
 #[test]
@@ -363,6 +403,29 @@ fn init_takes_its_levels_from_the_environment() {
 
     let coloured = run(&[("RUST_LOG", "error"), ("CLICOLOR_FORCE", "1")]);
     assert!(coloured.iter().all(|line| line.contains("\x1b[39m")), "{coloured:?}");
+}
+
+#[cfg(feature = "config")]
+#[test]
+fn init_takes_its_configuration_from_the_file_that_the_environment_names() {
+    if child::part().is_some() {
+        return play_init();
+    }
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let (config, log) = (dir.path().join("rollway.toml"), dir.path().join("log"));
+    let text = format!(
+        "level = \"error\"\ncategories.shop.level = \"info\"\n\
+         [appenders.file]\ntype = \"file\"\npath = {:?}\nlayout = \"brief\"\n",
+        log.display().to_string()
+    );
+    std::fs::write(&config, text).unwrap();
+    let test = "init_takes_its_configuration_from_the_file_that_the_environment_names";
+    let said = init_in_child(test, &[("ROLLWAY_CONFIG", config.to_str().unwrap())]);
+    assert_eq!(said, [""; 0]);
+    let mut found = lines(&log);
+    found.sort();
+    assert_eq!(found, ["ERROR - x", "ERROR - x", "INFO - x"]);
 }
 
 #[test]

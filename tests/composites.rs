@@ -4,13 +4,16 @@ mod support;
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use rollway::appender::{self, Console, Forwarder};
+use rollway::appender::{self, Callback, Console, Forwarder};
 use rollway::route::composite::{Buffer, Filtered, Limit, Synchronized};
-use rollway::route::filter::{Category, LevelRange, Text};
+use rollway::route::filter::{
+    Boolean, Category, Filter, KeyValue, LevelMatch, LevelRange, Mdc, Regex, Text, Verdict, from_fn,
+};
 use rollway::warp::Warp;
-use rollway::{Builder, Guard, Level, Mask, OutletStats};
+use rollway::{Builder, Guard, Level, Logger, Mask, OutletStats};
 
 use support::{PATIENCE, child, lines, message_file, wait_until, watchdog};
 
@@ -107,6 +110,66 @@ fn filter_composites_share_events_out_by_level_category_and_text() {
 }
 
 #[test]
+fn each_filter_passes_what_it_is_made_for() {
+    let _watchdog = watchdog();
+    let named = |name: &str| -> Option<Arc<dyn Filter>> {
+        Some(match name {
+            "m1" => Arc::new(Text::new(["bread"])),
+            "m2" => Arc::new(Text::new(["roll"])),
+            "m3" => Arc::new(Mdc::equal("user", "test")),
+            _ => return None,
+        })
+    };
+    let loud = from_fn(|event| {
+        let mut message = String::new();
+        event.message(&mut message);
+        match event.level >= Level::ERROR && !message.contains("bread") {
+            true => Verdict::Accept,
+            false => Verdict::Reject,
+        }
+    });
+    let cases: Vec<(Arc<dyn Filter>, &[u8])> = vec![
+        (Arc::new(LevelMatch::new(Level::WARN)), &[3]),
+        (Arc::new(LevelMatch::new(Level::WARN).reject()), &[1, 2, 4, 5]),
+        (Arc::new(LevelRange::new(Level::INFO, Level::ERROR)), &[2, 3, 4]),
+        (Arc::new(LevelRange::new(Level::INFO, Level::ERROR).reject()), &[1, 5]),
+        (Arc::new(Category::exactly(["shop", "bank"]).reject()), &[1, 4]),
+        (Arc::new(Category::below(["shop"])), &[1, 2, 4]),
+        (Arc::new(Text::new(["BREAD", "99", ""]).ignore_case().reject()), &[2, 4]),
+        (Arc::new(Regex::new("^bread|42").unwrap()), &[1, 4]),
+        (Arc::new(Mdc::equal("user", "test")), &[3, 4]),
+        (Arc::new(Mdc::matching("user", "^te").unwrap().reject()), &[1, 2, 5]),
+        (Arc::new(KeyValue::equal("number", "5")), &[5]),
+        (Arc::new(Boolean::parse("!m3 && (m1 || m2)", named).unwrap()), &[1, 2, 5]),
+        (Arc::new(loud), &[4]),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    let path = |index: usize| dir.path().join(index.to_string());
+    let mut builder = builder();
+    for (index, (filter, _)) in cases.iter().enumerate() {
+        let gated = appender::with(message_file(&path(index))).filter(Arc::clone(filter));
+        builder = builder.appender(index.to_string(), gated);
+    }
+    let guard = builder.start().unwrap();
+    let events = [
+        (Level::DEBUG, "shop::till", "joe", "bread 42"),
+        (Level::INFO, "shop", "joe", "a roll"),
+        (Level::WARN, "bank", "test", "Bread"),
+        (Level::ERROR, "shop::till::drawer", "test", "roll 42"),
+        (Level::FATAL, "bank", "joe", "roll, no bread, 1999"),
+    ];
+    for (number, (level, target, user, what)) in (1..).zip(events) {
+        let _user = rollway::mdc("user", user);
+        rollway::log!(logger: guard.logger(), target: target, level, number; "{what}");
+    }
+    assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+    for (index, (_, expected)) in cases.iter().enumerate() {
+        let expected: Vec<_> = expected.iter().map(|n| events[usize::from(n - 1)].3).collect();
+        assert_eq!(lines(&path(index)), expected, "case {index}");
+    }
+}
+
+#[test]
 fn a_buffer_hands_on_what_led_to_an_error() {
     let _watchdog = watchdog();
     let dir = tempfile::tempdir().unwrap();
@@ -178,6 +241,25 @@ fn what_a_relay_would_refuse_never_waits() {
     assert_eq!(lines(&path), ["e1", "e2"]);
     let error = guard.logger().release("file").unwrap_err();
     assert!(error.to_string().contains("no composite `file`"), "{error}");
+}
+
+// AP-29.
+#[test]
+fn what_is_held_is_written_whatever_its_level_has_become() {
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let guard = builder()
+        .appender("file", message_file(&path))
+        .composite("limit", Limit::new(["file"]).period(HOUR))
+        .start()
+        .unwrap();
+    ["1", "2", "3"].iter().for_each(|message| log(&guard, Level::INFO, message));
+    guard.flush().unwrap();
+    guard.logger().set_level(Level::FATAL);
+    log(&guard, Level::INFO, "switched off");
+    guard.logger().release("limit").unwrap();
+    assert_eq!(lines(&path), ["1", "2", "3"]);
 }
 
 #[test]
@@ -506,4 +588,58 @@ fn processes_that_share_a_lock_do_not_cut_each_other_s_lines() {
     for line in lines {
         assert!(line == "a".repeat(4097) || line == "b".repeat(4097), "{line}");
     }
+}
+
+// AP-25.
+#[test]
+fn a_file_behind_a_lock_has_its_prefix_on_each_line_of_a_message() {
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let layout = rollway::layout::Pattern::parse("[%c] %p> %m%n").unwrap().multiline(true);
+    let guard = builder()
+        .appender("my_file", appender::File::new(&path).layout(layout))
+        .composite("sync", Synchronized::new(["my_file"]).lock_file(dir.path().join("lock")))
+        .route("", ["sync"])
+        .start()
+        .unwrap();
+    rollway::info!(logger: guard.logger(), target: "shop", "first\nsecond");
+    assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+    assert_eq!(lines(&path), ["[shop] INFO> first", "[shop] INFO> second"]);
+}
+
+// AP-31: the lock is given back, and nobody waits for himself.
+#[test]
+fn a_write_that_panics_or_logs_under_a_lock_keeps_nobody_waiting() {
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let lock = |relay| Synchronized::new([relay]).lock_file(dir.path().join("lock")).wait(PATIENCE);
+    let (inner, messages) = (Arc::new(OnceLock::<Logger>::new()), Arc::default());
+    let (logging, seen) = (Arc::clone(&inner), Arc::<Mutex<Vec<String>>>::clone(&messages));
+    let callback = Callback::each(move |event| {
+        let mut message = String::new();
+        event.message(&mut message);
+        assert_ne!(message, "poison", "not this one");
+        if message == "outer" {
+            rollway::info!(logger: logging.get().unwrap(), "inner");
+        }
+        seen.lock().unwrap().push(message);
+    });
+    let one = builder().appender("one", callback).composite("sync", lock("one")).start().unwrap();
+    let file = message_file(&path);
+    let two = builder().appender("two", file).composite("sync", lock("two")).start().unwrap();
+    inner.set(one.logger().clone()).unwrap();
+    ["outer", "poison", "last"].iter().for_each(|message| log(&one, Level::INFO, message));
+    one.flush().unwrap();
+    wait_until("the inner one has come", || messages.lock().unwrap().len() == 3);
+    assert_eq!(stats(&one, "one").dead_letters, 1);
+    // The lock is free for others.
+    log(&two, Level::INFO, "theirs");
+    two.flush().unwrap();
+    assert_eq!(lines(&path), ["theirs"]);
+    one.shutdown(PATIENCE);
+    let mut messages = messages.lock().unwrap().clone();
+    messages.sort();
+    assert_eq!(messages, ["inner", "last", "outer"]);
 }

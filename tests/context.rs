@@ -166,6 +166,26 @@ fn an_event_carries_the_stack_and_the_values_of_its_call() {
 }
 
 #[test]
+fn what_was_put_is_there_until_it_is_removed_or_cleared() {
+    let lines = carried(|logger| {
+        let say = |message: &str| rollway::info!(logger: logger, "{message}");
+        say("none");
+        Mdc::put("user", "ada");
+        say("one");
+        Mdc::put("till", 7);
+        say("two");
+        Mdc::remove("user");
+        say("removed");
+        Mdc::put("till", 8);
+        say("replaced");
+        Mdc::clear();
+        say("cleared");
+    });
+    let expected = ["none", "one user=ada", "two user=ada till=7", "removed till=7"];
+    assert_eq!(lines, [&expected[..], &["replaced till=8", "cleared"]].concat());
+}
+
+#[test]
 fn a_thread_and_a_pool_go_on_with_the_context_they_are_given() {
     let lines = carried(|logger| {
         let _request = rollway::mdc("request", 1);

@@ -80,6 +80,28 @@ fn the_place_of_a_call_is_where_it_stands_in_the_source() {
 }
 
 #[test]
+fn the_place_of_a_call_is_right_while_and_after_another_configuration_comes() {
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let layout = Pattern::parse("%F{1}:%L %m%n").unwrap();
+    let described = rollway::builder().appender("log", File::new(&path).layout(layout));
+    let guard = described.clone().start().unwrap();
+    let say = || {
+        rollway::debug!(logger: guard.logger(), "refused, then taken");
+        rollway::info!(logger: guard.logger(), "taken");
+        line!()
+    };
+    let line = say();
+    guard.logger().reload(described.level(rollway::Level::DEBUG)).unwrap();
+    say();
+    stop(guard);
+    let taken = format!("layout_lines.rs:{} taken", line - 1);
+    let refused = format!("layout_lines.rs:{} refused, then taken", line - 2);
+    assert_eq!(lines(&path), [taken.clone(), refused, taken]);
+}
+
+#[test]
 fn an_event_is_written_in_as_many_layouts_as_there_are() {
     let _watchdog = watchdog();
     let dir = tempfile::tempdir().unwrap();

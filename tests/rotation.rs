@@ -174,6 +174,23 @@ proptest! {
 }
 
 #[test]
+fn the_bytes_that_are_in_a_file_count_towards_its_bound() {
+    let _watchdog = watchdog();
+    for in_directory in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let text = dir.path().join("app.log");
+        fs::write(&text, "theirs, of 20 bytes\n").unwrap();
+        let guard = start(dir.path(), in_directory, message_file(&text).rotate_at_bytes(25));
+        for message in ["1234", "5678"] {
+            rollway::info!(logger: guard.logger(), "{message}");
+        }
+        assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+        let found: Vec<_> = files(&text).iter().map(|file| lines(file)).collect();
+        assert_eq!(found, [vec!["theirs, of 20 bytes", "1234"], vec!["5678"]]);
+    }
+}
+
+#[test]
 fn no_number_is_used_twice_although_the_full_files_are_taken_away() {
     let _watchdog = watchdog();
     let dir = tempfile::tempdir().unwrap();

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rollway::appender::{self, Callback, Console, Memory, Open, Writer};
+use rollway::appender::{self, Callback, Memory, Open};
 use rollway::layout::{Json, Pattern};
+use rollway::layout::{Layout, Pattern};
 use rollway::route::composite::CompositeError;
 use rollway::value::{Scalar, Value};
 use rollway::warp::{Warp, Warps};
@@ -119,6 +121,29 @@ fn a_json_layout_may_be_passed_chunks_and_writes_them_as_an_array() {
     };
     assert!(passed(Json::new().message_chunks(true)).is_ok());
     assert!(passed(Json::new()).is_err());
+}
+
+#[test]
+fn chunks_fill_the_columns_of_a_table_beside_what_patterns_show() {
+    let rows = Arc::new(Mutex::new(Vec::new()));
+    let (filling, mut level, mut category) =
+        (Arc::clone(&rows), Pattern::parse("%p").unwrap(), Pattern::parse("%c{1}").unwrap());
+    let table = Callback::each(move |event| {
+        let mut row = [(); 4].map(|()| String::new());
+        level.write(event, &mut row[0]);
+        category.write(event, &mut row[2]);
+        // What is missing stays empty.
+        for (column, chunk) in [1, 3].into_iter().zip(event.chunks()) {
+            row[column] = chunk.to_string();
+        }
+        filling.lock().unwrap().push(row);
+    });
+    run(vec![("table", Box::new(appender::with(table).warp(Warp::pass())))], |logger| {
+        info!(logger: logger, target: "shop::till", "{}{}", "ada", 7);
+        rollway::error!(logger: logger, target: "shop", "{}", "joe");
+    });
+    let expected = [["INFO", "ada", "till", "7"], ["ERROR", "joe", "shop", ""]];
+    assert_eq!(*rows.lock().unwrap(), expected);
 }
 
 #[test]

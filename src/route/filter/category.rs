@@ -1,9 +1,10 @@
 //! Filters that look at an event's category.
 
 use super::{Answers, Filter, Verdict, answers};
+use crate::category::{is_same, is_within};
 use crate::event::Event;
 
-/// Asks whether an event's category is one of a list, or lies below one.
+/// Asks whether an event's category is one of a list, or lies below one. `::` and `.` mean the same.
 ///
 /// # Examples
 /// ```
@@ -27,20 +28,17 @@ impl Category {
         Category { categories, takes_below: false, answers: Answers::default() }
     }
 
-    /// Accepts these categories and all below them (behind `::` or `.`).
+    /// Accepts these categories and all below them.
     pub fn below(categories: impl IntoIterator<Item = impl Into<Box<str>>>) -> Category {
         Category { takes_below: true, ..Category::exactly(categories) }
     }
 
     fn holds(&self, category: &str) -> bool {
-        self.categories.iter().any(|wanted| match category.strip_prefix(&**wanted) {
-            Some("") => true,
-            // The root is above all.
-            Some(rest) if self.takes_below => {
-                wanted.is_empty() || rest.starts_with("::") || rest.starts_with('.')
-            }
-            _ => false,
-        })
+        let mut wanted = self.categories.iter();
+        match self.takes_below {
+            true => wanted.any(|wanted| is_within(category, wanted)),
+            false => wanted.any(|wanted| is_same(category, wanted)),
+        }
     }
 }
 
@@ -59,9 +57,10 @@ mod tests {
     #[test]
     fn a_category_holds_itself_and_if_wanted_what_lies_below() {
         let exactly = Category::exactly(["a::b", "c"]);
-        let below = Category::below(["a::b", "c"]);
+        let below = Category::below(["a.b", "c"]);
         for (category, is_exact, is_below) in [
             ("a::b", true, true),
+            ("a.b", true, true),
             ("c", true, true),
             ("a::b::d", false, true),
             ("a::b.d", false, true),
