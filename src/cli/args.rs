@@ -351,11 +351,15 @@ Exit codes: 0 all well; 74 cannot write.")]
 Examples:
   rollway config check /etc/rollway/rollway.toml
   rollway config check base.toml site.json --set level=debug
+  rollway config check --json rollway.toml | jq -r .place.line
 
 Exit codes: 0 it is right; 66 no such file; 74 cannot read; 78 the configuration is wrong.")]
 pub(super) struct ConfigCheckArgs {
     #[command(flatten)]
     pub(super) layers: LayerArgs,
+    /// Print one JSON object a line for everything that is wrong, on standard output.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// Print the values that count, each with where it comes from.

@@ -9,6 +9,7 @@ use super::registry::Attached;
 use super::section::Section;
 use super::tending::Tending;
 use crate::appender::{self, Open};
+use crate::category::parts;
 use crate::cluster::Cluster;
 use crate::engine::{
     Builder, Durability, OverflowPolicy, SyncPolicy, Timestamp, WaitStrategy, builder,
@@ -279,8 +280,18 @@ fn levels(root: &Section<'_>) {
 
 fn categories(root: &Section<'_>) -> Vec<Category> {
     let mut categories = Vec::new();
+    let mut seen: Vec<(Vec<String>, String)> = Vec::new();
     for section in root.sections("categories") {
         let name = if section.name() == ROOT_CATEGORY { "" } else { section.name() };
+        let parts: Vec<String> = parts(name).map(str::to_owned).collect();
+        if parts.is_empty() && section.name() != ROOT_CATEGORY {
+            section.refuse_name("a category without a name; the one above all others is `root`");
+        }
+        match seen.iter().find(|(known, _)| *known == parts) {
+            Some((_, first)) => section
+                .refuse_name(format!("this category has a section already: `{first}`; join them")),
+            None => seen.push((parts, section.name().to_owned())),
+        }
         let mut category = Category::new(name);
         if let Some(level) = section.threshold("level") {
             category = category.level(level);

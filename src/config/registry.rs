@@ -299,7 +299,7 @@ impl Described<'_> {
                 path.text,
                 words::listed(names())
             );
-            reader.refuse(Some(place), what);
+            reader.refuse_key(Some(place), Some(path.below("type").text), None, what);
             return None;
         };
         let known = entry.node.text().and_then(|name| types.get(name));
@@ -308,7 +308,8 @@ impl Described<'_> {
             let hint = entry.node.text().map(|name| words::hint(name, names())).unwrap_or_default();
             let (family, listed) = (family.name(), words::listed(names()));
             let what = format!("there is no type {shown} of {family}{hint}; known are {listed}");
-            reader.refuse(Some(&entry.node.place), what);
+            let key = path.below("type").text;
+            reader.refuse_key(Some(&entry.node.place), Some(key), Some(shown), what);
             return None;
         };
         let keys = vec![common, known.keys];

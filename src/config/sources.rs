@@ -211,7 +211,7 @@ fn read_file(path: &Path) -> Result<Table, Vec<Problem>> {
     let text = text_of(path).map_err(|error| {
         let place = Place::whole(origin.clone());
         let what = format!("the configuration cannot be read: {error}");
-        vec![Problem { place: Some(place), what, unread: Some(error.kind()) }]
+        vec![Problem { unread: Some(error.kind()), ..Problem::at(&place, what) }]
     })?;
     let is_json = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("json"));
     parse(if is_json { Format::Json } else { Format::Toml }, &text, origin)
@@ -237,8 +237,8 @@ fn conf_d(path: &Path) -> Result<Vec<PathBuf>, Problem> {
     let dir = conf_d_of(path);
     let unread = |error: io::Error| {
         let what = format!("the directory cannot be read: {error}");
-        let place = Some(Place::whole(Origin::File(dir.clone())));
-        Problem { place, what, unread: Some(error.kind()) }
+        let place = Place::whole(Origin::File(dir.clone()));
+        Problem { unread: Some(error.kind()), ..Problem::at(&place, what) }
     };
     let entries = match fs::read_dir(&dir) {
         Ok(entries) => entries,

@@ -108,6 +108,11 @@ impl BooleanError {
     pub fn column(&self) -> usize {
         self.column
     }
+
+    /// What is wrong there.
+    pub(crate) fn problem(&self) -> &str {
+        &self.what
+    }
 }
 
 impl fmt::Display for BooleanError {
