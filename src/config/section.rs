@@ -349,11 +349,11 @@ impl<'a> Section<'a> {
         self.reader.refuse_key(place, Some(self.below(key).text), value, what);
     }
 
-    /// Notes that the name of the section is wrong.
+    /// Notes that the name of the section is wrong: `what` goes on with it.
     pub(super) fn refuse_name(&self, what: impl Into<String>) {
         self.is_refused.set(true);
-        let name = self.name().escape_debug();
-        let what = format!("`{name}`: {}", what.into());
+        let name = self.name().escape_debug().to_string();
+        let what = format!("`{name}` {}", what.into());
         self.reader.refuse_key(self.place.as_ref(), Some(self.path.text.clone()), None, what);
     }
 

@@ -102,6 +102,7 @@ fn per_value(section: &Section<'_>) -> Option<Box<dyn Open>> {
     let (by, extension) = (section.text("by"), section.text("extension"));
     let (open_files, files) = (section.size("open_files_max"), section.size("files_max"));
     let (missing, idle) = (section.text("missing"), section.duration("close_idle_after"));
+    let key = by.and_then(|by| key(section, &by));
     if extension.as_ref().is_some_and(|text| !is_extension(text)) {
         let shown = extension.unwrap_or_default();
         section.refuse(
@@ -113,7 +114,6 @@ fn per_value(section: &Section<'_>) -> Option<Box<dyn Open>> {
         );
         return None;
     }
-    let key = key(section, &by?);
     let missing = match missing?.as_str() {
         "drop" => Missing::Drop,
         word => Missing::File(word.to_owned()),

@@ -65,7 +65,8 @@ pub(super) fn register(registry: &mut Registry) {
         match section.level("max") {
             Some(max) if max < min? => {
                 let (min, max) = (min?.to_string().to_lowercase(), max.to_string().to_lowercase());
-                let what = format!("`max` is \"{max}\", below `min`, which is \"{min}\"; swap them");
+                let what =
+                    format!("`max` is \"{max}\", below `min`, which is \"{min}\"; swap them");
                 section.refuse("max", what);
                 None
             }
