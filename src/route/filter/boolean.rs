@@ -110,6 +110,7 @@ impl BooleanError {
     }
 
     /// What is wrong there.
+    #[cfg(feature = "config")]
     pub(crate) fn problem(&self) -> &str {
         &self.what
     }
