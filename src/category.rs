@@ -73,7 +73,7 @@ pub(crate) fn cut(category: &str) -> &str {
 }
 
 /// The parts of a category.
-fn parts(category: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn parts(category: &str) -> impl Iterator<Item = &str> {
     category.split(SEPARATORS).filter(|part| !part.is_empty())
 }
 

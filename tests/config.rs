@@ -307,3 +307,80 @@ fn a_pattern_on_the_command_line_is_taken_as_it_is() {
         "{error}"
     );
 }
+
+#[test]
+fn what_is_wrong_is_told_as_json_with_place_value_message_and_remedy() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("rollway.toml");
+    let path = file.to_str().unwrap();
+    fs::write(
+        &file,
+        "level = 'loud'\npasswrd = 'hunter2'\n[appenders.a]\ntype = 'console'\n\
+         layout = { type = 'pattern', pattern = '%m %q' }\n[categories.shop]\nappenders = ['a', 'b']\n",
+    )
+    .unwrap();
+    let (exit, out, err) =
+        said(&["config", "check", "--json", path, "--set", "rings.ring_bytes=1"]);
+    assert_eq!((exit, &*err), (Exit::Config, ""));
+    let found: Vec<serde_json::Value> =
+        out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let place = |line: u32, column: u32, key: &str| {
+        serde_json::json!({
+            "file": path, "variable": null, "flag": null, "line": line, "column": column, "key": key,
+        })
+    };
+    assert_eq!(found.len(), 5, "{out}");
+    assert_eq!(found[0]["place"], place(1, 9, "level"));
+    assert_eq!(
+        (&found[0]["value"], &found[0]["message"]),
+        (&"\"loud\"".into(), &"`level` is \"loud\"".into())
+    );
+    assert!(found[0]["remedy"].as_str().unwrap().starts_with("use one of `trace`"), "{out}");
+    assert_eq!(found[1]["place"], place(2, 1, "passwrd"));
+    assert!(found[1]["value"].is_null() && !out.contains("hunter2"), "{out}");
+    assert_eq!(found[2]["place"], place(5, 45, "appenders.a.layout.pattern"));
+    assert_eq!(found[3]["place"], place(7, 19, "categories.shop.appenders"));
+    assert_eq!(found[3]["value"], "\"b\"");
+    assert_eq!(found[4]["place"]["flag"], "--set rings.ring_bytes=1");
+    assert_eq!(found[4]["place"]["line"], serde_json::Value::Null);
+
+    fs::write(&file, "level = 'info'\n").unwrap();
+    assert_eq!(
+        said(&["config", "check", "--json", path]),
+        (Exit::Ok, String::new(), String::new())
+    );
+    let (exit, out, _) = said(&["config", "check", "--json", "/no/such/rollway.toml"]);
+    assert_eq!(exit, Exit::NoInput);
+    assert!(out.contains("\"file\":\"/no/such/rollway.toml\""), "{out}");
+}
+
+#[test]
+fn a_secret_whose_file_or_variable_is_missing_or_empty_is_told_with_its_name() {
+    const KEYS: &[Key] = &[Key::new("password", Kind::Secret, "the password").required()];
+    let mut registry = Registry::new();
+    registry.appender("safe", "A safe.", KEYS, |section| {
+        if let Err(error) = section.secret("password")?.read() {
+            section.refuse("password", format!("{error}; write the secret there"));
+            return None;
+        }
+        Some(Box::new(rollway::appender::Null::new()))
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let load = |value: &str| {
+        let text = format!("[appenders.a]\ntype = 'safe'\npassword = {value}\n");
+        Config::load_with(&Sources::new().toml(text), registry.clone())
+    };
+    let missing = dir.path().join("missing");
+    let error = load(&format!("{{ file = '{}' }}", missing.display())).unwrap_err().to_string();
+    assert!(error.starts_with("line 3, column 1: the secret's file "), "{error}");
+    assert!(error.contains(missing.to_str().unwrap()) && error.ends_with("write the secret there"));
+    let error = load("{ env = 'ROLLWAY_TEST_NO_SUCH_VARIABLE' }").unwrap_err().to_string();
+    assert!(error.contains("variable ROLLWAY_TEST_NO_SUCH_VARIABLE"), "{error}");
+    let file = dir.path().join("secret");
+    fs::write(&file, "\n").unwrap();
+    let there = format!("{{ file = '{}' }}", file.display());
+    assert!(load(&there).unwrap_err().to_string().contains("is empty"));
+    fs::write(&file, "hunter2\n").unwrap();
+    let shown = load(&there).unwrap().show();
+    assert!(!shown.contains("hunter2"), "{shown}");
+}

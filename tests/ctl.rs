@@ -328,3 +328,148 @@ fn the_command_speaks_to_the_process_that_it_is_told_of() {
     let (exit, _, err) = ctl(&["--socket", "/no/such/socket", "stats"]);
     assert!(exit == Exit::NoInput && err.contains("no process listens there"), "{err}");
 }
+
+#[cfg(feature = "cli")]
+#[test]
+fn the_command_finds_the_socket_of_a_directory_and_lists_several() {
+    use rollway::cli::Exit;
+    use support::command::ran;
+
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let whole = text(dir.path());
+    let missing = ran(["ctl", "--journal", &text(&at("nowhere")), "stats"]);
+    assert_eq!(missing.exit, Exit::NoInput);
+    assert!(
+        missing.err.contains("/nowhere: name the journal directory of a process: "),
+        "{}",
+        missing.err
+    );
+    let empty = ran(["ctl", &whole, "stats"]);
+    assert_eq!(empty.exit, Exit::NoInput);
+    assert!(empty.err.contains(&format!("{whole}: no process has its control socket here")));
+    assert!(empty.err.contains("--socket PATH"), "{}", empty.err);
+
+    let one = builder(&at("one")).start().unwrap();
+    for place in [at("one/journal"), at("one"), dir.path().to_owned()] {
+        let ran = ran(["ctl", &text(&place), "levels"]);
+        assert_eq!((ran.exit, &*ran.out, &*ran.err), (Exit::Ok, "info *\n", ""), "{place:?}");
+    }
+    // What a killed process left is in nobody's way.
+    fs::create_dir_all(at("dead/journal")).unwrap();
+    drop(std::os::unix::net::UnixListener::bind(at("dead/journal/control")).unwrap());
+    assert_eq!(ran(["ctl", "--journal", &whole, "levels"]).exit, Exit::Ok);
+    let dead = ran(["ctl", "--journal", &text(&at("dead/journal")), "levels"]);
+    assert_eq!(dead.exit, Exit::NoInput);
+    assert!(dead.err.contains("dead/journal/control: no process listens there"), "{}", dead.err);
+
+    let two = builder(&at("two")).start().unwrap();
+    let pid = std::process::id();
+    let listed = ["one", "two"].map(|name| format!("{whole}/{name}/journal/control\tshop {pid}\n"));
+    let several = ran(["ctl", "--journal", &whole, "level", "*=debug"]);
+    assert_eq!((several.exit, &*several.out), (Exit::Usage, ""));
+    assert!(several.err.starts_with(&listed.concat()), "{}", several.err);
+    assert!(several.err.contains("say which of these with --socket PATH"), "{}", several.err);
+    assert!(!one.logger().is_enabled(Level::DEBUG) && !two.logger().is_enabled(Level::DEBUG));
+    let shown = ran(["ctl", &whole]);
+    assert_eq!((shown.exit, &*shown.out), (Exit::Ok, &*listed.concat()));
+}
+
+/// A running `rollway master` that is killed when the test fails.
+#[cfg(feature = "cli")]
+struct Master(std::process::Child);
+
+#[cfg(feature = "cli")]
+impl Drop for Master {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn a_running_master_is_told_to_reload_rotate_and_reopen_and_asked_for_its_counters() {
+    use std::process::{Command, Stdio};
+
+    let _watch = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let rollway = || Command::new(env!("CARGO_BIN_EXE_rollway"));
+    let describe = |pattern: &str, more: &str| {
+        let text = format!(
+            "[master]\nlisten = 'localhost:0'\njournal = 'DIR/journal'\n\
+             [appenders.all]\ntype = 'file'\npath = 'DIR/all.log'\nroll_at_start = true\n\
+             layout = {{ type = 'pattern', pattern = '{pattern}' }}\n{more}"
+        );
+        fs::write(at("master.toml"), text.replace("DIR", dir.path().to_str().unwrap())).unwrap();
+    };
+    describe("%m%n", "");
+    let child = rollway()
+        .args(["master", "--json", "--config"])
+        .arg(at("master.toml"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut master = Master(child.unwrap());
+    let mut line = String::new();
+    BufReader::new(master.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let listening: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let address = listening["listening"].as_str().unwrap();
+    let send = |text: &str| {
+        let mut send = rollway()
+            .args(["send", "--to", address])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        send.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        assert!(send.wait().unwrap().success());
+    };
+    let ctl = |command: &[&str]| {
+        let output = rollway().args(["ctl", "--journal"]).arg(at("journal")).args(command).output();
+        let output = output.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    };
+    let text_of = |name: &str| fs::read_to_string(at(name)).unwrap();
+
+    send("one\n");
+    assert_eq!(ctl(&["flush"]).0, 0);
+    assert_eq!(text_of("all.log"), "one\n");
+    assert_eq!(ctl(&["rotate", "all"]), (0, "all\n".to_owned(), String::new()));
+    fs::rename(at("all.log.1"), at("taken.log")).unwrap();
+    send("two\n");
+    assert_eq!(ctl(&["flush"]).0, 0);
+    fs::rename(at("all.log"), at("moved.log")).unwrap();
+    assert_eq!(ctl(&["reopen"]), (0, "all\n".to_owned(), String::new()));
+    send("three\n");
+    assert_eq!(ctl(&["flush"]).0, 0);
+    assert_eq!(["taken.log", "moved.log", "all.log"].map(text_of), ["one\n", "two\n", "three\n"]);
+
+    describe("- %m%n", "[appenders.more]\ntype = 'null'\nthreshold = 'error'\n");
+    let (code, out, err) = ctl(&["reload"]);
+    assert!(code == 0 && out.contains("more") && out.contains("all"), "{out}{err}");
+    send("four\n");
+    assert_eq!(ctl(&["flush"]).0, 0);
+    assert!(text_of("all.log").ends_with("- four\n"), "{}", text_of("all.log"));
+    // What is wrong is refused whole, and told.
+    describe("%q%n", "");
+    let (code, _, err) = ctl(&["reload"]);
+    assert!(code == 78 && err.contains("unknown conversion `%q`"), "{err}");
+    describe("%m%n", "[levels.info]\nvalue = 9\n");
+    assert_eq!(ctl(&["reload"]).0, 78);
+    // Levels are the workers'.
+    let (code, _, err) = ctl(&["level", "*=debug"]);
+    assert!(code == 2 && err.contains("set levels in the workers"), "{err}");
+    let (code, out, _) = ctl(&["--json", "stats"]);
+    let stats: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &stats["reloads"]["done"]), (0, &1.into()), "{out}");
+    assert_eq!(stats["reloads"]["failed"], 2, "{out}");
+
+    let pid = rustix::process::Pid::from_child(&master.0);
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(master.0.wait().unwrap().code(), Some(0));
+}

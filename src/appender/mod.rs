@@ -41,6 +41,8 @@ pub use forwarder::{Forwarder, ForwarderMonitor, ForwarderState, ForwarderStats}
 pub use gated::{Gated, with};
 pub use memory::Memory;
 pub use null::Null;
+#[cfg(feature = "config")]
+pub(crate) use per_value::is_extension;
 pub use per_value::{Key, Missing, PerValue};
 pub use recorded::{Recorded, RecordedChunk};
 pub(crate) use synchronized::under_locks;

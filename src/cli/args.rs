@@ -294,6 +294,7 @@ Examples:
   rollway ctl
   rollway ctl --journal /var/lib/shop/journal level *=debug
   rollway ctl --journal /var/lib/rollway reopen
+  rollway ctl ./journal stats
   rollway ctl --socket /run/shop/control stats
 
 Commands: levels; level CATEGORY=LEVEL; directives TEXT; reload; reopen [APPENDER]; rotate [APPENDER]; flush [L2];
@@ -305,7 +306,8 @@ pub(super) struct CtlArgs {
     /// The control socket.
     #[arg(long, value_name = "PATH", conflicts_with = "journal")]
     pub(super) socket: Option<PathBuf>,
-    /// The journal directory of the process: its socket is `control` there.
+    /// The journal directory of the process: its socket is `control` there. Or a directory above
+    /// journals, such as that of a cluster.
     #[arg(long, value_name = "DIR")]
     pub(super) journal: Option<PathBuf>,
     /// Give up when no answer comes for this many seconds.
@@ -314,7 +316,7 @@ pub(super) struct CtlArgs {
     /// Print the answer to `stats` as it comes: one JSON object.
     #[arg(long)]
     pub(super) json: bool,
-    /// What to ask, and its arguments.
+    /// What to ask, and its arguments; in front of it a directory as for --journal, with a `/` in it.
     #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
     pub(super) command: Vec<String>,
 }
@@ -351,11 +353,15 @@ Exit codes: 0 all well; 74 cannot write.")]
 Examples:
   rollway config check /etc/rollway/rollway.toml
   rollway config check base.toml site.json --set level=debug
+  rollway config check --json rollway.toml | jq -r .place.line
 
 Exit codes: 0 it is right; 66 no such file; 74 cannot read; 78 the configuration is wrong.")]
 pub(super) struct ConfigCheckArgs {
     #[command(flatten)]
     pub(super) layers: LayerArgs,
+    /// Print one JSON object a line for everything that is wrong, on standard output.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// Print the values that count, each with where it comes from.

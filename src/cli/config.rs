@@ -2,9 +2,11 @@
 
 use std::io::{self, Write};
 
+use serde_json::{Value, json};
+
 use super::args::{ConfigCommand, LayerArgs};
 use super::exit::{Exit, Failure};
-use crate::config::{Config, ConfigError, Sources};
+use crate::config::{Config, ConfigError, Origin, Place, Problem, Sources};
 
 pub(super) fn run(
     command: &ConfigCommand,
@@ -12,6 +14,7 @@ pub(super) fn run(
     err: &mut dyn Write,
 ) -> Result<Exit, Failure> {
     let text = match command {
+        ConfigCommand::Check(args) if args.json => return check_json(&args.layers, out),
         ConfigCommand::Check(args) => return check(&args.layers, out, err),
         ConfigCommand::Show(args) => {
             let config = Config::load(&sources(&args.layers)).map_err(|error| failure(&error))?;
@@ -41,6 +44,44 @@ fn check(layers: &LayerArgs, out: &mut dyn Write, err: &mut dyn Write) -> Result
             Ok(exit_of(&error))
         }
     }
+}
+
+/// Prints an object for everything that is wrong, a line each.
+fn check_json(layers: &LayerArgs, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let Err(error) = Config::load(&sources(layers)) else { return Ok(Exit::Ok) };
+    for problem in error.problems() {
+        writeln!(out, "{}", finding(problem)).map_err(Failure::of_output)?;
+    }
+    out.flush().map_err(Failure::of_output)?;
+    Ok(exit_of(&error))
+}
+
+fn finding(problem: &Problem) -> Value {
+    let place = problem.place.as_ref();
+    let origin = |kind: fn(&Origin) -> Option<String>| place.and_then(|place| kind(&place.origin));
+    let file = origin(|origin| match origin {
+        Origin::File(path) => Some(path.display().to_string()),
+        _ => None,
+    });
+    let variable = origin(|origin| match origin {
+        Origin::Variable(name) => Some(name.clone()),
+        _ => None,
+    });
+    let flag = origin(|origin| match origin {
+        Origin::Flag(flag) => Some(flag.clone()),
+        _ => None,
+    });
+    let number = |number: fn(&Place) -> u32| place.map(number).filter(|number| *number > 0);
+    let (line, column) = (number(|place| place.line), number(|place| place.column));
+    json!({
+        "place": {
+            "file": file, "variable": variable, "flag": flag,
+            "line": line, "column": column, "key": problem.key,
+        },
+        "value": problem.value,
+        "message": problem.message(),
+        "remedy": problem.remedy(),
+    })
 }
 
 fn sources(layers: &LayerArgs) -> Sources {

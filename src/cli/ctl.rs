@@ -15,6 +15,10 @@ use crate::engine::control;
 const ANSWER_BYTES_MAX: u64 = 2 << 20;
 /// How long a socket may take to greet that nobody named.
 const GREETING: Duration = Duration::from_secs(1);
+/// Directories below the one that is named in which a socket is looked for.
+const DIRS_MAX: usize = 4096;
+/// How deep these lie: the journals of a cluster's processes are in `members/1` and so on.
+const DEPTH_MAX: u32 = 2;
 /// What a greeting begins with, with the version of the protocol.
 const GREETS: &str = "rollway 1 ";
 
@@ -23,20 +27,31 @@ pub(super) fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<Exit, Failure> {
-    let named = args.journal.as_ref().map(|dir| dir.join(control::FILE));
-    let Some(path) = args.socket.clone().or(named) else { return list(args, out, err) };
-    if args.command.is_empty() {
+    let (dir, command) = place_and_command(args);
+    let path = match (&args.socket, dir) {
+        (Some(path), _) => path.clone(),
+        (None, dir) => {
+            let found = match dir {
+                Some(dir) => sockets_in(dir)?,
+                None => sockets_of_user(),
+            };
+            match (&*found, command) {
+                ([path], [_, ..]) if dir.is_some() => path.clone(),
+                (_, command) => return list(dir, found, command, out, err),
+            }
+        }
+    };
+    if command.is_empty() {
         let what = "a command is missing; `rollway ctl … help` has those that there are";
         return Err(Failure::new(Exit::Usage, what));
     }
     let timeout = Duration::from_secs_f64(args.timeout);
     let mut connection =
         Connection::open(&path, timeout).map_err(|error| unreached(&path, &error))?;
-    let answer =
-        connection.ask(&args.command.join(" ")).map_err(|error| unreached(&path, &error))?;
+    let answer = connection.ask(&command.join(" ")).map_err(|error| unreached(&path, &error))?;
     match answer {
         Answer::Done(lines) => {
-            let is_stats = args.command.first().is_some_and(|command| command == "stats");
+            let is_stats = command.first().is_some_and(|command| command == "stats");
             let lines = if is_stats && !args.json { shown(&lines) } else { lines };
             let written = lines.iter().try_for_each(|line| writeln!(out, "{line}"));
             written.and_then(|()| out.flush()).map_err(Failure::of_output)?;
@@ -53,35 +68,108 @@ pub(super) fn run(
     }
 }
 
-/// Lists the sockets that answer. An error where a command wants one of them.
-fn list(args: &CtlArgs, out: &mut dyn Write, err: &mut dyn Write) -> Result<Exit, Failure> {
-    let found = reachable();
-    let is_wanted = !args.command.is_empty();
+/// The directory that is named, and the words that go to the process. A first word with a `/` in it is a
+/// directory: no command has one.
+fn place_and_command(args: &CtlArgs) -> (Option<&Path>, &[String]) {
+    match (&args.journal, &*args.command) {
+        (Some(dir), command) => (Some(dir), command),
+        (None, [dir, command @ ..]) if args.socket.is_none() && dir.contains('/') => {
+            (Some(Path::new(dir)), command)
+        }
+        (None, command) => (None, command),
+    }
+}
+
+/// Lists the sockets that answer. An error where a command wants one of them, or there is none.
+fn list(
+    dir: Option<&Path>,
+    found: Vec<PathBuf>,
+    command: &[String],
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<Exit, Failure> {
+    let mut answering = Vec::new();
+    for path in found {
+        match Connection::open(&path, GREETING) {
+            Ok(connection) => answering.push((path, connection.greeting)),
+            // Somebody named its directory, and there is no other.
+            Err(error) if dir.is_some_and(|dir| dir.join(control::FILE) == path) => {
+                return Err(unreached(&path, &error));
+            }
+            Err(_) => {}
+        }
+    }
+    let is_wanted = !command.is_empty();
     let to: &mut dyn Write = if is_wanted { err } else { out };
-    for (path, greeting) in &found {
+    for (path, greeting) in &answering {
         writeln!(to, "{}\t{greeting}", path.display()).map_err(Failure::of_output)?;
     }
-    match (is_wanted, found.is_empty()) {
-        (false, false) => Ok(Exit::Ok),
-        (true, false) => Err(Failure::new(Exit::Usage, "say which of these with --socket PATH")),
-        (_, true) => Err(Failure::new(
+    match (is_wanted, answering.is_empty(), dir) {
+        (false, false, _) => Ok(Exit::Ok),
+        (true, false, _) => Err(Failure::new(Exit::Usage, "say which of these with --socket PATH")),
+        (_, true, None) => Err(Failure::new(
             Exit::NoInput,
             "no control socket was found; name one with --socket PATH, or the process's journal with \
              --journal DIR",
         )),
+        (_, true, Some(dir)) => Err(Failure::new(
+            Exit::NoInput,
+            format!(
+                "{}: no process has its control socket here; is it running, with [control] in its \
+                 configuration? Where that names another path, give it as --socket PATH",
+                dir.display()
+            ),
+        )),
     }
 }
 
-/// The sockets of this user's processes without journals, with what they say of themselves.
-fn reachable() -> Vec<(PathBuf, String)> {
+/// The control sockets in a directory: its own, if it is a journal's; else those of the journals below.
+fn sockets_in(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let own = dir.join(control::FILE);
+    if own.symlink_metadata().is_ok() {
+        return Ok(vec![own]);
+    }
+    let unread = |error: io::Error| {
+        let exit = match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Exit::NoInput,
+            _ => Exit::Io,
+        };
+        let what = format!("{}: name the journal directory of a process", dir.display());
+        Failure::caused(exit, what, &error)
+    };
+    let mut found = Vec::new();
+    let mut open = vec![(dir.to_owned(), 0)];
+    let mut seen = 0;
+    while let Some((dir, depth)) = open.pop() {
+        let entries = match std::fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(error) if depth == 0 => return Err(unread(error)),
+            // One that ended, or that is somebody else's.
+            Err(_) => continue,
+        };
+        // What is no socket does not greet.
+        found.extend(Some(dir.join(control::FILE)).filter(|path| path.symlink_metadata().is_ok()));
+        let below =
+            entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        for entry in below {
+            seen += 1;
+            if depth < DEPTH_MAX && seen <= DIRS_MAX {
+                open.push((entry.path(), depth + 1));
+            }
+        }
+    }
+    found.sort();
+    // Two would be listed; one that does not answer is not in the way of one that does.
+    if found.len() > 1 {
+        found.retain(|path| Connection::open(path, GREETING).is_ok());
+    }
+    Ok(found)
+}
+
+/// The sockets of this user's processes without journals.
+fn sockets_of_user() -> Vec<PathBuf> {
     let dir = control::runtime_dir().and_then(|dir| std::fs::read_dir(dir).ok());
-    let paths = dir.into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut found: Vec<_> = paths
-        .filter_map(|path| {
-            let greeting = Connection::open(&path, GREETING).ok()?.greeting;
-            Some((path, greeting))
-        })
-        .collect();
+    let mut found: Vec<_> = dir.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     found.sort();
     found
 }

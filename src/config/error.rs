@@ -22,6 +22,10 @@ pub struct ConfigError {
 pub struct Problem {
     /// Where; `None` where it is about the configuration as a whole.
     pub place: Option<Place>,
+    /// The key that it is about, such as `appenders.file.path`, or the section.
+    pub key: Option<String>,
+    /// Its value, in TOML and not too long; `None` where it may be a secret, too.
+    pub value: Option<String>,
     /// What is wrong, and the remedy.
     pub what: String,
     /// Why a file could not be read, where that is the problem.
@@ -50,7 +54,50 @@ impl Problem {
     }
 
     pub(super) fn at(place: &Place, what: impl Into<String>) -> Problem {
-        Problem { place: Some(place.clone()), what: what.into(), unread: None }
+        let (place, what) = (Some(place.clone()), what.into());
+        Problem { place, key: None, value: None, what, unread: None }
+    }
+
+    /// What is wrong, without the remedy.
+    ///
+    /// # Examples
+    /// ```
+    /// use rollway::config::Config;
+    ///
+    /// let error = Config::parse_toml("level = 'a; b'").unwrap_err();
+    /// let problem = &error.problems()[0];
+    /// assert_eq!(problem.key.as_deref(), Some("level"));
+    /// assert_eq!(problem.value.as_deref(), Some("\"a; b\""));
+    /// assert_eq!(problem.message(), "`level` is \"a; b\"");
+    /// assert!(problem.remedy().unwrap().starts_with("use one of `trace`"));
+    /// ```
+    pub fn message(&self) -> &str {
+        self.parts().0
+    }
+
+    /// What to do about it; `None` where what is wrong says it.
+    pub fn remedy(&self) -> Option<&str> {
+        self.parts().1
+    }
+
+    /// What stands before and behind the sign that parts the two, outside of quotes.
+    fn parts(&self) -> (&str, Option<&str>) {
+        let mut quote = None;
+        let mut is_escaped = false;
+        for (at, character) in self.what.char_indices() {
+            let rest = &self.what[at..];
+            match quote {
+                Some('"') if is_escaped => is_escaped = false,
+                Some('"') if character == '\\' => is_escaped = true,
+                Some(open) if character == open => quote = None,
+                Some(_) => {}
+                None if matches!(character, '"' | '`') => quote = Some(character),
+                None if rest.starts_with("; ") => return (&self.what[..at], Some(&rest[2..])),
+                None if rest.starts_with(": use ") => return (&self.what[..at], Some(&rest[2..])),
+                None => {}
+            }
+        }
+        (&self.what, None)
     }
 }
 

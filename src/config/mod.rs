@@ -193,7 +193,8 @@ impl Config {
         if let Some(every) = plan.tending.reload_every {
             builder = builder.reload_on_change(&self.watched, every);
         }
-        let takes = |name: &String| master.appenders.is_empty() || master.appenders.contains(name);
+        let wanted = plan::with_relays(&master.appenders, &plan.composites);
+        let takes = |name: &String| wanted.is_empty() || wanted.contains(&&**name);
         let appenders: Vec<_> =
             plan.appenders.into_iter().filter(|(name, _)| takes(name)).collect();
         if appenders.is_empty() && master.appenders.is_empty() {
@@ -202,8 +203,8 @@ impl Config {
         for (name, open) in appenders {
             builder = builder.boxed_appender(name, open);
         }
-        for (name, composite) in plan.composites {
-            builder = builder.composite(&name, composite);
+        for (name, composite) in plan.composites.iter().filter(|(name, _)| takes(name)) {
+            builder = builder.composite(name, composite.clone());
         }
         if let Some(mask) = plan.mask {
             builder = builder.mask(mask);

@@ -9,6 +9,7 @@ use super::registry::Attached;
 use super::section::Section;
 use super::tending::Tending;
 use crate::appender::{self, Open};
+use crate::category::parts;
 use crate::cluster::Cluster;
 use crate::engine::{
     Builder, Durability, OverflowPolicy, SyncPolicy, Timestamp, WaitStrategy, builder,
@@ -86,6 +87,26 @@ impl Plan {
             master,
         }
     }
+}
+
+/// The names, and those of the relays behind them.
+#[cfg(feature = "master")]
+pub(super) fn with_relays<'a>(
+    names: &'a [String],
+    composites: &'a [(String, Composite)],
+) -> Vec<&'a str> {
+    let mut wanted: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut at = 0;
+    while let Some(name) = wanted.get(at).copied() {
+        let composite = composites.iter().find(|(known, _)| known == name);
+        for relay in composite.into_iter().flat_map(|(_, composite)| composite.relays()) {
+            if !wanted.contains(&relay) {
+                wanted.push(relay);
+            }
+        }
+        at += 1;
+    }
+    wanted
 }
 
 /// What has a name.
@@ -279,8 +300,21 @@ fn levels(root: &Section<'_>) {
 
 fn categories(root: &Section<'_>) -> Vec<Category> {
     let mut categories = Vec::new();
+    let mut seen: Vec<(Vec<String>, String)> = Vec::new();
     for section in root.sections("categories") {
         let name = if section.name() == ROOT_CATEGORY { "" } else { section.name() };
+        let parts: Vec<String> = parts(name).map(str::to_owned).collect();
+        let is_named = !parts.is_empty() || section.name() == ROOT_CATEGORY;
+        if !is_named {
+            let what = "is no name of a category; the one above all others is `root`";
+            section.refuse_name(what);
+        }
+        match seen.iter().find(|(known, _)| *known == parts) {
+            Some((_, first)) if is_named => section
+                .refuse_name(format!("is the category of section `{first}`, too; join the two")),
+            Some(_) => {}
+            None => seen.push((parts, section.name().to_owned())),
+        }
         let mut category = Category::new(name);
         if let Some(level) = section.threshold("level") {
             category = category.level(level);
@@ -400,7 +434,8 @@ fn resolve(
     if let Err(error) = router.check_composites(&described) {
         let places = root.tables("appenders");
         let named = places.iter().find(|(name, _, _)| Some(&**name) == error.subject());
-        reader.refuse(named.map(|(_, place, _)| place), error.to_string());
+        let key = named.map(|(name, _, _)| Path::of("appenders", name).text);
+        reader.refuse_key(named.map(|(_, place, _)| place), key, None, error.to_string());
     }
 }
 

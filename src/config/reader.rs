@@ -29,7 +29,7 @@ pub(super) struct Reader<'a> {
     /// What the sections `[appenders.NAME]` have become so far.
     attached: RefCell<BTreeMap<String, NamedAppender>>,
     /// Where appenders are named that are to get events.
-    uses: RefCell<Vec<(Place, String)>>,
+    uses: RefCell<Vec<Use>>,
 }
 
 /// A section `[filters.NAME]`, which is read when somebody names it, or at last.
@@ -51,6 +51,13 @@ enum NamedAppender {
     Read(Option<Attached>),
     /// The appender of this name has it.
     Relay(String),
+}
+
+/// An appender's name, and the key that has it.
+struct Use {
+    place: Place,
+    key: String,
+    name: String,
 }
 
 /// A value that was read; its place says where it comes from.
@@ -187,18 +194,19 @@ impl<'a> Reader<'a> {
         Ok(Some(open))
     }
 
-    /// Notes that an appender is named at a place, to get events.
-    pub(super) fn note_use(&self, place: &Place, name: &str) {
-        self.uses.borrow_mut().push((place.clone(), name.to_owned()));
+    /// Notes that a key names an appender, which is to get events.
+    pub(super) fn note_use(&self, place: &Place, key: &str, name: &str) {
+        let (place, key, name) = (place.clone(), key.to_owned(), name.to_owned());
+        self.uses.borrow_mut().push(Use { place, key, name });
     }
 
     /// Refuses to hand events to appenders that are relays of others.
     pub(super) fn check_uses(&self) {
         let attached = self.attached.borrow();
-        for (place, name) in &*self.uses.borrow() {
+        for Use { place, key, name } in &*self.uses.borrow() {
             if let Some(NamedAppender::Relay(owner)) = attached.get(name) {
                 let what = format!("appender `{name}` is a relay of `{owner}`; name `{owner}`");
-                self.refuse(Some(place), what);
+                self.refuse_key(Some(place), Some(key.clone()), Some(format!("\"{name}\"")), what);
             }
         }
     }
@@ -257,8 +265,19 @@ impl<'a> Reader<'a> {
 
     /// Notes something that is wrong.
     pub(super) fn refuse(&self, place: Option<&Place>, what: impl Into<String>) {
-        let place = place.cloned();
-        self.problems.borrow_mut().push(Problem { place, what: what.into(), unread: None });
+        self.refuse_key(place, None, None, what);
+    }
+
+    /// The same of a key, and its value.
+    pub(super) fn refuse_key(
+        &self,
+        place: Option<&Place>,
+        key: Option<String>,
+        value: Option<String>,
+        what: impl Into<String>,
+    ) {
+        let (place, what) = (place.cloned(), what.into());
+        self.problems.borrow_mut().push(Problem { place, key, value, what, unread: None });
     }
 
     /// What was read, if nothing was wrong.

@@ -193,18 +193,25 @@ impl Registry {
             for filter in section.filters("filter").unwrap_or_default() {
                 gate = gate.filter(Shared(filter));
             }
+            let Some(attached) = attached else {
+                // For their problems.
+                let _ = (mask::read(section), section.warp("warp"), section.truth("mandatory"));
+                return None;
+            };
             match attached {
                 Attached::Appender(open) => {
                     gate = shown(section, gate, &*open);
                     let open = Made { is_mandatory: section.truth("mandatory"), gate, open };
-                    Attached::Appender(Box::new(open))
+                    Some(Attached::Appender(Box::new(open)))
                 }
                 Attached::Composite(composite) => {
-                    for key in ["warp", "mask"].into_iter().filter(|key| section.has(key)) {
+                    for key in
+                        ["mandatory", "warp", "mask"].into_iter().filter(|key| section.has(key))
+                    {
                         let what = format!("`{key}` is for appenders; give it to the relays");
                         section.refuse(key, what);
                     }
-                    Attached::Composite(composite.behind(gate))
+                    Some(Attached::Composite(composite.behind(gate)))
                 }
             }
         })
@@ -231,7 +238,13 @@ impl Registry {
         place: &Place,
     ) -> Option<Arc<dyn Filter>> {
         let described = Described { reader, table, path, place };
-        described.make(&self.filters, Family::Filter, FILTER, |filter, _| filter)
+        described.make(&self.filters, Family::Filter, FILTER, |filter, section| {
+            if filter.is_none() {
+                // For their problems.
+                section.answers();
+            }
+            filter
+        })
     }
 }
 
@@ -283,13 +296,13 @@ struct Described<'a> {
 }
 
 impl Described<'_> {
-    /// What the type makes of it, and `finish` of that.
+    /// What the type makes of it, and `finish` of that, which may be nothing.
     fn make<T>(
         self,
         types: &BTreeMap<String, Type<T>>,
         family: Family,
         common: &[Key],
-        finish: impl FnOnce(T, &Section<'_>) -> T,
+        finish: impl FnOnce(Option<T>, &Section<'_>) -> Option<T>,
     ) -> Option<T> {
         let Described { reader, table, path, place } = self;
         let names = || types.keys().map(String::as_str);
@@ -299,7 +312,7 @@ impl Described<'_> {
                 path.text,
                 words::listed(names())
             );
-            reader.refuse(Some(place), what);
+            reader.refuse_key(Some(place), Some(path.below("type").text), None, what);
             return None;
         };
         let known = entry.node.text().and_then(|name| types.get(name));
@@ -308,13 +321,14 @@ impl Described<'_> {
             let hint = entry.node.text().map(|name| words::hint(name, names())).unwrap_or_default();
             let (family, listed) = (family.name(), words::listed(names()));
             let what = format!("there is no type {shown} of {family}{hint}; known are {listed}");
-            reader.refuse(Some(&entry.node.place), what);
+            let key = path.below("type").text;
+            reader.refuse_key(Some(&entry.node.place), Some(key), Some(shown), what);
             return None;
         };
         let keys = vec![common, known.keys];
         let section = Section::new(reader, table, keys, path, Some(place.clone()));
         section.text("type");
-        let made = (known.make)(&section).map(|made| finish(made, &section));
+        let made = finish((known.make)(&section), &section);
         let is_refused = section.is_refused();
         section.end();
         made.filter(|_| !is_refused)

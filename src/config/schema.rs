@@ -266,6 +266,18 @@ mod tests {
     }
 
     #[test]
+    fn every_reference_of_the_schema_leads_somewhere() {
+        let text = schema(&Registry::new());
+        let root: Value = serde_json::from_str(&text).unwrap();
+        let targets: Vec<_> = text.split("\"$ref\": \"#").skip(1).collect();
+        assert!(targets.len() > 100, "only {}", targets.len());
+        for target in targets {
+            let (pointer, _) = target.split_once('"').unwrap();
+            assert!(root.pointer(pointer).is_some(), "{pointer}");
+        }
+    }
+
+    #[test]
     fn the_schema_refuses_what_is_unknown_missing_or_of_another_kind() {
         for wrong in [
             "levle = 'info'",

@@ -179,8 +179,7 @@ impl<'a> Section<'a> {
         let hint = words::hint(name, known.iter().copied());
         let known = words::listed(known.iter().copied());
         let what = format!("there is no section [layouts.{name}]{hint}; known are {known}");
-        self.reader.refuse(Some(place), what);
-        self.is_refused.set(true);
+        self.refuse_node(key, Some(place), Some(&node), what);
         None
     }
 
@@ -204,7 +203,7 @@ impl<'a> Section<'a> {
             (_, Some(name)) => match reader.filter(name) {
                 Ok(filter) => filter,
                 Err(what) => {
-                    reader.refuse(Some(&node.place), what);
+                    self.refuse_node(key, Some(&node.place), Some(node), what);
                     None
                 }
             },
@@ -251,19 +250,23 @@ impl<'a> Section<'a> {
         &self.reader.registry.letters
     }
 
-    /// A filter of the section `[filters]`, as an expression names it.
+    /// A filter of the section `[filters]`, as an expression names it; `None` where that has a problem.
     ///
     /// # Errors
     /// As [`Reader::filter`].
     pub(super) fn named_filter(&self, name: &str) -> Result<Option<Arc<dyn Filter>>, String> {
-        self.reader.filter(name)
+        let found = self.reader.filter(name);
+        if let Ok(None) = found {
+            self.is_refused.set(true);
+        }
+        found
     }
 
     /// Names of appenders and composites that get events; one that there is not is refused.
     pub fn appenders(&self, key: &str) -> Option<Vec<String>> {
         let named = self.named(key)?;
         for (name, place) in &named {
-            self.reader.note_use(place, name);
+            self.reader.note_use(place, &self.below(key).text, name);
         }
         Some(named.into_iter().map(|(name, _)| name).collect())
     }
@@ -285,7 +288,7 @@ impl<'a> Section<'a> {
             match relay {
                 Ok(Some(open)) => relays.push((name, open)),
                 Ok(None) => self.is_refused.set(true),
-                Err(what) => self.refuse_at(&place, what),
+                Err(what) => self.refuse_at(&place, key, &name, what),
             }
         }
         (relays.len() == count).then_some(relays)
@@ -313,7 +316,8 @@ impl<'a> Section<'a> {
                 false => format!("known are {}", words::listed(known.iter().map(String::as_str))),
             };
             let section = Path::of("appenders", name).text;
-            self.refuse_at(place, format!("there is no section [{section}]{hint}; {known}"));
+            let what = format!("there is no section [{section}]{hint}; {known}");
+            self.refuse_at(place, key, name, what);
         }
         Some(named)
     }
@@ -326,15 +330,38 @@ impl<'a> Section<'a> {
     /// Notes that the value of `key` is wrong: `what` says so, with the remedy. The place is that of
     /// the value, or of the section where the key is not written.
     pub fn refuse(&self, key: &str, what: impl Into<String>) {
-        self.is_refused.set(true);
-        let place = self.element(key).map(|entry| &entry.node.place).or(self.place.as_ref());
-        self.reader.refuse(place, what);
+        let node = self.element(key).map(|entry| &entry.node);
+        self.refuse_node(key, node.map(|node| &node.place), node, what);
     }
 
-    /// The same with a place inside of the section.
-    fn refuse_at(&self, place: &Place, what: impl Into<String>) {
+    /// The same at a place inside of the value, or with another value than that of the key.
+    fn refuse_node(
+        &self,
+        key: &str,
+        place: Option<&Place>,
+        node: Option<&Node>,
+        what: impl Into<String>,
+    ) {
         self.is_refused.set(true);
-        self.reader.refuse(Some(place), what);
+        let is_secret = self.declared(key).is_none_or(|key| key.kind == Kind::Secret);
+        let value = node.filter(|_| !is_secret).map(Node::shown);
+        let place = place.or(self.place.as_ref());
+        self.reader.refuse_key(place, Some(self.below(key).text), value, what);
+    }
+
+    /// Notes that the name of the section is wrong: `what` goes on with it.
+    pub(super) fn refuse_name(&self, what: impl Into<String>) {
+        self.is_refused.set(true);
+        let name = self.name().escape_debug().to_string();
+        let what = format!("`{name}` {}", what.into());
+        self.reader.refuse_key(self.place.as_ref(), Some(self.path.text.clone()), None, what);
+    }
+
+    /// Notes that a name, one of those that the key has, is wrong.
+    fn refuse_at(&self, place: &Place, key: &str, name: &str, what: impl Into<String>) {
+        let value = Value::Text { text: name.to_owned(), is_verbatim: false };
+        let node = Node { value, place: place.clone() };
+        self.refuse_node(key, Some(place), Some(&node), what);
     }
 
     /// The same for a character of a text, counted from 1. Where the file has the text with escapes,
@@ -343,8 +370,7 @@ impl<'a> Section<'a> {
         let node = self.element(key).map(|entry| &entry.node);
         match node {
             Some(Node { value: Value::Text { is_verbatim: true, .. }, place }) => {
-                self.is_refused.set(true);
-                self.reader.refuse(Some(&place.behind(column)), what);
+                self.refuse_node(key, Some(&place.behind(column)), node, what);
             }
             _ => self.refuse(key, format!("column {column} of the text: {what}")),
         }
@@ -455,7 +481,9 @@ impl<'a> Section<'a> {
                     }
                 }
             };
-            self.reader.refuse(Some(&entry.key_place), what);
+            // What stands behind an unknown key may be a secret.
+            let key = Some(self.below(key).text);
+            self.reader.refuse_key(Some(&entry.key_place), key, None, what);
         }
     }
 
@@ -499,8 +527,7 @@ impl<'a> Section<'a> {
                     };
                     let example = declared.example.unwrap_or("…");
                     let what = format!("`{key}` is missing{section}; add `{key} = {example}`");
-                    self.is_refused.set(true);
-                    self.reader.refuse(self.place.as_ref(), what);
+                    self.refuse_node(key, None, None, what);
                 }
                 return None;
             }
@@ -525,9 +552,8 @@ impl<'a> Section<'a> {
             }
             Err(remedy) => {
                 let culprit = kind.culprit(&node);
-                self.is_refused.set(true);
                 let what = format!("`{key}` is {}; {remedy}", culprit.shown());
-                self.reader.refuse(Some(&culprit.place), what);
+                self.refuse_node(key, Some(&culprit.place), Some(culprit), what);
                 None
             }
         }

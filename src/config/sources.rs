@@ -211,7 +211,7 @@ fn read_file(path: &Path) -> Result<Table, Vec<Problem>> {
     let text = text_of(path).map_err(|error| {
         let place = Place::whole(origin.clone());
         let what = format!("the configuration cannot be read: {error}");
-        vec![Problem { place: Some(place), what, unread: Some(error.kind()) }]
+        vec![Problem { unread: Some(error.kind()), ..Problem::at(&place, what) }]
     })?;
     let is_json = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("json"));
     parse(if is_json { Format::Json } else { Format::Toml }, &text, origin)
@@ -237,8 +237,8 @@ fn conf_d(path: &Path) -> Result<Vec<PathBuf>, Problem> {
     let dir = conf_d_of(path);
     let unread = |error: io::Error| {
         let what = format!("the directory cannot be read: {error}");
-        let place = Some(Place::whole(Origin::File(dir.clone())));
-        Problem { place, what, unread: Some(error.kind()) }
+        let place = Place::whole(Origin::File(dir.clone()));
+        Problem { unread: Some(error.kind()), ..Problem::at(&place, what) }
     };
     let entries = match fs::read_dir(&dir) {
         Ok(entries) => entries,
@@ -341,4 +341,138 @@ fn placed(node: Node, place: &Place) -> Node {
         other => other,
     };
     Node { value, place: place.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::key::{Family, Key, Kind};
+    use crate::config::keys::ROOT;
+    use crate::config::registry::Registry;
+    use crate::config::section::default_node;
+    use crate::config::{Config, ConfigError};
+
+    /// A key with what a variable says of it, beside the variables that its section needs.
+    struct Case {
+        variable: String,
+        kind: Kind,
+        value: String,
+        beside: Vec<(String, String)>,
+    }
+
+    /// What a variable says: a word, or a value of TOML where that is no scalar.
+    fn word_of(key: &Key) -> Option<String> {
+        let value = key.default.or(key.example).unwrap_or("\"x\"");
+        let node = default_node(value)?;
+        Some(node.text().map_or_else(|| value.replace('_', ""), str::to_owned))
+    }
+
+    fn add(cases: &mut Vec<Case>, section: &str, keys: &[&Key], beside: &[(String, String)]) {
+        let name = |key: &Key| format!("{section}{}", key.name.to_uppercase());
+        for key in keys.iter().filter(|key| !["type", "name"].contains(&key.name)) {
+            let is_scalar = !matches!(
+                key.kind,
+                Kind::Section(_)
+                    | Kind::Sections(_)
+                    | Kind::Typed(_)
+                    | Kind::Layout
+                    | Kind::Filters
+            );
+            if let Some(value) = word_of(key).filter(|_| is_scalar) {
+                let required =
+                    keys.iter().filter(|other| other.is_required && other.name != key.name);
+                let required = required.filter(|other| other.name != "type");
+                let required = required.filter_map(|other| Some((name(other), word_of(other)?)));
+                let beside = beside.iter().cloned().chain(required).collect();
+                cases.push(Case { variable: name(key), kind: key.kind, value, beside });
+            }
+        }
+    }
+
+    fn cases() -> Vec<Case> {
+        let mut cases = Vec::new();
+        add(&mut cases, "ROLLWAY__", &ROOT.iter().collect::<Vec<_>>(), &[]);
+        for key in ROOT {
+            let section = format!("ROLLWAY__{}__", key.name.to_uppercase());
+            match key.kind {
+                Kind::Section(keys) => {
+                    add(&mut cases, &section, &keys.iter().collect::<Vec<_>>(), &[]);
+                }
+                Kind::Sections(keys) => {
+                    let section = format!("{section}MINE__");
+                    add(&mut cases, &section, &keys.iter().collect::<Vec<_>>(), &[]);
+                }
+                _ => {}
+            }
+        }
+        let registry = Registry::new();
+        for (family, section) in [
+            (Family::Appender, "ROLLWAY__APPENDERS__MINE__"),
+            (Family::Layout, "ROLLWAY__LAYOUTS__MINE__"),
+            (Family::Filter, "ROLLWAY__FILTERS__MINE__"),
+        ] {
+            for known in registry.types(family) {
+                let keys: Vec<_> = known.common.iter().chain(known.keys).collect();
+                let beside = [(format!("{section}TYPE"), known.name.to_owned())];
+                add(&mut cases, section, &keys, &beside);
+            }
+        }
+        cases
+    }
+
+    fn load(case: &Case, value: &str) -> Result<Config, ConfigError> {
+        let variables = case.beside.iter().cloned();
+        let variables = variables.chain([(case.variable.clone(), value.to_owned())]);
+        Config::load(&Sources::new().variables(variables))
+    }
+
+    /// Problems that come from the variable.
+    fn told(case: &Case, result: &Result<Config, ConfigError>) -> Vec<String> {
+        let problems = result.as_ref().err().map(ConfigError::problems).unwrap_or_default();
+        let of = |problem: &&Problem| {
+            let place = problem.place.as_ref();
+            place.is_some_and(|place| *place.origin == Origin::Variable(case.variable.clone()))
+        };
+        problems.iter().filter(of).map(|problem| problem.to_string()).collect()
+    }
+
+    #[test]
+    fn every_scalar_key_can_be_said_in_the_environment() {
+        let cases = cases();
+        assert!(cases.len() > 100, "only {}", cases.len());
+        for case in &cases {
+            let result = load(case, &case.value);
+            for problem in told(case, &result) {
+                // It may need others beside it, but is known and of the right kind.
+                let is_misread = problem.contains("unknown key") || problem.contains("; use ");
+                assert!(!is_misread, "{}={}: {problem}", case.variable, case.value);
+            }
+            let Ok(config) = result else { continue };
+            let place = Origin::Variable(case.variable.clone());
+            let is_read = config.effective.iter().any(|read| *read.node.place.origin == place);
+            assert!(is_read, "{}={} is not read", case.variable, case.value);
+        }
+    }
+
+    #[test]
+    fn a_bad_value_in_the_environment_is_told_with_its_variable() {
+        let mut seen = 0;
+        for case in cases() {
+            if matches!(
+                case.kind,
+                Kind::Text | Kind::Path | Kind::Texts | Kind::Appender | Kind::Appenders
+            ) {
+                continue;
+            }
+            seen += 1;
+            let problems = told(&case, &load(&case, "no such value:99999"));
+            let begin = format!("{} in the environment: ", case.variable);
+            let is_told = |told: &String| {
+                let is_shown = told.contains("no such value");
+                told.starts_with(&begin) && (is_shown || told.contains("is for appenders"))
+            };
+            assert!(problems.iter().any(is_told), "{begin}{problems:?}");
+        }
+        assert!(seen > 60, "only {seen}");
+    }
 }

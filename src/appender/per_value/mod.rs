@@ -216,7 +216,7 @@ impl Open for PerValue {
     }
 }
 
-fn is_extension(text: &str) -> bool {
+pub(crate) fn is_extension(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let begins = text.bytes().next().is_none_or(|byte| byte.is_ascii_alphabetic());
     begins && text.len() <= EXTENSION_BYTES_MAX && text.bytes().all(is_plain)

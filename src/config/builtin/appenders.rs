@@ -57,8 +57,9 @@ pub(super) fn register(registry: &mut Registry) {
 
 fn console(section: &Section<'_>) -> Option<Box<dyn Open>> {
     let (layout, shown) = (section.layout("layout"), section.text("colours"));
-    let mut console = Console::to(match section.text("stream")?.as_str() {
-        "stderr" => Stream::Stderr,
+    let stream = section.text("stream");
+    let mut console = Console::to(match stream.as_deref() {
+        Some("stderr") => Stream::Stderr,
         _ => Stream::Stdout,
     });
     if let Some(level) = section.threshold("stderr_from") {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::SIMPLE;
 use crate::appender::file::{Compression, RollBy};
-use crate::appender::{File, Key as FileKey, Missing, Open, PerValue};
+use crate::appender::{File, Key as FileKey, Missing, Open, PerValue, is_extension};
 use crate::config::key::{Key, Kind};
 use crate::config::registry::Registry;
 use crate::config::section::Section;
@@ -102,7 +102,18 @@ fn per_value(section: &Section<'_>) -> Option<Box<dyn Open>> {
     let (by, extension) = (section.text("by"), section.text("extension"));
     let (open_files, files) = (section.size("open_files_max"), section.size("files_max"));
     let (missing, idle) = (section.text("missing"), section.duration("close_idle_after"));
-    let key = key(section, &by?);
+    let key = by.and_then(|by| key(section, &by));
+    if extension.as_ref().is_some_and(|text| !is_extension(text)) {
+        let shown = extension.unwrap_or_default();
+        section.refuse(
+            "extension",
+            format!(
+                "`extension` is \"{}\"; use at most 32 letters, digits, `-` and `_`, a letter first",
+                shown.escape_debug()
+            ),
+        );
+        return None;
+    }
     let missing = match missing?.as_str() {
         "drop" => Missing::Drop,
         word => Missing::File(word.to_owned()),

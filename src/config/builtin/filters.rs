@@ -64,7 +64,10 @@ pub(super) fn register(registry: &mut Registry) {
         let min = section.level("min");
         match section.level("max") {
             Some(max) if max < min? => {
-                section.refuse("max", "`max` is below `min`, and nothing in between; swap them");
+                let (min, max) = (min?.to_string().to_lowercase(), max.to_string().to_lowercase());
+                let what =
+                    format!("`max` is \"{max}\", below `min`, which is \"{min}\"; swap them");
+                section.refuse("max", what);
                 None
             }
             Some(max) => answering!(section, LevelRange::new(min?, max)),
@@ -112,19 +115,26 @@ pub(super) fn register(registry: &mut Registry) {
     });
     registry.filter_type("boolean", "Asks several filters.", BOOLEAN, |section| {
         let text = section.text("expression")?;
+        // What the last name that was asked for has not become, and why where that is not told yet.
         let unnamed = RefCell::new(None);
-        let named = |name: &str| match section.named_filter(name) {
-            Ok(filter) => filter,
-            Err(what) => {
-                unnamed.replace(Some(what));
+        let named = |name: &str| {
+            let found = section.named_filter(name);
+            let filter = found.as_ref().ok().cloned().flatten();
+            if filter.is_none() {
+                unnamed.replace(Some(found.err()));
+            }
+            filter
+        };
+        match (Boolean::parse(&text, named), unnamed.take()) {
+            (Ok(filter), _) => answering!(section, filter),
+            // Its own section says what is wrong with it.
+            (Err(_), Some(None)) => None,
+            (Err(error), Some(Some(what))) => {
+                section.refuse_inside("expression", error.column(), &what);
                 None
             }
-        };
-        match Boolean::parse(&text, named) {
-            Ok(filter) => answering!(section, filter),
-            Err(error) => {
-                let what = unnamed.take().unwrap_or_else(|| error.to_string());
-                section.refuse_inside("expression", error.column(), &what);
+            (Err(error), None) => {
+                section.refuse_inside("expression", error.column(), error.problem());
                 None
             }
         }
@@ -151,5 +161,6 @@ fn wanted(section: &Section<'_>) -> Option<Wanted> {
 }
 
 fn right<T>(section: &Section<'_>, key: &str, result: Result<T, RegexError>) -> Option<T> {
-    result.map_err(|error| section.refuse(key, error.to_string())).ok()
+    let remedy = "mend it, or write `\\` before a sign that means itself";
+    result.map_err(|error| section.refuse(key, format!("{error}; {remedy}"))).ok()
 }

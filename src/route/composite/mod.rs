@@ -76,6 +76,12 @@ impl Composite {
         Composite { gate, ..self }
     }
 
+    /// The names of its relays.
+    #[cfg(all(feature = "config", feature = "master"))]
+    pub(crate) fn relays(&self) -> impl Iterator<Item = &str> {
+        self.relays.iter().map(|relay| &**relay)
+    }
+
     /// Whether events wait in it.
     fn holds(&self) -> bool {
         matches!(self.kind, Kind::Buffer(_) | Kind::Limit(_))

@@ -108,6 +108,12 @@ impl BooleanError {
     pub fn column(&self) -> usize {
         self.column
     }
+
+    /// What is wrong there.
+    #[cfg(feature = "config")]
+    pub(crate) fn problem(&self) -> &str {
+        &self.what
+    }
 }
 
 impl fmt::Display for BooleanError {
