@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use rollway::appender::File;
+use rollway::clock::{SystemUtc, UtcClock};
 use rollway::layout::Pattern;
 use rollway::{Builder, Guard};
 #[cfg(feature = "crash-points")]
@@ -82,6 +83,15 @@ fn naive_files(lines: &[String], limit: u64, interval: Duration) -> Vec<Vec<Stri
         }
     }
     files
+}
+
+/// A clock that is ahead of the system's.
+struct Ahead(Duration);
+
+impl UtcClock for Ahead {
+    fn utc_ns(&self) -> i64 {
+        SystemUtc.utc_ns() + i64::try_from(self.0.as_nanos()).unwrap()
+    }
 }
 
 fn check_spacing(text: &Path, limit: u64, interval: Duration) {
@@ -350,6 +360,33 @@ fn a_kill_between_any_two_steps_of_a_rotation_loses_and_doubles_nothing() {
             assert!(found.ends_with(&last), "{case}: {found:?}");
         }
     }
+}
+
+#[test]
+fn a_file_that_was_emptied_between_two_runs_is_as_old_as_its_next_event() {
+    const LIMIT: u64 = 40;
+    const INTERVAL: Duration = Duration::from_secs(600);
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let text = dir.path().join("app.log");
+    let begins = || timed_file(&text).rotate_at_bytes(LIMIT).min_roll_interval(INTERVAL);
+    let run = |messages: &[&str], ahead: Duration| {
+        let guard = builder(dir.path(), true)
+            .clock(Ahead(ahead))
+            .appender("file", begins())
+            .start()
+            .unwrap();
+        for message in messages {
+            rollway::info!(logger: guard.logger(), "{message}");
+        }
+        assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+    };
+    run(&["one"], Duration::ZERO);
+    fs::write(&text, "").unwrap();
+    // More than the interval behind the event that is gone.
+    run(&["two", "three", "four"], 2 * INTERVAL);
+    assert_eq!(files(&text).len(), 1, "{:?}", all_lines(&text));
+    assert_eq!(all_lines(&text).len(), 3);
 }
 
 #[cfg(feature = "crash-points")]

@@ -232,13 +232,20 @@ impl Appender for FailOverWriter {
         self.settle()
     }
 
-    /// What the idle relays have and did not sync is not kept for them: it may be for ever.
+    /// What a relay has that is not there any more is not kept for it: it may be for ever.
     fn keeps_from(&self) -> Position {
         let active = &self.relays[self.active].appender;
         active.keeps_from().max(self.since).min(self.bookmark.keeps_from())
     }
 
     fn sync(&mut self, deadline: Instant) -> Result<(), AppendError> {
+        for (at, relay) in self.relays.iter_mut().enumerate() {
+            let owes = relay.appender.keeps_from() < relay.appender.settled();
+            if at != self.active && owes {
+                // What it took before another went on. Where it is not there, that is all one can do.
+                let _ = relay.appender.sync(deadline);
+            }
+        }
         self.active().sync(deadline)?;
         self.settle()?;
         self.bookmark.sync()
@@ -274,11 +281,30 @@ fn told(error: &AppendError) -> String {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use super::*;
     use crate::journal::Journal;
-    use crate::layout::SharedLines;
+    use crate::layout::{Drafts, SharedLines};
     use crate::sys::output::{IoMethod, Outputs};
+
+    macro_rules! place {
+        ($dir:expr, $journal:expr) => {
+            Place {
+                source: 7,
+                epoch: 1,
+                service: "",
+                name: "both",
+                journal_dir: Some($dir.path()),
+                begin: $journal.start_position(),
+                term: 0,
+                outputs: &Outputs::new(IoMethod::Write, |_| {}),
+                lines: &SharedLines::default(),
+                drafts: &Drafts::default(),
+            }
+        };
+    }
 
     /// Takes everything, and stores nothing.
     struct Plain(Position);
@@ -304,24 +330,84 @@ mod tests {
         }
     }
 
+    /// Stores what it has when it is synced.
+    #[derive(Clone, Default)]
+    struct Stored {
+        settled: Position,
+        stored: Position,
+        is_there: Arc<AtomicBool>,
+        syncs: Arc<AtomicUsize>,
+    }
+
+    impl Open for Stored {
+        fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
+            let (settled, stored) = (place.begin, place.begin);
+            Ok(Opened::Events(Box::new(Stored { settled, stored, ..self.clone() })))
+        }
+    }
+
+    impl Appender for Stored {
+        fn append(&mut self, batch: &Batch<'_>) -> Result<(), AppendError> {
+            if !self.is_there.load(Ordering::Relaxed) {
+                return Err(AppendError::Unavailable { source: io::Error::other("full") });
+            }
+            self.settled = batch.next();
+            Ok(())
+        }
+
+        fn settled(&self) -> Position {
+            self.settled
+        }
+
+        fn keeps_from(&self) -> Position {
+            self.stored
+        }
+
+        fn flush(&mut self, _: Instant) -> Result<(), AppendError> {
+            Ok(())
+        }
+
+        fn sync(&mut self, _: Instant) -> Result<(), AppendError> {
+            self.syncs.fetch_add(1, Ordering::Relaxed);
+            self.stored = self.settled;
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_a_relay_took_before_another_went_on_is_synced_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::with_three_events(dir.path());
+        let (first, second) = (Stored::default(), Stored::default());
+        first.is_there.store(true, Ordering::Relaxed);
+        second.is_there.store(true, Ordering::Relaxed);
+        let both = FailOver::new().relay("first", first.clone()).relay("second", second.clone());
+        let Ok(Opened::Events(mut both)) = both.open(&place!(dir, &journal)) else {
+            panic!("it opens")
+        };
+        let mut reader = journal.reader(both.settled());
+        let block = reader.next().unwrap().unwrap();
+        let gate = Cell::default();
+        both.append(&Batch::new(&block, &gate, None)).unwrap();
+        // It has no room for what comes behind that.
+        first.is_there.store(false, Ordering::Relaxed);
+        both.append(&Batch::new(&block, &gate, None)).unwrap();
+        let syncs = || [&first, &second].map(|relay| relay.syncs.load(Ordering::Relaxed));
+        both.sync(Instant::now()).unwrap();
+        assert_eq!(syncs(), [1, 1]);
+        both.sync(Instant::now()).unwrap();
+        assert_eq!(syncs(), [1, 2], "it owes nothing any more");
+    }
+
     #[test]
     fn the_journal_is_kept_from_where_a_start_after_a_power_failure_goes_on() {
         let dir = tempfile::tempdir().unwrap();
         let journal = Journal::with_three_events(dir.path());
         let begin = journal.start_position();
-        let place = Place {
-            source: 7,
-            epoch: 1,
-            service: "",
-            name: "both",
-            journal_dir: Some(dir.path()),
-            begin,
-            term: 0,
-            outputs: &Outputs::new(IoMethod::Write, |_| {}),
-            lines: &SharedLines::default(),
-        };
         let both = FailOver::new().relay("only", Plain(begin));
-        let Ok(Opened::Events(mut both)) = both.open(&place) else { panic!("it opens") };
+        let Ok(Opened::Events(mut both)) = both.open(&place!(dir, &journal)) else {
+            panic!("it opens")
+        };
         let mut reader = journal.reader(both.settled());
         let block = reader.next().unwrap().unwrap();
         both.append(&Batch::new(&block, &Cell::default(), None)).unwrap();

@@ -7,7 +7,7 @@
 //! first one did not get of the block is claimed in the same way by the first who needs it. One
 //! that is left further behind renders for itself.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -23,9 +23,11 @@ const BLOCK_BYTES_MAX: usize = 4 << 20;
 const DRAFTS_MAX: usize = 8;
 /// Drafts that wait to be written over.
 const SPARE_MAX: usize = 2;
-/// How long a claim is respected. Who keeps the others waiting longer claims nothing any more, so
-/// that an appender that hangs in the middle of a block stops the others but once.
+/// How long a claim is respected. Who keeps the others waiting longer claims nothing for a while, so
+/// that an appender that hangs in the middle of a block seldom stops the others.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// How long that lasts.
+const SLOW_FOR: Duration = Duration::from_secs(60);
 
 /// The lines that the appenders of one journal share.
 #[derive(Debug)]
@@ -57,8 +59,8 @@ struct Lines {
 struct Blocks {
     blocks: VecDeque<BlockLines>,
     spare: Vec<LinesOfOne>,
-    /// Who kept others waiting.
-    slow: HashSet<u64>,
+    /// Who kept others waiting, and until when he claims nothing.
+    slow: HashMap<u64, Instant>,
     waiting: usize,
 }
 
@@ -267,7 +269,7 @@ impl Work {
     fn join(&mut self, draft: &Draft, at: (u64, u64), index: u32) {
         let lines = &*draft.lines;
         let mut blocks = lines.lock();
-        let mut until = None;
+        let mut waits_for = None;
         loop {
             let Some(block) = blocks.block(at) else {
                 self.is_alone = true;
@@ -279,18 +281,24 @@ impl Work {
                 if self.find(index).is_some() {
                     return;
                 }
-                if is_full || blocks.slow.contains(&draft.number) {
+                if is_full || blocks.is_slow(draft.number) {
                     self.is_alone = true;
                 } else {
                     self.own = Some(blocks.claim(at, draft.number));
                 }
                 return;
             };
-            let until = *until.get_or_insert_with(|| Instant::now() + lines.patience);
-            let left = until.saturating_duration_since(Instant::now());
+            let now = Instant::now();
+            // Each claim has its own time.
+            let until = match waits_for {
+                Some((number, until)) if number == other => until,
+                _ => now + lines.patience,
+            };
+            waits_for = Some((other, until));
+            let left = until.saturating_duration_since(now);
             if left.is_zero() {
                 block.claimed_by = None;
-                blocks.slow.insert(other);
+                blocks.slow.insert(other, now + SLOW_FOR);
                 continue;
             }
             blocks.waiting += 1;
@@ -355,6 +363,16 @@ impl Blocks {
             self.blocks.insert(place, BlockLines { at, shown: Vec::new(), claimed_by: None });
         }
         self.blocks.get_mut(place)
+    }
+
+    /// Whether a draft kept others waiting not long ago.
+    fn is_slow(&mut self, number: u64) -> bool {
+        let Some(until) = self.slow.get(&number) else { return false };
+        let is_slow = Instant::now() < *until;
+        if !is_slow {
+            self.slow.remove(&number);
+        }
+        is_slow
     }
 
     /// Claims a block that is there. Returns what to render into.

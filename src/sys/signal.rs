@@ -47,8 +47,8 @@ pub(crate) struct Seen(u32);
 /// # Errors
 /// The system's.
 pub(crate) fn listen() -> io::Result<Seen> {
-    // Before anything can come.
-    let seen = Seen(CHANGES.load(Ordering::SeqCst));
+    // Behind what there is: the first wait returns at once, with what came before anybody listened.
+    let seen = Seen(CHANGES.load(Ordering::SeqCst).wrapping_sub(1));
     for (at, signal) in SIGNALS.into_iter().enumerate() {
         let found = action_of(signal)?;
         // In a forked child it is there already.

@@ -230,8 +230,9 @@ impl File {
     /// It keeps a small limit from rolling hundreds of times a second, and says nothing about other
     /// reasons to roll.
     ///
-    /// The times are those of the events, so that a restart comes to the same files. A clock that is set
-    /// back by the time or more ends the wait.
+    /// The times are those of the events, so that a restart comes to the same files. An event that is
+    /// older than the file's first one by the time or more ends the wait: after a clock was set back,
+    /// and where the events of several sources come one after the other.
     ///
     /// # Examples
     /// ```

@@ -36,6 +36,8 @@ macro_rules! with_file_keys {
             .default("false"),
         Key::new("rotate_bytes", Kind::Bytes(1, u64::MAX), "a new file is begun before the event with which this one would have more bytes")
             .otherwise("one file that grows", "\"100MiB\""),
+        Key::new("min_roll_interval", Kind::Duration, "with `rotate_bytes`: no new file is begun before an event that was logged so long after the first one in the file")
+            .otherwise("none", "\"1s\""),
         Key::new("roll_by", Kind::Text, "a new file is begun with the first event of another period: `minutely`, `hourly`, `daily`, `weekly`, `monthly`, or a pattern such as `yyyy-MM-dd`")
             .otherwise("one file that grows", "\"daily\""),
         Key::new("zone", Kind::Text, "the time zone of the period: `UTC`, `local`, or a name such as `Europe/Berlin`")
@@ -165,6 +167,7 @@ fn maker(section: &Section<'_>) -> Option<impl FnMut(PathBuf) -> File + Send + '
         (section.truth("check_moved"), section.duration("check_moved_every"));
     let shared = section.truth("shared");
     let rotate_bytes = section.number("rotate_bytes");
+    let min_roll_interval = section.duration("min_roll_interval");
     let roll_by = roll_by(section);
     let at_start = section.truth("roll_at_start");
     let dated = section.truth("always_include_pattern");
@@ -224,6 +227,9 @@ fn maker(section: &Section<'_>) -> Option<impl FnMut(PathBuf) -> File + Send + '
         if let Some(bytes) = rotate_bytes {
             file = file.rotate_at_bytes(bytes);
         }
+        if let Some(interval) = min_roll_interval {
+            file = file.min_roll_interval(interval);
+        }
         if let Some(roll_by) = &roll_by {
             file = file.roll_by(roll_by.clone()).always_include_pattern(dated);
         }
@@ -265,6 +271,10 @@ fn check_rolling(section: &Section<'_>, is_dated: bool) {
     if is_dated && !section.has("roll_by") {
         let what = "`always_include_pattern` is about a date, which `roll_by` gives; add it";
         section.refuse("always_include_pattern", what);
+    }
+    if section.has("min_roll_interval") && !section.has("rotate_bytes") {
+        let what = "`min_roll_interval` is about files that `rotate_bytes` begins; add it";
+        section.refuse("min_roll_interval", what);
     }
     let rolls = ["rotate_bytes", "roll_by", "roll_at_start"].iter().any(|key| section.has(key));
     if rolls {

@@ -28,6 +28,12 @@ const JSON: &[Key] = &[
     SHOW.default("[\"fields\", \"context\"]"),
     Key::new("rename", Kind::Pairs, "fields with other names").example("{ time = \"ts\" }"),
     Key::new("hide", Kind::Texts, "fields that are left out").example("[\"category\"]"),
+    Key::new(
+        "message_chunks",
+        Kind::Truth,
+        "whether the message is an array of its texts and values, which the warp `pass` asks for",
+    )
+    .default("false"),
 ];
 const ECS: &[Key] = &[SHOW.otherwise("as the type says", "[\"fields\", \"context\"]")];
 
@@ -82,7 +88,7 @@ fn json(section: &Section<'_>) -> Option<Box<dyn Layout>> {
     for field in section.texts("hide").unwrap_or_default() {
         json = changed(section, "hide", json.hide(&field))?;
     }
-    Some(Box::new(json))
+    Some(Box::new(json.message_chunks(section.truth("message_chunks")?)))
 }
 
 fn changed(section: &Section<'_>, key: &str, result: Result<Json, FieldError>) -> Option<Json> {

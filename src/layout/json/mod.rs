@@ -154,7 +154,9 @@ impl Json {
 
     /// Whether the message is an array of its chunks ([`Event::chunks`]): texts as strings, values with
     /// their types and without the form that their placeholders give them. By default it is one string.
-    /// An appender with such a layout may have the warp [`pass`](crate::warp::Warp::pass).
+    /// A [`File`](crate::appender::File), a [`Console`](crate::appender::Console) and a
+    /// [`Writer`](crate::appender::Writer) with such a layout may have the warp
+    /// [`pass`](crate::warp::Warp::pass).
     ///
     /// # Examples
     /// ```

@@ -35,6 +35,10 @@ impl TextFile {
         if past.is_none() && self.period.is_none() {
             self.period = self.found_period()?;
         }
+        if past.is_none() && self.target.file().metadata()?.len() == 0 {
+            // Somebody has emptied it: it begins with the next event.
+            self.begun_ns = None;
+        }
         if slot.boot_id != boot_id() {
             // Before a slot of this boot is stored: a kill in between cuts it at the next start.
             self.cut_unwritten(&mut past)?;
