@@ -69,7 +69,7 @@ macro_rules! with_composites {
 /// Each worker logs on a thread of its name, within a context. Returns the line of the log call.
 fn log(workers: &[Guard; 2]) -> u32 {
     let mut at = 0;
-    for (worker, name) in workers.into_iter().zip(WORKERS) {
+    for (worker, name) in workers.iter().zip(WORKERS) {
         let logger = worker.logger().clone();
         let logging = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             let mut before = 0;
@@ -142,7 +142,8 @@ fn composites_at_a_master_hold_and_share_out_what_its_workers_log() {
     check(dir, at);
     // Times and all are those that the workers have.
     let (mut all, mut own) = (lines(dir, "late"), WORKERS.map(|name| lines(dir, name)).concat());
-    (all.sort(), own.sort());
+    all.sort();
+    own.sort();
     assert_eq!(all, own);
 }
 

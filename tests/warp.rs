@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rollway::appender::{self, Callback, Console, Memory, Open, Writer};
-use rollway::appender::{self, Callback, Memory, Open};
-use rollway::layout::{Json, Pattern};
-use rollway::layout::{Layout, Pattern};
+use rollway::layout::{Json, Layout, Pattern};
 use rollway::route::composite::CompositeError;
 use rollway::value::{Scalar, Value};
 use rollway::warp::{Warp, Warps};
