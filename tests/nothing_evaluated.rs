@@ -92,9 +92,11 @@ fn between_markers(trace: &str) -> Vec<&str> {
     let position = |name: &str| lines.iter().position(|line| line.contains(name));
     let before = position("/rollway-marker-before").expect("the child has not begun");
     let after = position("/rollway-marker-after").expect("the child has not ended");
-    // Each begins with the number of a thread.
+    // Each begins with the number of a thread. One that another thread interrupts has two lines, and
+    // its name and what it names are in the first.
     let calls = lines[before + 1..after].iter();
-    calls.filter_map(|line| line.split_once(' ').map(|(_, call)| call.trim_start())).collect()
+    let calls = calls.filter_map(|line| line.split_once(' ').map(|(_, call)| call.trim_start()));
+    calls.filter(|call| !call.starts_with("<... ")).collect()
 }
 
 #[test]

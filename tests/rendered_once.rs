@@ -51,6 +51,8 @@ fn an_event_for_three_appenders_is_rendered_once_for_each_distinct_layout() {
     for n in 0..EVENTS {
         info!(logger: guard.logger(), "event {n}");
     }
+    // Whoever is ready shares nothing with the others any more: not before all are.
+    guard.flush().unwrap();
     assert_eq!(guard.shutdown(AMPLE).left(), 0);
     let expected: String = (0..EVENTS).map(|n| format!("event {n}\n")).collect();
     assert_eq!(std::fs::read_to_string(one).unwrap(), expected);

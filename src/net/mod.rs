@@ -9,6 +9,7 @@ pub mod reason;
 mod schema;
 mod versions;
 
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 pub use frame::{Frame, FrameError, FrameKind, FrameReader};
@@ -66,7 +67,18 @@ pub fn host_and_port(address: &str) -> Result<(String, u16), &'static str> {
     } else {
         match address.split_once(':') {
             None => (address, DEFAULT_PORT),
-            Some((_, rest)) if rest.contains(':') => (address, DEFAULT_PORT),
+            Some((_, rest)) if rest.contains(':') => {
+                // With a zone, as in `fe80::1%eth0`, or without.
+                let bare = address.split_once('%').map_or(address, |(bare, _)| bare);
+                match bare.parse::<Ipv6Addr>() {
+                    Ok(_) => (address, DEFAULT_PORT),
+                    Err(_) => {
+                        return Err(
+                            "it has two colons and is no IPv6 address; write it as host:port",
+                        );
+                    }
+                }
+            }
             Some((host, port)) => (host, parse(port)?),
         }
     };
@@ -101,7 +113,8 @@ mod tests {
         assert_eq!(split("logs"), ("logs".to_owned(), 5000));
         assert_eq!(split("[::1]"), ("::1".to_owned(), 5000));
         assert_eq!(split("::1"), ("::1".to_owned(), 5000));
-        for wrong in ["logs:", "logs:65536", "logs:-1", "[::1", "[::1]6000", "[::1]:"] {
+        assert_eq!(split("fe80::1%eth0"), ("fe80::1%eth0".to_owned(), 5000));
+        for wrong in ["logs:", "logs:65536", "logs:-1", "[::1", "[::1]6000", "[::1]:", "a:b:7"] {
             assert!(host_and_port(wrong).is_err(), "{wrong}");
         }
     }

@@ -56,13 +56,13 @@ struct Work {
 
 impl Compression {
     /// Why this build cannot do it, if it cannot.
-    pub(super) fn lacks(self) -> Option<&'static str> {
+    pub(crate) fn lacks(self) -> Option<&'static str> {
         match self {
             Compression::Gzip if cfg!(not(feature = "gzip")) => {
-                Some("it cannot be compressed as gzip; build with the feature `gzip`")
+                Some("rolled files cannot be compressed as gzip; build with the feature `gzip`")
             }
             Compression::Zstd if cfg!(not(feature = "zstd")) => {
-                Some("it cannot be compressed as zstd; build with the feature `zstd`")
+                Some("rolled files cannot be compressed as zstd; build with the feature `zstd`")
             }
             _ => None,
         }

@@ -179,6 +179,9 @@ fn maker(section: &Section<'_>) -> Option<impl FnMut(PathBuf) -> File + Send + '
         Some("zstd") => Some(Compression::Zstd),
         _ => None,
     };
+    if let Some(what) = compression.and_then(Compression::lacks) {
+        section.refuse("compress", what);
+    }
     check_rolling(section, dated == Some(true));
     let has_header = header.as_ref().is_some_and(|header| !header.is_empty());
     for (key, is_wanted) in [
