@@ -84,7 +84,7 @@ pub(super) const JOURNAL: &[Key] = &[
         .otherwise("1 GiB in a directory, 64 MiB in memory", "\"1GiB\""),
     Key::new("keep_free_bytes", Kind::Bytes(0, NO_LIMIT), "bytes of the journal's file system that it leaves to others; needs `dir`")
         .otherwise("a twentieth of it, 1 GiB at the most", "\"1GiB\""),
-    Key::new("sync", Kind::OneOfOrDuration(&["never"]), "after which time the journal is synced while something is new")
+    Key::new("sync", Kind::OneOfOrDuration(&["never"]), "after which time the journal is synced while something is new, or `never`")
         .default("\"500ms\""),
     Key::new("sync_from", Kind::Level, "the level from which on events have their block synced at once")
         .otherwise("no event has", "\"error\""),

@@ -142,7 +142,7 @@ impl Config {
     }
 
     /// The logger of a process, ready for [`init`](Builder::init) or more in code. With neither an
-    /// appender nor `[forward]`, `[cluster]` nor a journal directory it prints to standard error.
+    /// appender nor `[forward]` nor a journal directory it prints to standard error.
     ///
     /// To read the files again while it runs is for [`Builder::reload_from`], which
     /// [`init_from`] has plugged in.
