@@ -383,12 +383,36 @@ fn two_engines_of_one_process_may_be_members_of_one_cluster() {
         ClusterRole::Elected => (first, second),
         _ => (second, first),
     };
+    assert_eq!(out.logger().rotate(None).unwrap(), ["file"]);
+    for appender in [None, Some("file")] {
+        let refused = stays.logger().reopen(appender).unwrap_err().to_string();
+        assert!(refused.contains("ask the elected one"), "{refused}");
+    }
     assert_eq!(out.shutdown(PATIENCE).left(), 0);
     rollway::info!(logger: stays.logger(), "after the hand-over");
     stays.flush().unwrap();
     assert_eq!(stays.stats().cluster.unwrap().term, 2);
     assert_eq!(stays.shutdown(PATIENCE).left(), 0);
     assert_eq!(lines(&path).len(), 201);
+}
+
+#[test]
+fn a_reload_cannot_move_a_process_to_another_cluster() {
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("app.log");
+    let of = |cluster: Cluster| {
+        let rings = dir.path().join("rings");
+        rollway::builder().cluster(cluster).rings_dir(rings).appender("file", message_file(&path))
+    };
+    let here = || Cluster::new(dir.path().join("cluster"));
+    let guard = of(here()).start().unwrap();
+    for other in [Cluster::new(dir.path().join("other")), here().standalone(true)] {
+        let refused = guard.logger().reload(of(other)).unwrap_err().to_string();
+        assert_eq!(refused, "cluster cannot change while the process runs; restart it for that");
+    }
+    guard.logger().reload(of(here())).unwrap();
+    assert!(!dir.path().join("other").exists());
 }
 
 #[test]

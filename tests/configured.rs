@@ -348,3 +348,32 @@ fn a_master_that_names_a_composite_has_its_relays_and_no_others() {
     assert!(!dir.path().join("other.log").exists());
     drop(master);
 }
+
+#[test]
+fn a_reload_names_the_key_that_only_a_restart_takes() {
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let of = |keys: &str| {
+        let socket = dir.path().join("socket");
+        let text = format!("{keys}\n[appenders.none]\ntype = 'null'\n[control]\npath = {socket:?}");
+        Config::parse_toml(&text).unwrap().builder().unwrap()
+    };
+    let guard = of("reload_every = '1min'").start().unwrap();
+    for (keys, key) in [
+        ("reload_every = '1min'\nsignals = true", "signals"),
+        ("reload_every = '2min'", "reload_every"),
+        ("", "reload_every"),
+    ] {
+        let refused = guard.logger().reload(of(keys)).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            format!("{key} cannot change while the process runs; restart it for that")
+        );
+    }
+    let without = Config::parse_toml("reload_every = '1min'\n[appenders.none]\ntype = 'null'");
+    let refused = guard.logger().reload(without.unwrap().builder().unwrap()).unwrap_err();
+    assert!(refused.to_string().starts_with("control cannot change"), "{refused}");
+    guard.logger().reload(of("level = 'debug'\nreload_every = '1min'")).unwrap();
+    // In code one says what one likes: it counts for nothing.
+    guard.logger().reload(rollway::builder().signals(true)).unwrap();
+}

@@ -1,5 +1,6 @@
 //! `rollway recover`: what a process left behind, and how to save it.
 
+use std::cmp::Ordering;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use crate::appender::{Forwarder, Open, Place};
 use crate::engine::outlet::Outlet;
 use crate::engine::{Dropped, selflog};
 use crate::journal::{
-    Finding, Position, Reads, Sift, StoredCursor, Survey, SurveyedBlock, stored_cursors,
+    Finding, Position, Reads, Sift, StoredCursor, Survey, SurveyedBlock, segment_paths,
+    stored_cursors,
 };
 use crate::layout::{Drafts, SharedLines};
 use crate::recover::{
@@ -44,8 +46,8 @@ pub(super) fn run(
         readable += copied;
         exit = worse(exit, found);
         if let Some(master) = &args.send {
-            let watch = Watch::new(0, err);
-            deliver(args, to, master, &watch, out)?;
+            let bytes = sizes_of(to).iter().map(|(_, bytes)| bytes).sum();
+            deliver(args, to, master, &mut Watch::new(bytes, err), out)?;
         }
         return Ok(if exit == Exit::Loss && readable == 0 { Exit::Damaged } else { exit });
     }
@@ -59,7 +61,7 @@ pub(super) fn run(
             tell_recovered(&recovered, "moved to the journal", &mut watch);
         }
         if let Some(master) = &args.send {
-            deliver(args, path, master, &watch, out)?;
+            deliver(args, path, master, &mut watch, out)?;
         } else {
             readable += report(args, path, segments, &mut watch, out)?;
         }
@@ -476,7 +478,7 @@ fn deliver(
     args: &RecoverArgs,
     dir: &Path,
     master: &str,
-    watch: &Watch<'_>,
+    watch: &mut Watch<'_>,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let view = View::of(dir).map_err(|error| {
@@ -497,13 +499,18 @@ fn deliver(
             _ => sources.push((*source, *epoch)),
         }
     }
+    let sizes = sizes_of(dir);
+    let (total, runs) = (sizes.iter().map(|(_, bytes)| bytes).sum::<u64>(), sources.len() as u64);
     let mut sent = Sent::default();
-    for (source, epoch) in sources {
+    for (turn, (source, epoch)) in (0..).zip(sources) {
         let of_manifest = view.leftovers.manifest.as_ref();
         let run = of_manifest.filter(|manifest| manifest.source == source);
         let epoch = run.map_or(epoch, |manifest| manifest.epoch.max(epoch));
-        sent.add(args, &view, source, epoch, master)?;
+        // Each source is one way through the journal.
+        let shown = |settled| watch.show((turn * total + bytes_before(&sizes, settled)) / runs);
+        sent.add(args, &view, (source, epoch), master, shown)?;
     }
+    watch.progress(total);
     let Sent { events, blocks, left, why } = &sent;
     let text = if args.json {
         let object = json!({
@@ -539,14 +546,14 @@ struct Sent {
 }
 
 impl Sent {
-    /// Sends one source, and adds what came of it.
+    /// Sends one source of a run, and adds what came of it. `shown` gets the position meanwhile.
     fn add(
         &mut self,
         args: &RecoverArgs,
         view: &View,
-        source: u128,
-        epoch: u64,
+        (source, epoch): (u128, u64),
         master: &str,
+        shown: impl Fn(Position),
     ) -> Result<(), Failure> {
         let forwarder = Forwarder::new(master);
         let monitor = forwarder.monitor();
@@ -574,6 +581,7 @@ impl Sent {
         let end = view.journal.end();
         while outlet.stats().settled < end && since.elapsed() < limit {
             std::thread::sleep(LOOK);
+            shown(outlet.stats().settled);
             let delivered = monitor.stats().delivered_blocks;
             if delivered != last {
                 (since, last) = (Instant::now(), delivered);
@@ -589,6 +597,24 @@ impl Sent {
         self.why = why.or(self.why.take());
         Ok(())
     }
+}
+
+/// The segments of a journal: their generations, and their bytes.
+fn sizes_of(dir: &Path) -> Vec<(u64, u64)> {
+    let segments = segment_paths(dir).unwrap_or_default();
+    let size = |path: &Path| path.metadata().map_or(0, |found| found.len());
+    segments.iter().map(|(generation, path)| (*generation, size(path))).collect()
+}
+
+/// How many bytes of a journal lie before a position.
+fn bytes_before(sizes: &[(u64, u64)], position: Position) -> u64 {
+    let passed =
+        sizes.iter().map(|(generation, bytes)| match generation.cmp(&position.generation) {
+            Ordering::Less => *bytes,
+            Ordering::Equal => position.offset.min(*bytes),
+            Ordering::Greater => 0,
+        });
+    passed.sum()
 }
 
 fn failure_of_repair(error: &RepairError) -> Failure {

@@ -41,6 +41,11 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// Shows that so many more bytes are done, for now.
+    pub(super) fn show(&self, bytes: u64) {
+        self.progress.show(self.bytes + bytes);
+    }
+
     /// Says what is no fault.
     pub(super) fn note(&self, what: &str) {
         self.progress.say(what);

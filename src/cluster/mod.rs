@@ -156,4 +156,8 @@ impl Group for Cluster {
         let process = Process::new(self.clone(), directory, dir, description);
         Ok(Seat { journal, lock, member: Some(Arc::new(process)) })
     }
+
+    fn settings(&self) -> String {
+        format!("{self:?}")
+    }
 }

@@ -151,8 +151,10 @@ impl Config {
     /// None that [`load`](Config::load) would not have found; a home directory may be another now.
     pub fn builder(&self) -> Result<Builder, ConfigError> {
         let (plan, _) = self.plan()?;
-        let mut builder = plan.service.signals(plan.tending.signals);
-        if let Some(control) = plan.tending.control_of_service() {
+        let control = plan.tending.control_of_service();
+        let mut builder = plan.service.said(plan.tending.said(control.as_ref()));
+        builder = builder.signals(plan.tending.signals);
+        if let Some(control) = control {
             builder = builder.control(control);
         }
         if let Some(every) = plan.tending.reload_every {
@@ -186,8 +188,11 @@ impl Config {
     pub fn master(&self) -> Result<MasterPlan, ConfigError> {
         let (plan, _) = self.plan()?;
         let mut master = plan.master;
-        let mut builder = master.builder.signals(plan.tending.signals);
-        if let Some(control) = plan.tending.control_of_master() {
+        let control = plan.tending.control_of_master();
+        let mut said = plan.tending.said(control.as_ref());
+        said.push(("drain_seconds", format!("{:?}", master.drain)));
+        let mut builder = master.builder.said(said).signals(plan.tending.signals);
+        if let Some(control) = control {
             builder = builder.control(control);
         }
         if let Some(every) = plan.tending.reload_every {

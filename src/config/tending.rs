@@ -46,6 +46,15 @@ impl Tending {
         Tending { control, is_written, enabled, signals, reload_every }
     }
 
+    /// What cannot change while a process runs whose socket is `control`, by its keys.
+    pub(super) fn said(&self, control: Option<&Control>) -> Vec<(&'static str, String)> {
+        vec![
+            ("control", format!("{control:?}")),
+            ("signals", self.signals.to_string()),
+            ("reload_every", format!("{:?}", self.reload_every)),
+        ]
+    }
+
     /// The socket of a process that logs.
     pub(super) fn control_of_service(&self) -> Option<Control> {
         self.enabled.unwrap_or(self.is_written).then(|| self.control.clone())

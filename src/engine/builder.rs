@@ -547,9 +547,10 @@ impl Builder {
     /// The first key in which another description differs of those that cannot change while the
     /// engine runs.
     pub(super) fn differs_in(&self, other: &Builder) -> Option<&'static str> {
+        let settings = |builder: &Builder| builder.group.as_ref().map(|group| group.settings());
         let fixed = [
             ("service", self.service != other.service),
-            ("cluster", self.group.is_some() != other.group.is_some()),
+            ("cluster", settings(self) != settings(other)),
             ("journal_dir", self.journal.dir != other.journal.dir),
             ("journal_max_bytes", self.journal.max_bytes != other.journal.max_bytes),
             ("journal_keep_free", self.journal.keep_free_bytes != other.journal.keep_free_bytes),
@@ -570,7 +571,15 @@ impl Builder {
             ("guard_mappings", self.guards_mappings != other.guards_mappings),
             ("log_panics", self.logs_panics != other.logs_panics),
         ];
-        fixed.into_iter().find(|(_, differs)| *differs).map(|(key, _)| key)
+        let fixed = fixed.into_iter().find(|(_, differs)| *differs).map(|(key, _)| key);
+        fixed.or_else(|| self.tending.differs_in(&other.tending))
+    }
+
+    /// What a configuration says of what cannot change while the engine runs, by its keys.
+    #[cfg(feature = "config")]
+    pub(crate) fn said(mut self, said: Vec<(&'static str, String)>) -> Builder {
+        self.tending.said = said;
+        self
     }
 
     /// Has what another description says of levels, routes and appenders.

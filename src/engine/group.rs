@@ -27,6 +27,9 @@ pub(crate) trait Group: Send + Sync {
     /// # Errors
     /// [`InitError`], when there is no place.
     fn join(&self, description: Description) -> Result<Seat, InitError>;
+
+    /// What it is, in words: two groups with the same words are the same to a process.
+    fn settings(&self) -> String;
 }
 
 /// What one process of a group has of it.

@@ -36,7 +36,13 @@ impl Controlled for Shared {
 
     fn command(&self, command: Command, appender: Option<&str>) -> Result<Vec<String>, Refusal> {
         let deadline = Instant::now() + self.limits.flush_timeout;
-        outlets::command(&self.all_outlets(), command, appender, deadline)
+        let outlets = self.all_outlets();
+        if self.is_run_elsewhere(&outlets, appender) {
+            return Err(Refusal::Refused(
+                "another process of the cluster runs the appenders; ask the elected one".to_owned(),
+            ));
+        }
+        outlets::command(&outlets, command, appender, deadline)
     }
 
     fn flush(&self, durability: Durability) -> Result<(), Refusal> {
@@ -67,6 +73,10 @@ impl Signalled for Shared {
     }
 
     fn on_reopen(&self) {
+        if self.is_run_elsewhere(&self.all_outlets(), None) {
+            // That one gets the signal, too.
+            return;
+        }
         if let Err(refusal) = self.command(Command::Reopen, None) {
             selflog::warn(&format!("reopen: {refusal}"));
         }
@@ -117,6 +127,14 @@ impl Logger {
 }
 
 impl Shared {
+    /// Whether an appender, or with `None` all of them, is among those that another process of the
+    /// cluster runs: `outlets` are those of this one.
+    fn is_run_elsewhere(&self, outlets: &[Arc<Outlet>], appender: Option<&str>) -> bool {
+        let is_member = self.member.as_ref().is_some_and(|member| member.outlets().is_empty());
+        let is_here = |outlet: &Arc<Outlet>| appender.is_none_or(|name| outlet.name() == name);
+        is_member && !outlets.iter().any(is_here)
+    }
+
     /// The appenders of this process, and those that it runs for others.
     fn all_outlets(&self) -> Vec<Arc<Outlet>> {
         let mut outlets = self.outlets.running();

@@ -20,6 +20,8 @@ pub(crate) struct Tending<B> {
     pub(crate) watch_every: Duration,
     pub(crate) control: Option<Control>,
     pub(crate) listens: bool,
+    /// What a configuration says of it, by its keys: that stays as it was at the start.
+    pub(crate) said: Vec<(&'static str, String)>,
 }
 
 /// Who waits for somebody to ask for something.
@@ -41,7 +43,8 @@ pub(crate) enum TendError {
 impl<B> Default for Tending<B> {
     fn default() -> Tending<B> {
         let (watched, watch_every) = (Vec::new(), Duration::ZERO);
-        Tending { source: None, watched, watch_every, control: None, listens: false }
+        let (source, control, said) = (None, None, Vec::new());
+        Tending { source, watched, watch_every, control, listens: false, said }
     }
 }
 
@@ -53,11 +56,19 @@ impl<B> Clone for Tending<B> {
             watch_every: self.watch_every,
             control: self.control.clone(),
             listens: self.listens,
+            said: self.said.clone(),
         }
     }
 }
 
 impl<B> Tending<B> {
+    /// The first key of which another configuration says something else. A description in code says
+    /// nothing.
+    pub(crate) fn differs_in(&self, other: &Tending<B>) -> Option<&'static str> {
+        let said = self.said.iter().zip(&other.said);
+        said.into_iter().find(|(old, new)| old != new).map(|(old, _)| old.0)
+    }
+
     /// Begins to wait for whoever asks `running` for something.
     ///
     /// # Errors
@@ -115,6 +126,7 @@ impl Builder {
     /// `source` runs on a thread of rollway's own, or on that which calls
     /// [`reload_from_source`](crate::Logger::reload_from_source). What its builder says of tending (this,
     /// the control socket, signals, watched files) counts for nothing: that stays as it was at the start.
+    /// Where two configurations say different things of it, the reload is refused.
     pub fn reload_from<E: Into<Box<dyn Error + Send + Sync>>>(
         mut self,
         source: impl Fn() -> Result<Builder, E> + Send + Sync + 'static,

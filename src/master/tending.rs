@@ -70,7 +70,15 @@ impl MasterBuilder {
             ("limits", self.limits != other.limits),
             ("io_method", self.io_method != other.io_method),
         ];
-        fixed.into_iter().find(|(_, differs)| *differs).map(|(key, _)| key)
+        let fixed = fixed.into_iter().find(|(_, differs)| *differs).map(|(key, _)| key);
+        fixed.or_else(|| self.tending.differs_in(&other.tending))
+    }
+
+    /// What a configuration says of what cannot change while the master runs, by its keys.
+    #[cfg(feature = "config")]
+    pub(crate) fn said(mut self, said: Vec<(&'static str, String)>) -> MasterBuilder {
+        self.tending.said = said;
+        self
     }
 }
 

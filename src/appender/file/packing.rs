@@ -12,8 +12,9 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::names::{Form, Name, Names};
 use super::told;
@@ -26,6 +27,9 @@ use crate::sys::priority;
 const COMPARE_BYTES: usize = 64 << 10;
 /// Failures that wait to be told.
 const NOTICES_MAX: usize = 1;
+/// The pause before what failed is tried again, doubled up to the longest.
+const RETRY_MIN: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// How rolled files are compressed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -125,12 +129,7 @@ impl Packer {
         let named = std::thread::Builder::new().name("rollway-pack".to_owned());
         let thread = named.spawn(move || {
             priority::lower();
-            while let Ok(()) = kicked.recv() {
-                if let Err(error) = work.all() {
-                    // One that waits to be told says as much.
-                    let _ = notify.try_send(error);
-                }
-            }
+            work.whenever(&kicked, &notify);
         })?;
         Ok(Packer { kicks: Some(kicks), is_stopping, notices, thread: Some(thread) })
     }
@@ -162,6 +161,30 @@ impl Drop for Packer {
 }
 
 impl Work {
+    /// Looks what there is to do at each kick, and again after a failure.
+    fn whenever(&self, kicked: &Receiver<()>, notify: &SyncSender<io::Error>) {
+        let (mut pause, mut told) = (None::<Duration>, None);
+        loop {
+            let wait = pause.unwrap_or(Duration::MAX);
+            if kicked.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected) {
+                return;
+            }
+            let Err(error) = self.all() else {
+                (pause, told) = (None, None);
+                continue;
+            };
+            // What has the name stays there until somebody takes it away.
+            let may_pass = error.kind() != io::ErrorKind::AlreadyExists;
+            pause = may_pass.then(|| pause.map_or(RETRY_MIN, |pause| (2 * pause).min(RETRY_MAX)));
+            let what = Some(error.to_string());
+            if told != what {
+                told = what;
+                // One that waits to be told says as much.
+                let _ = notify.try_send(error);
+            }
+        }
+    }
+
     /// Compresses what is not compressed yet, the oldest first.
     fn all(&self) -> io::Result<()> {
         let mut found = self.names.look()?;
@@ -325,6 +348,37 @@ mod tests {
             entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
         left.sort();
         left
+    }
+
+    #[test]
+    fn what_could_not_be_compressed_is_tried_again_and_told_once() {
+        let base = tempfile::tempdir().unwrap();
+        let (dir, elsewhere) = (base.path().join("logs"), base.path().join("elsewhere"));
+        fs::create_dir(&elsewhere).unwrap();
+        fs::write(elsewhere.join("app.log.1"), "one\n").unwrap();
+        let names = Names::new(&dir.join("app.log"), false).with_packed();
+        let mut packer = Packer::start(Compression::Gzip, names).unwrap();
+        packer.kick();
+        let until = |reached: &mut dyn FnMut() -> bool| {
+            for _ in 0..6_000 {
+                if reached() {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            panic!("not within a minute");
+        };
+        let mut notice = None;
+        until(&mut || {
+            notice = packer.take_notice();
+            notice.is_some()
+        });
+        assert!(notice.is_some_and(|why| why.to_string().contains("cannot list")));
+        // Long enough for another try.
+        std::thread::sleep(RETRY_MIN + RETRY_MIN / 2);
+        assert!(packer.take_notice().is_none());
+        fs::rename(elsewhere, &dir).unwrap();
+        until(&mut || left(&dir) == ["app.log.1.gz"]);
     }
 
     fn text_of(how: Compression, path: &Path) -> String {

@@ -347,7 +347,8 @@ fn file_of(plan: &Plan, path: &Path) -> File {
 /// Waits until every rolled file is compressed.
 fn pack(plan: &Plan) -> Result<(), Failure> {
     let Some(path) = plan.file.as_ref().filter(|_| plan.compress) else { return Ok(()) };
-    rollway::flush()?;
+    // A slow disk takes longer than a flush may.
+    until("everything is delivered", || Ok(rollway::flush().is_ok()))?;
     until("all rolled files are compressed", || {
         let files = rotation::files_by_time(path)?;
         Ok(files.iter().all(|file| file == path || file.extension().is_some_and(|end| end == "gz")))
