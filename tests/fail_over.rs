@@ -195,6 +195,40 @@ fn a_restart_goes_on_behind_what_some_relay_has() {
 }
 
 #[test]
+fn a_relay_that_cannot_be_opened_at_the_start_is_opened_when_it_can_be() {
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    // A file stands where its directory is to be.
+    let (mount, second) = (dir.path().join("mount"), dir.path().join("second"));
+    std::fs::write(&mount, "").unwrap();
+    let first = mount.join("first");
+    let both = || {
+        let both = FailOver::new().relay("first", message_file(&first));
+        both.relay("second", message_file(&second)).retry_after(Duration::ZERO)
+    };
+    let guard = start(both(), Some(&dir.path().join("journal")));
+    log(&guard, 0..3);
+    assert_eq!(lines(&second), ["0", "1", "2"]);
+    assert!(guard.stats().appenders[0].errors > 0, "it is told");
+    std::fs::remove_file(&mount).unwrap();
+    log(&guard, 3..5);
+    assert_eq!(lines(&first), ["3", "4"]);
+    guard.shutdown(PATIENCE);
+    let guard = start(both(), Some(&dir.path().join("journal")));
+    log(&guard, 5..6);
+    assert_eq!((lines(&first).len(), lines(&second).len()), (3, 3));
+    drop(guard);
+}
+
+#[test]
+fn where_no_relay_can_be_opened_the_start_fails_with_the_reason() {
+    let away = |name: &str| message_file(&Path::new("/dev/null").join(name));
+    let both = FailOver::new().relay("first", away("a")).relay("second", away("b"));
+    let error = rollway::builder().appender("both", both).start().unwrap_err().to_string();
+    assert!(error.contains("`both.first`") && error.contains("/dev/null/a"), "{error}");
+}
+
+#[test]
 fn what_cannot_be_a_relay_is_refused() {
     let refused = |appender: FailOver| {
         rollway::builder().appender("both", appender).start().unwrap_err().to_string()

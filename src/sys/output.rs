@@ -45,7 +45,7 @@ pub(crate) struct Output {
 }
 
 /// Opens the outputs of an engine or a master.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Outputs {
     method: IoMethod,
     open_ring: fn() -> io::Result<Ring>,

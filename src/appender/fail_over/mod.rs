@@ -6,8 +6,12 @@
 //! come: each event is in one destination, as far as a relay knows what it has written. One that took
 //! part of a batch settles that part, and the next relay goes on behind it.
 
+mod relay;
+
 use std::io;
 use std::time::{Duration, Instant};
+
+use relay::{How, Relay, reason};
 
 use super::bookmark::Bookmark;
 use super::{AppendError, Appender, Batch, Open, OpenError, Opened, Place};
@@ -15,8 +19,9 @@ use crate::journal::Position;
 
 /// Relays in the order in which they are wanted: the next one gets what those before it cannot take.
 ///
-/// All relays are opened at the start, and one that cannot be is an error there. A relay fails when
-/// its destination is not available; an event that a destination refuses for its content goes among the
+/// All relays are opened at the start. One that cannot be opened then counts as one that failed, and is
+/// opened when it is its turn again; where none can be, or one is described wrongly, that is an error at
+/// the start. A relay fails when its destination is not available; an event that a destination refuses for its content goes among the
 /// dead letters. A relay has no threshold, filter, mask or warp of its own, and one that has is an error
 /// at the start: put them before the whole, with [`with`](crate::appender::with).
 ///
@@ -35,7 +40,7 @@ use crate::journal::Position;
 /// # Ok::<(), rollway::InitError>(())
 /// ```
 pub struct FailOver {
-    relays: Vec<(String, Box<dyn Open>)>,
+    relays: Vec<(String, How)>,
     retry_after: Duration,
 }
 
@@ -55,7 +60,7 @@ impl FailOver {
     /// Adds a relay that was chosen at run time.
     #[must_use]
     pub fn boxed_relay(mut self, name: impl Into<String>, relay: Box<dyn Open>) -> FailOver {
-        self.relays.push((name.into(), relay));
+        self.relays.push((name.into(), How::new(relay)));
         self
     }
 
@@ -77,57 +82,62 @@ impl Open for FailOver {
         }
         let mut bookmark = Bookmark::open(place)?;
         let begin = bookmark.settled();
-        let mut relays: Vec<Relay> = Vec::new();
+        let (mut relays, mut failures) = (Vec::<Relay>::new(), Vec::new());
         for (name, relay) in &self.relays {
             let full_name = format!("{}.{name}", place.name);
             if relays.iter().any(|known| known.name == *name) {
                 let what = "another relay of this appender has the name; give each its own";
                 return Err(failed(&full_name, what));
             }
-            let gate = relay.gate();
+            let gate = relay.get().gate();
             if !gate.is_open() || !gate.shows_all() {
                 let what = "a relay has no threshold, filter, mask or warp of its own; put it before \
                             the whole appender";
                 return Err(failed(&full_name, what));
             }
-            match relay.open(&Place { name: &full_name, begin, ..*place })? {
-                Opened::Events(appender) => relays.push(Relay { name: name.clone(), appender }),
-                Opened::Blocks(_) => {
-                    let what = "it ships whole blocks and cannot stand in for others; give it all its \
-                                destinations instead";
-                    return Err(failed(&full_name, what));
-                }
-            }
+            let at = Place { name: &full_name, begin, ..*place };
+            let (relay, failure) = Relay::open(name, relay, &at)?;
+            relays.push(relay);
+            failures.extend(failure);
         }
+        let Some(active) = relays.iter().position(Relay::is_open) else {
+            // There is one for each, and one relay at least.
+            return Err(failures.swap_remove(0));
+        };
+        let notice = (!failures.is_empty()).then(|| {
+            let reasons: Vec<_> = failures.iter().map(reason).collect();
+            let name = &relays[active].name;
+            io::Error::other(format!("it begins with relay `{name}`: {}", reasons.join("; ")))
+        });
         // A kill may have come between a relay's cursor and our own.
         let settled =
             relays.iter().map(|relay| relay.appender.settled()).fold(begin, Position::max);
         bookmark.advance(settled);
         Ok(Opened::Events(Box::new(FailOverWriter {
             relays,
-            active: 0,
+            active,
             since: settled,
-            retry_at: Instant::now(),
+            retry_at: if active == 0 { Instant::now() } else { Instant::now() + self.retry_after },
             retry_after: self.retry_after,
             bookmark,
             failure: None,
-            notice: None,
+            notice,
         })))
     }
 
     fn is_mandatory(&self) -> bool {
-        self.relays.iter().any(|(_, relay)| relay.is_mandatory())
+        self.relays.iter().any(|(_, relay)| relay.get().is_mandatory())
     }
 
     fn takes_chunks(&self) -> bool {
-        self.relays.iter().all(|(_, relay)| relay.takes_chunks())
+        self.relays.iter().all(|(_, relay)| relay.get().takes_chunks())
     }
 }
 
 /// The appender behind [`FailOver`].
 struct FailOverWriter {
     relays: Vec<Relay>,
-    /// The relay that takes what comes.
+    /// The relay that takes what comes; it is open.
     active: usize,
     /// What it has taken lies behind this.
     since: Position,
@@ -140,11 +150,6 @@ struct FailOverWriter {
     failure: Option<String>,
     /// What the outlet has not told yet of the last switch.
     notice: Option<io::Error>,
-}
-
-struct Relay {
-    name: String,
-    appender: Box<dyn Appender>,
 }
 
 impl FailOverWriter {
@@ -185,7 +190,7 @@ impl Appender for FailOverWriter {
         let mut last = None;
         for relay in self.candidates() {
             let before = self.settled();
-            let taken = self.relays[relay].appender.append(batch);
+            let taken = self.relays[relay].append(batch, before);
             let reached = self.relays[relay].appender.settled();
             match taken {
                 Err(error @ AppendError::Unavailable { .. }) => {
