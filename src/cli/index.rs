@@ -300,9 +300,12 @@ fn walk(file: &File, path: &Path) -> io::Result<Option<Blocks>> {
     let mut generation = None;
     let (mut window, mut window_at, mut window_len) = (vec![0; WINDOW_BYTES], 0, 0);
     let mut offset = 0;
+    let mut step = 0;
     loop {
         if offset + HEADER_BYTES as u64 > window_at + window_len as u64 {
-            window_len = read_full(file, &mut window, offset)?;
+            // Behind a large block another one is likely, and a window would have but one header.
+            let wanted = if step > WINDOW_BYTES { HEADER_BYTES } else { WINDOW_BYTES };
+            window_len = read_full(file, &mut window[..wanted], offset)?;
             window_at = offset;
         }
         let from = (offset - window_at) as usize;
@@ -337,7 +340,8 @@ fn walk(file: &File, path: &Path) -> io::Result<Option<Blocks>> {
             return Ok(None);
         }
         blocks.push((header, offset));
-        offset += header.padded_bytes() as u64;
+        step = header.padded_bytes();
+        offset += step as u64;
     }
 }
 
