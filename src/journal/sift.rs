@@ -21,6 +21,8 @@ use crate::block::header::{self, BlockError, BlockHeader, HEADER_BYTES};
 
 /// Bytes read at once.
 const WINDOW_BYTES: usize = 1 << 20;
+/// Zeroes are passed over in pieces of this size.
+const ZEROES_BYTES: usize = 4 << 10;
 /// What is passed over where the system refuses to read: a page.
 const UNREADABLE_BYTES: u64 = 4096;
 /// Blocks begin at multiples of this.
@@ -210,9 +212,12 @@ impl Sift {
     /// Passes over what is no block, up to the next place that might be one.
     fn pass(&mut self) {
         let front = self.front();
-        let mut passed = 0;
+        // What was reserved and never written is most of what there is to pass.
+        let is_zero = |piece: &&[u8]| piece.iter().fold(0, |all, byte| all | byte) == 0;
+        let zeroes = front.chunks(ZEROES_BYTES).take_while(is_zero).map(<[u8]>::len).sum::<usize>();
+        let mut passed = zeroes as u64;
         let mut written = None;
-        for piece in front.chunks(HEADER_BYTES) {
+        for piece in front[zeroes..].chunks(HEADER_BYTES) {
             if passed > 0 && piece.starts_with(&header::MAGIC) {
                 break;
             }
