@@ -31,7 +31,11 @@ fn files(dir: &Path) -> Vec<Vec<u8>> {
         if path.is_dir() {
             files.extend(self::files(&path));
         } else {
-            files.push(std::fs::read(path).unwrap());
+            match std::fs::read(path) {
+                // A file of the engine that has just got its name, or lost it.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                found => files.push(found.unwrap()),
+            }
         }
     }
     files
