@@ -20,8 +20,8 @@ use super::syncing::{SyncPolicy, Syncing};
 use super::tending::{TendError, Tending};
 use super::writer::Writer;
 use super::{
-    Durability, ENGINES, Guard, Limits, Logger, OverflowPolicy, PROCESS_NUMBER, Progress, Shared,
-    TIMEOUT_MAX, Timestamp, WaitStrategy, call, hooks, panics, selflog, set_process,
+    Durability, Guard, Limits, Logger, OverflowPolicy, PROCESS_NUMBER, Progress, Shared,
+    TIMEOUT_MAX, Timestamp, WaitStrategy, call, panics, process, selflog,
 };
 use crate::appender::{Console, Open, OpenError, Opened};
 use crate::block::define::Definitions;
@@ -40,6 +40,8 @@ use crate::sys;
 use crate::sys::output::{IoMethod, Outputs};
 use crate::sys::per_process::PerProcess;
 
+/// Engines so far.
+static ENGINES: AtomicU64 = AtomicU64::new(0);
 /// The default of [`Builder::ring_bytes`].
 pub(crate) const RING_BYTES: usize = 1 << 20;
 /// The default of [`Builder::ring_memory_bytes`].
@@ -624,7 +626,7 @@ impl Builder {
         // Held to the end: two inits at once must not both become the process's logger.
         static INIT: PerProcess<Mutex<()>> = PerProcess::new(Mutex::default);
         let _init = INIT.get().lock().unwrap_or_else(PoisonError::into_inner);
-        if as_process_logger && super::process().is_some_and(|engine| !engine.is_forked()) {
+        if as_process_logger && process::engine().is_some_and(|engine| !engine.is_forked()) {
             return Err(InitError::AlreadyInitialised);
         }
         let heir = Heir::of(&self, as_process_logger);
@@ -804,8 +806,9 @@ impl Builder {
         let guard = Guard { logger, running: Some(running) };
         member.map_or(Ok(()), |member| member.start())?;
         if as_process_logger {
-            site::set_define_hook(hooks::define);
-            set_process(Some(Arc::clone(&shared))).map_err(resource("the process's logger"))?;
+            site::set_define_hook(process::define_site);
+            process::set_engine(Some(Arc::clone(&shared)))
+                .map_err(resource("the process's logger"))?;
             call::set_process_record_bytes_max(shared.limits.record_bytes_max);
             PROCESS_NUMBER.store(shared.number, Ordering::SeqCst);
             shared.define_known_sites().map_err(resource("the table of call sites"))?;

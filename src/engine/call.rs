@@ -258,7 +258,7 @@ fn emit_cold<V: Values>(engine: Option<&Arc<Shared>>, call: Call<'_>, values: &V
     let global;
     let engine = match engine {
         Some(engine) => engine,
-        None => match process() {
+        None => match process::engine() {
             Some(engine) => {
                 global = engine;
                 &global

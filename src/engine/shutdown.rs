@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::drops::Dropped;
 use super::writer::Writer;
-use super::{PROCESS_NUMBER, Shared, WaitStrategy, call, selflog, set_process};
+use super::{PROCESS_NUMBER, Shared, WaitStrategy, call, process, selflog};
 use crate::journal::{Journal, Position, ReadError};
 use crate::site;
 
@@ -235,7 +235,7 @@ fn stop_producers(shared: &Shared) {
     if shared.is_process_logger() {
         site::set_process_levels(None);
         // An engine that stays there is closed.
-        let _ = set_process(None);
+        let _ = process::set_engine(None);
         PROCESS_NUMBER.store(0, Ordering::SeqCst);
     }
     shared.levels.set(None);
