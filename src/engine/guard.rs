@@ -21,6 +21,8 @@ impl Guard {
 
     /// See [`Logger::flush`]. With [`WaitStrategy::Manual`] it polls, too.
     ///
+    /// [`WaitStrategy::Manual`]: super::WaitStrategy::Manual
+    ///
     /// # Errors
     /// As [`Logger::flush`].
     pub fn flush(&self) -> Result<(), FlushError> {
@@ -28,6 +30,8 @@ impl Guard {
     }
 
     /// See [`Logger::flush_to`]. With [`WaitStrategy::Manual`] it polls, too.
+    ///
+    /// [`WaitStrategy::Manual`]: super::WaitStrategy::Manual
     ///
     /// # Errors
     /// As [`Logger::flush_to`].
@@ -44,6 +48,8 @@ impl Guard {
 
     /// Moves what is in the rings to the journal, once. For [`WaitStrategy::Manual`]; otherwise the
     /// writer thread does it and this returns `false`. `true` when there was something to move.
+    ///
+    /// [`WaitStrategy::Manual`]: super::WaitStrategy::Manual
     pub fn poll(&mut self) -> bool {
         self.running.as_ref().is_some_and(Running::poll)
     }

@@ -139,7 +139,7 @@ impl Shared {
     fn all_outlets(&self) -> Vec<Arc<Outlet>> {
         let mut outlets = self.outlets.running();
         // What waits for the cluster is no appender.
-        outlets.retain(|outlet| outlet.name() != super::builder::CLUSTER);
+        outlets.retain(|outlet| outlet.name() != super::start::CLUSTER);
         outlets.extend(self.member.iter().flat_map(|member| member.outlets()));
         outlets
     }
