@@ -160,26 +160,14 @@ impl Bookmark {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::output::{IoMethod, Outputs};
+    use crate::appender::OwnedPlace;
 
     #[test]
     fn the_journal_keeps_what_a_start_after_a_power_failure_needs() {
         let dir = tempfile::tempdir().unwrap();
         let at = |offset| Position { generation: 1, offset, index: 0 };
         let open = |journal_dir| {
-            let place = Place {
-                source: 7,
-                epoch: 1,
-                service: "",
-                name: "writer",
-                journal_dir,
-                begin: at(64),
-                term: 0,
-                outputs: &Outputs::new(IoMethod::Write, |_| {}),
-                lines: &crate::layout::SharedLines::default(),
-                drafts: &crate::layout::Drafts::default(),
-            };
-            Bookmark::open(&place).unwrap()
+            Bookmark::open(&OwnedPlace::in_test(journal_dir).of("writer", at(64))).unwrap()
         };
         let mut bookmark = open(Some(dir.path()));
         bookmark.settle(at(128)).unwrap();

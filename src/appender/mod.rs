@@ -15,21 +15,19 @@ mod gated;
 mod memory;
 mod null;
 mod per_value;
+mod place;
 mod recorded;
 mod synchronized;
 mod writer;
 
 use std::fmt;
 use std::io;
-use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::journal::{CursorFile, Journal, Position, segment_paths};
-use crate::layout::{Drafts, Layout, SharedLines};
+use crate::journal::{Journal, Position};
 use crate::route::Gate;
 use crate::route::composite::Described;
-use crate::sys::output::Outputs;
 
 pub use batch::Batch;
 pub(crate) use batch::{Counts, Part};
@@ -44,6 +42,8 @@ pub use null::Null;
 #[cfg(feature = "config")]
 pub(crate) use per_value::is_extension;
 pub use per_value::{Key, Missing, PerValue};
+pub(crate) use place::OwnedPlace;
+pub use place::Place;
 pub use recorded::{Recorded, RecordedChunk};
 pub(crate) use synchronized::under_locks;
 pub use writer::Writer;
@@ -136,8 +136,9 @@ pub trait Appender: Send {
         None
     }
 
-    /// What went wrong since the last call and holds nothing up. The outlet asks at the start
-    /// and after each batch or [`Appender::tend`], counts it among the errors and writes it on the self-log.
+    /// What went wrong since the last call and holds nothing up. The outlet asks at the start and
+    /// after each batch or [`Appender::tend`], counts it among the errors and writes it on the
+    /// self-log.
     fn take_notice(&mut self) -> Option<io::Error> {
         None
     }
@@ -351,65 +352,6 @@ pub enum Opened {
     Events(Box<dyn Appender>),
     /// Whole blocks.
     Blocks(Box<dyn BlockAppender>),
-}
-
-/// Where an appender finds its past.
-#[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
-    /// The identity of the journal.
-    pub source: u128,
-    /// The run that writes it now.
-    pub epoch: u64,
-    /// The name of the service.
-    pub service: &'a str,
-    /// The name of the appender in its configuration.
-    pub name: &'a str,
-    /// The directory of the journal; `None` for one in memory, which has no past.
-    pub journal_dir: Option<&'a Path>,
-    /// Where an appender begins that has no stored position.
-    pub begin: Position,
-    /// The term of the election that this process has won; 0 where nobody is elected.
-    pub term: u64,
-    /// How it may write.
-    pub(crate) outputs: &'a Outputs,
-    /// Lines that the appenders of the journal share.
-    pub(crate) lines: &'a SharedLines,
-    /// What the appender adds to them.
-    pub(crate) drafts: &'a Drafts,
-}
-
-impl Place<'_> {
-    /// The layout for an appender that opens here: an event that several appenders write with one
-    /// layout is rendered once.
-    pub(crate) fn layout(&self, layout: &dyn Layout) -> Box<dyn Layout> {
-        self.lines.of(layout, self.drafts)
-    }
-
-    /// The stored cursor of the appender, for a journal in a directory.
-    ///
-    /// # Errors
-    /// [`OpenError`] when it cannot be opened.
-    pub fn cursor(&self) -> Result<Option<CursorFile>, OpenError> {
-        let Some(dir) = self.journal_dir else { return Ok(None) };
-        match CursorFile::open(dir, self.name) {
-            Ok(cursor) => Ok(Some(cursor)),
-            Err(source) => Err(OpenError {
-                name: self.name.to_owned(),
-                path: Some(dir.join("cursors")),
-                what: "its cursor cannot be opened; make the journal directory writable",
-                source: Some(source),
-            }),
-        }
-    }
-
-    /// The segments that a journal in a directory has, from the oldest to the newest, which was
-    /// begun at this start.
-    pub(crate) fn segments(&self) -> io::Result<Option<RangeInclusive<u64>>> {
-        let Some(dir) = self.journal_dir else { return Ok(None) };
-        let paths = segment_paths(dir)?;
-        let ends = paths.first().zip(paths.last());
-        Ok(ends.map(|((oldest, _), (newest, _))| *oldest..=*newest))
-    }
 }
 
 /// Why a destination could not be opened.

@@ -12,14 +12,13 @@ use super::args::RecoverArgs;
 use super::exit::{Exit, Failure};
 use super::verify::time;
 use super::watch::{Watch, bytes_of, segments_of};
-use crate::appender::{Forwarder, Open, Place};
+use crate::appender::{Forwarder, Open, OwnedPlace};
 use crate::engine::outlet::Outlet;
 use crate::engine::{Dropped, selflog};
 use crate::journal::{
     Finding, Position, Reads, Sift, StoredCursor, Survey, SurveyedBlock, segment_paths,
     stored_cursors,
 };
-use crate::layout::{Drafts, SharedLines};
 use crate::recover::{
     self, Copied, CopyError, Leftovers, Manifest, Owner, Recovered, RepairError, View,
 };
@@ -557,21 +556,18 @@ impl Sent {
     ) -> Result<(), Failure> {
         let forwarder = Forwarder::new(master);
         let monitor = forwarder.monitor();
-        let place = Place {
+        let process = view.leftovers.process.as_ref();
+        let place = OwnedPlace {
             source,
             epoch,
-            service: view.leftovers.process.as_ref().map_or("", |process| &process.service),
-            name: APPENDER,
+            service: process.map_or_else(String::new, |process| process.service.clone()),
             // The original's cursor is left alone: the master's marks decide.
             journal_dir: None,
-            begin: view.journal.start_position(),
             term: 0,
-            outputs: &Outputs::new(IoMethod::Write, selflog::warn),
-            lines: &SharedLines::default(),
-            drafts: &Drafts::default(),
+            outputs: Outputs::new(IoMethod::Write, selflog::warn),
         };
         let opened = forwarder
-            .open(&place)
+            .open(&place.of(APPENDER, view.journal.start_position()))
             .map_err(|error| Failure::caused(Exit::Usage, "cannot send", &error))?;
         let router = Arc::new(Router::new());
         let outlet = Outlet::spawn(&view.journal, APPENDER, true, opened, &Gate::new(), &router)

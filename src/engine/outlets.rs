@@ -240,8 +240,7 @@ impl Outlets {
             journal_dir: self.journal.dir(),
             begin,
             outputs,
-            lines: &self.lines,
-            drafts: &drafts,
+            shared: Some((&self.lines, &drafts)),
             term: *term,
         })?;
         let (is_mandatory, gate) = (appender.is_mandatory(), appender.gate());
@@ -338,8 +337,8 @@ impl Plan {
     }
 }
 
-/// Whether a composite holds back what an appender gets, or the locks differ under which it writes: then
-/// its outlet is another one.
+/// Whether a composite holds back what an appender gets, or the locks differ under which it writes:
+/// then its outlet is another one.
 fn is_bound(name: &str, old: &Described, new: &Described) -> bool {
     let of = |described: &Described| {
         let share = described.router.share(name, &described.gate(name));
@@ -458,8 +457,8 @@ impl Swap<'_> {
         Ok(())
     }
 
-    /// Starts the threads of those that are open. They come as far as the others, with what those before
-    /// them had, where that can change later.
+    /// Starts the threads of those that are open. They come as far as the others, with what those
+    /// before them had, where that can change later.
     fn run(&self, plan: &Plan, ready: Vec<Ready>) -> Result<Vec<Arc<Outlet>>, ReloadError> {
         let mut started: Vec<Arc<Outlet>> = Vec::new();
         for ready in ready {

@@ -19,11 +19,12 @@ use crate::journal::Position;
 
 /// Relays in the order in which they are wanted: the next one gets what those before it cannot take.
 ///
-/// All relays are opened at the start. One that cannot be opened then counts as one that failed, and is
-/// opened when it is its turn again; where none can be, or one is described wrongly, that is an error at
-/// the start. A relay fails when its destination is not available; an event that a destination refuses for its content goes among the
-/// dead letters. A relay has no threshold, filter, mask or warp of its own, and one that has is an error
-/// at the start: put them before the whole, with [`with`](crate::appender::with).
+/// All relays are opened at the start. One that cannot be opened then counts as one that failed,
+/// and is opened when it is its turn again; where none can be, or one is described wrongly, that is
+/// an error at the start. A relay fails when its destination is not available; an event that a
+/// destination refuses for its content goes among the dead letters. A relay has no threshold,
+/// filter, mask or warp of its own, and one that has is an error at the start: put them before the
+/// whole, with [`with`](crate::appender::with).
 ///
 /// # Examples
 /// ```no_run
@@ -183,20 +184,38 @@ impl FailOverWriter {
         let first = if Instant::now() >= self.retry_at { 0 } else { self.active };
         first..self.relays.len()
     }
+
+    /// The open relay behind this one, the first being behind the last; itself where it is the only
+    /// one.
+    fn next_open(&self, relay: usize) -> usize {
+        let mut others = (relay + 1..self.relays.len()).chain(0..relay);
+        others.find(|at| self.relays[*at].is_open()).unwrap_or(relay)
+    }
 }
 
 impl Appender for FailOverWriter {
     fn append(&mut self, batch: &Batch<'_>) -> Result<(), AppendError> {
         let mut last = None;
-        for relay in self.candidates() {
+        for at in self.candidates() {
             let before = self.settled();
-            let taken = self.relays[relay].append(batch, before);
-            let reached = self.relays[relay].appender.settled();
+            let relay = &mut self.relays[at];
+            let opened = relay.open_if_away(before);
+            if opened.is_ok() && relay.appender.settled() > before {
+                // It was opened just now, and before a kill it took what nobody else knows of.
+                self.switch(at);
+                return Err(AppendError::Unavailable {
+                    source: io::Error::other(
+                        "a relay has more than was known; it goes on behind that",
+                    ),
+                });
+            }
+            let taken = opened.and_then(|()| relay.appender.append(batch));
+            let reached = relay.appender.settled();
             match taken {
                 Err(error @ AppendError::Unavailable { .. }) => {
                     self.retry_at = Instant::now() + self.retry_after;
-                    if relay == self.active || reached > before {
-                        let (name, reason) = (&self.relays[relay].name, told(&error));
+                    if at == self.active || reached > before {
+                        let (name, reason) = (&self.relays[at].name, told(&error));
                         self.failure = Some(format!("`{name}` is not available: {reason}"));
                     }
                     if reached <= before {
@@ -205,13 +224,13 @@ impl Appender for FailOverWriter {
                     }
                     // It took a part. The outlet comes again with what lies behind it.
                     self.bookmark.advance(reached);
-                    self.active = relay;
-                    self.switch((relay + 1) % self.relays.len());
+                    self.active = at;
+                    self.switch(self.next_open(at));
                     return Err(error);
                 }
                 // It is there, whatever it says of the batch.
                 taken => {
-                    self.switch(relay);
+                    self.switch(at);
                     taken?;
                     return self.settle();
                 }
@@ -286,29 +305,23 @@ fn told(error: &AppendError) -> String {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::path::Path;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use super::*;
+    use crate::appender::OwnedPlace;
     use crate::journal::Journal;
-    use crate::layout::{Drafts, SharedLines};
-    use crate::sys::output::{IoMethod, Outputs};
 
-    macro_rules! place {
-        ($dir:expr, $journal:expr) => {
-            Place {
-                source: 7,
-                epoch: 1,
-                service: "",
-                name: "both",
-                journal_dir: Some($dir.path()),
-                begin: $journal.start_position(),
-                term: 0,
-                outputs: &Outputs::new(IoMethod::Write, |_| {}),
-                lines: &SharedLines::default(),
-                drafts: &Drafts::default(),
-            }
-        };
+    fn open(
+        both: &FailOver,
+        dir: &Path,
+        journal: &Journal,
+    ) -> Result<Box<dyn Appender>, OpenError> {
+        match both.open(&OwnedPlace::in_test(Some(dir)).of("both", journal.start_position()))? {
+            Opened::Events(both) => Ok(both),
+            Opened::Blocks(_) => panic!("it takes events"),
+        }
     }
 
     /// Takes everything, and stores nothing.
@@ -387,9 +400,7 @@ mod tests {
         first.is_there.store(true, Ordering::Relaxed);
         second.is_there.store(true, Ordering::Relaxed);
         let both = FailOver::new().relay("first", first.clone()).relay("second", second.clone());
-        let Ok(Opened::Events(mut both)) = both.open(&place!(dir, &journal)) else {
-            panic!("it opens")
-        };
+        let mut both = open(&both, dir.path(), &journal).unwrap();
         let mut reader = journal.reader(both.settled());
         let block = reader.next().unwrap().unwrap();
         let gate = Cell::default();
@@ -410,14 +421,101 @@ mod tests {
         let journal = Journal::with_three_events(dir.path());
         let begin = journal.start_position();
         let both = FailOver::new().relay("only", Plain(begin));
-        let Ok(Opened::Events(mut both)) = both.open(&place!(dir, &journal)) else {
-            panic!("it opens")
-        };
+        let mut both = open(&both, dir.path(), &journal).unwrap();
         let mut reader = journal.reader(both.settled());
         let block = reader.next().unwrap().unwrap();
         both.append(&Batch::new(&block, &Cell::default(), None)).unwrap();
         assert_eq!((both.settled(), both.keeps_from()), (block.next, begin));
         both.sync(Instant::now()).unwrap();
         assert_eq!(both.keeps_from(), block.next);
+    }
+    /// One that may be away when it is opened, that may have events of an earlier run, or take but a
+    /// part.
+    #[derive(Clone, Default)]
+    struct Fickle {
+        is_there: Arc<AtomicBool>,
+        /// What it has of an earlier run.
+        has: Position,
+        /// How far it gets with each batch.
+        part: Option<Position>,
+        settled: Position,
+    }
+
+    impl Open for Fickle {
+        fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
+            if !self.is_there.load(Ordering::Relaxed) {
+                return Err(OpenError {
+                    name: place.name.to_owned(),
+                    path: None,
+                    what: "it is away",
+                    source: Some(io::Error::other("no such share")),
+                });
+            }
+            let settled = place.begin.max(self.has);
+            Ok(Opened::Events(Box::new(Fickle { settled, ..self.clone() })))
+        }
+    }
+
+    impl Appender for Fickle {
+        fn append(&mut self, batch: &Batch<'_>) -> Result<(), AppendError> {
+            self.settled = self.part.unwrap_or(batch.next());
+            match self.part {
+                Some(_) => Err(AppendError::Unavailable { source: io::Error::other("full") }),
+                None => Ok(()),
+            }
+        }
+
+        fn settled(&self) -> Position {
+            self.settled
+        }
+
+        fn flush(&mut self, _: Instant) -> Result<(), AppendError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_relay_that_opens_late_does_not_get_again_what_it_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::with_three_events(dir.path());
+        let begin = journal.start_position();
+        let mut reader = journal.reader(begin);
+        let block = reader.next().unwrap().unwrap();
+        let first = Fickle { has: Position { index: 2, ..begin }, ..Fickle::default() };
+        let second = Stored::default();
+        let both = FailOver::new().relay("first", first.clone()).relay("second", second);
+        let mut both = open(&both.retry_after(Duration::ZERO), dir.path(), &journal).unwrap();
+        both.take_notice().expect("it begins with the second");
+        first.is_there.store(true, Ordering::Relaxed);
+        let gate = Cell::default();
+        let batch = Batch::new(&block, &gate, None);
+        assert!(matches!(both.append(&batch), Err(AppendError::Unavailable { .. })));
+        assert_eq!(both.settled(), first.has);
+        assert!(both.take_notice().unwrap().to_string().contains("`first`"));
+        both.append(&batch).unwrap();
+        assert_eq!(both.settled(), block.next);
+    }
+
+    #[test]
+    fn behind_a_part_an_open_relay_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::with_three_events(dir.path());
+        let begin = journal.start_position();
+        let mut reader = journal.reader(begin);
+        let block = reader.next().unwrap().unwrap();
+        let part = Some(Position { index: 1, ..begin });
+        let there = Arc::new(AtomicBool::new(true));
+        let first = Fickle { is_there: Arc::clone(&there), part, ..Fickle::default() };
+        let (away, last) = (Fickle::default(), Fickle { is_there: there, ..Fickle::default() });
+        let all = FailOver::new().relay("first", first).relay("away", away).relay("last", last);
+        let mut all = open(&all, dir.path(), &journal).unwrap();
+        all.take_notice();
+        let gate = Cell::default();
+        let batch = Batch::new(&block, &gate, None);
+        assert!(all.append(&batch).is_err());
+        assert_eq!(Some(all.settled()), part);
+        assert!(all.take_notice().unwrap().to_string().contains("`last`"));
+        all.append(&batch).unwrap();
+        assert_eq!(all.settled(), block.next);
     }
 }

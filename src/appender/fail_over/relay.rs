@@ -1,14 +1,11 @@
 //! One relay of a fail-over, open or not.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::appender::{AppendError, Appender, Batch, Open, OpenError, Opened, Place};
+use crate::appender::{AppendError, Appender, Batch, Open, OpenError, Opened, OwnedPlace, Place};
 use crate::journal::Position;
-use crate::layout::{Drafts, SharedLines};
-use crate::sys::output::Outputs;
 
 /// How a relay is opened, for whoever has to do it later.
 #[derive(Clone)]
@@ -25,13 +22,8 @@ pub(super) struct Relay {
 /// What a relay is opened with.
 struct Unopened {
     how: How,
-    source: u128,
-    epoch: u64,
-    service: String,
     full_name: String,
-    journal_dir: Option<PathBuf>,
-    term: u64,
-    outputs: Outputs,
+    place: OwnedPlace,
 }
 
 /// Stands where a relay is not open: it takes nothing.
@@ -77,13 +69,8 @@ impl Relay {
         };
         let unopened = failure.is_some().then(|| Unopened {
             how: how.clone(),
-            source: place.source,
-            epoch: place.epoch,
-            service: place.service.to_owned(),
             full_name: place.name.to_owned(),
-            journal_dir: place.journal_dir.map(PathBuf::from),
-            term: place.term,
-            outputs: place.outputs.clone(),
+            place: OwnedPlace::from(place),
         });
         Ok((Relay { name: name.to_owned(), appender, unopened }, failure))
     }
@@ -92,47 +79,24 @@ impl Relay {
         self.unopened.is_none()
     }
 
-    /// Hands a batch to the relay, which is opened for that where it is not; then it begins at
-    /// `settled` if it has no position of its own.
+    /// Opens the relay where that has not been possible yet; then it begins at `settled` if it has no
+    /// position of its own.
     ///
     /// # Errors
-    /// Those of [`Appender::append`]; [`AppendError::Unavailable`] when it cannot be opened.
-    pub(super) fn append(
-        &mut self,
-        batch: &Batch<'_>,
-        settled: Position,
-    ) -> Result<(), AppendError> {
+    /// [`AppendError::Unavailable`] when it still is not.
+    pub(super) fn open_if_away(&mut self, settled: Position) -> Result<(), AppendError> {
         if let Some(unopened) = &self.unopened {
             self.appender = unopened.open(settled)?;
             self.unopened = None;
-            if self.appender.settled() > settled {
-                // Before a kill it took what nobody else knows of: not again.
-                let source =
-                    io::Error::other("it has more than was known, and goes on behind that");
-                return Err(AppendError::Unavailable { source });
-            }
         }
-        self.appender.append(batch)
+        Ok(())
     }
 }
 
 impl Unopened {
     fn open(&self, begin: Position) -> Result<Box<dyn Appender>, AppendError> {
-        let place = Place {
-            source: self.source,
-            epoch: self.epoch,
-            service: &self.service,
-            name: &self.full_name,
-            journal_dir: self.journal_dir.as_deref(),
-            begin,
-            term: self.term,
-            outputs: &self.outputs,
-            // It came too late to share lines with others.
-            lines: &SharedLines::default(),
-            drafts: &Drafts::default(),
-        };
-        let opened = self.how.open(&place);
-        opened
+        self.how
+            .open(&self.place.of(&self.full_name, begin))
             .map_err(|error| AppendError::Unavailable { source: io::Error::other(reason(&error)) })
     }
 }

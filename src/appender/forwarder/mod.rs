@@ -174,22 +174,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::output::{IoMethod, Outputs};
+    use crate::appender::OwnedPlace;
 
     #[test]
     fn an_address_that_makes_no_sense_is_refused_by_name() {
-        let place = Place {
-            source: 1,
-            epoch: 1,
-            service: "billing",
-            name: "master",
-            journal_dir: None,
-            begin: Position::default(),
-            term: 0,
-            outputs: &Outputs::new(IoMethod::Write, |_| {}),
-            lines: &crate::layout::SharedLines::default(),
-            drafts: &crate::layout::Drafts::default(),
-        };
+        let place = OwnedPlace::in_test(None);
+        let place = place.of("master", Position::default());
         for wrong in [Forwarder::new("logs:http"), Forwarder::new("logs").or("spare:http")] {
             let error = wrong.open(&place).err().map(|error| error.to_string());
             let error = error.unwrap_or_default();

@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 use super::name::{digest, encoded, is_suspicious, own};
 use super::{Key, Missing, Template};
 use crate::appender::bookmark::Bookmark;
-use crate::appender::{AppendError, Appender, Batch, Counts, Open, Opened, Place};
+use crate::appender::{AppendError, Appender, Batch, Counts, Open, Opened, OwnedPlace, Place};
 use crate::journal::{Position, file_name};
-use crate::layout::{Drafts, SharedLines};
 use crate::sys::output::{IoMethod, Outputs};
 
 /// Where events of values go that have no file of their own.
@@ -71,14 +70,9 @@ pub(super) struct Parts {
 pub(super) struct Home {
     directory: PathBuf,
     extension: String,
-    source: u128,
-    epoch: u64,
-    service: String,
+    /// The name of the appender.
     name: String,
-    journal_dir: Option<PathBuf>,
-    term: u64,
-    /// Many files are open at once: by system calls, which need nothing for each.
-    outputs: Outputs,
+    place: OwnedPlace,
 }
 
 /// One open file.
@@ -118,13 +112,12 @@ impl Home {
                 "" => String::new(),
                 extension => format!(".{extension}"),
             },
-            source: place.source,
-            epoch: place.epoch,
-            service: place.service.to_owned(),
             name: place.name.to_owned(),
-            journal_dir: place.journal_dir.map(Path::to_owned),
-            term: place.term,
-            outputs: Outputs::new(IoMethod::Write, |_| {}),
+            place: OwnedPlace {
+                // Many files are open at once: by system calls, which need nothing for each.
+                outputs: Outputs::new(IoMethod::Write, |_| {}),
+                ..OwnedPlace::from(place)
+            },
         }
     }
 
@@ -178,19 +171,8 @@ impl Home {
         let cursor_name = self.cursor_name(name);
         let file = template.file(&path).confined();
         let file = if was_open { file.again() } else { file };
-        let opened = file.open(&Place {
-            source: self.source,
-            epoch: self.epoch,
-            service: &self.service,
-            name: &cursor_name,
-            journal_dir: self.journal_dir.as_deref(),
-            begin,
-            term: self.term,
-            outputs: &self.outputs,
-            lines: &SharedLines::default(),
-            drafts: &Drafts::default(),
-        });
-        match opened {
+        // An event is in one file: there is no line to share.
+        match file.open(&self.place.of(&cursor_name, begin)) {
             Ok(Opened::Events(appender)) => Ok(appender),
             Ok(Opened::Blocks(_)) => refuse("for whole blocks"),
             Err(error) => Err(io::Error::other(error)),
@@ -367,7 +349,7 @@ impl Files {
         if file.appender.settled() < settled {
             closed = file.appender.pass(settled);
         }
-        if self.home.journal_dir.is_some() {
+        if self.home.place.journal_dir.is_some() {
             closed = closed.and_then(|()| file.appender.sync(Instant::now() + SYNC_WAIT));
         }
         if let Err(error) = closed {
@@ -466,7 +448,7 @@ impl Appender for Files {
     }
 
     fn keeps_from(&self) -> Position {
-        if self.home.journal_dir.is_none() {
+        if self.home.place.journal_dir.is_none() {
             // Nothing is stored that could be older.
             return self.settled();
         }

@@ -2,11 +2,10 @@ use std::cell::Cell;
 use std::path::Path;
 
 use super::*;
-use crate::appender::Place;
+use crate::appender::OwnedPlace;
 use crate::appender::file::rotation::Rules;
 use crate::event::Event;
 use crate::journal::Journal;
-use crate::sys::output::{IoMethod, Outputs};
 
 /// A line of so many bytes for each event.
 #[derive(Clone)]
@@ -28,18 +27,8 @@ fn open(dir: &Path, journal: &Journal, line_bytes: usize) -> TextFile {
 }
 
 fn open_rolled(dir: &Path, journal: &Journal, line_bytes: usize, rules: Option<Rules>) -> TextFile {
-    let place = Place {
-        source: 7,
-        epoch: 1,
-        service: "",
-        name: "file",
-        journal_dir: Some(dir),
-        begin: journal.start_position(),
-        term: 0,
-        outputs: &Outputs::new(IoMethod::Write, |_| {}),
-        lines: &crate::layout::SharedLines::default(),
-        drafts: &crate::layout::Drafts::default(),
-    };
+    let place = OwnedPlace::in_test(Some(dir));
+    let place = place.of("file", journal.start_position());
     let path = dir.join("app.log");
     let making =
         Making { mode: 0o600, dir_mode: None, owner: None, group: None, is_confined: false };
