@@ -1,4 +1,5 @@
-//! A journal with a huge backlog: a start looks at its newest segments, and reading opens one at a time.
+//! A journal with a huge backlog: a start looks at its newest segments, and reading opens one at a
+//! time.
 
 mod support;
 

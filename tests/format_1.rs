@@ -2,7 +2,8 @@
 //!
 //! `tests/fixtures/format-1/` has two runs of one source: every kind of value, absent ones, sites
 //! inside their records, contexts, threads, several blocks. `expected.jsonl` is what they said on
-//! the day they were written. Neither is ever written again: a build that reads something else is wrong.
+//! the day they were written. Neither is ever written again: a build that reads something else is
+//! wrong.
 
 use std::path::{Path, PathBuf};
 

@@ -83,8 +83,9 @@ impl Callback {
     }
 
     /// Calls `take` with every batch: a block of the journal or a part of one, as
-    /// [`Appender::append`](super::Appender::append) gets it. An error of it is that of the whole batch, and a panic has the
-    /// batch come again in parts until the event is found: it has done all of a batch or nothing.
+    /// [`Appender::append`](super::Appender::append) gets it. An error of it is that of the whole
+    /// batch, and a panic has the batch come again in parts until the event is found: it has done
+    /// all of a batch or nothing.
     ///
     /// # Examples
     /// ```

@@ -141,8 +141,8 @@ impl BlockHeader {
     /// Reads a header. Its checksum, if any, is not compared here, see [`verify`].
     ///
     /// # Errors
-    /// [`BlockError::Empty`] for zeroes, [`BlockError::Short`], [`BlockError::Unsupported`] for another version or
-    /// flavour, else [`BlockError::Malformed`].
+    /// [`BlockError::Empty`] for zeroes, [`BlockError::Short`], [`BlockError::Unsupported`] for
+    /// another version or flavour, else [`BlockError::Malformed`].
     pub fn decode(bytes: &[u8]) -> Result<BlockHeader, BlockError> {
         let malformed = |what| BlockError::Malformed { what };
         let Some((header, _)) = bytes.split_first_chunk::<HEADER_BYTES>() else {

@@ -68,8 +68,8 @@ pub(super) fn run(
     }
 }
 
-/// The directory that is named, and the words that go to the process. A first word with a `/` in it is a
-/// directory: no command has one.
+/// The directory that is named, and the words that go to the process. A first word with a `/` in it
+/// is a directory: no command has one.
 fn place_and_command(args: &CtlArgs) -> (Option<&Path>, &[String]) {
     match (&args.journal, &*args.command) {
         (Some(dir), command) => (Some(dir), command),

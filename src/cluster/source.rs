@@ -93,8 +93,8 @@ impl Source {
         is_read && is_delivered && self.unsynced.is_empty() && self.synced >= position
     }
 
-    /// Whether a segment of the member's, or all that a dead one left, waits for a sync of the cluster's
-    /// journal.
+    /// Whether a segment of the member's, or all that a dead one left, waits for a sync of the
+    /// cluster's journal.
     pub(super) fn wants_sync(&self, is_dead: bool) -> bool {
         let has_segment = self.stored.generation > self.synced.generation;
         (is_dead || has_segment) && !self.unsynced.is_empty()

@@ -1,4 +1,5 @@
-//! What all sections share while a configuration is read: what was read, what is wrong, what has a name.
+//! What all sections share while a configuration is read: what was read, what is wrong, what has a
+//! name.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -106,8 +106,8 @@ impl Sources {
         self
     }
 
-    /// Adds this process's environment: `ROLLWAY_LOG`, whose [`Directives`] are levels of the root and of
-    /// categories, and variables such as `ROLLWAY__JOURNAL__DIR` for `dir` in `[journal]`.
+    /// Adds this process's environment: `ROLLWAY_LOG`, whose [`Directives`] are levels of the root
+    /// and of categories, and variables such as `ROLLWAY__JOURNAL__DIR` for `dir` in `[journal]`.
     pub fn environment(self) -> Sources {
         self.variables(std::env::vars_os())
     }

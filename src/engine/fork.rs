@@ -60,7 +60,8 @@ impl Heir {
         self.engine.try_write().ok()?.take()
     }
 
-    /// The engine, which is started with these levels if need be. `None` where that is not possible now.
+    /// The engine, which is started with these levels if need be. `None` where that is not possible
+    /// now.
     fn start(&self, levels: Levels) -> Option<Arc<Shared>> {
         let description = self.description.as_ref()?;
         let (pid, deadline) = (std::process::id(), Instant::now() + START_WAIT);

@@ -39,8 +39,8 @@ impl Logger {
         self.shared.levels.of("")
     }
 
-    /// Changes the level of the root category, and of all that have none of their own, while the program
-    /// runs. Calls see the change at once, those under way may not; nobody waits for them.
+    /// Changes the level of the root category, and of all that have none of their own, while the
+    /// program runs. Calls see the change at once, those under way may not; nobody waits for them.
     pub fn set_level(&self, level: impl Into<LevelFilter>) {
         let level = level.into();
         // The root can always have a level.
@@ -91,8 +91,8 @@ impl Logger {
         self.shared.change_levels(|levels| levels.lower_by(category, -i32::from(steps)))
     }
 
-    /// Changes the levels that the directives name, all at once. What is wrong in them is for the caller to
-    /// tell: see [`Directives::errors`].
+    /// Changes the levels that the directives name, all at once. What is wrong in them is for the
+    /// caller to tell: see [`Directives::errors`].
     ///
     /// # Errors
     /// [`TooManyCategories`]; then no level is changed.

@@ -1,5 +1,5 @@
-//! What one may choose of an engine: what a full ring does to a call, how the writer waits, when an event
-//! gets its time, what it survives.
+//! What one may choose of an engine: what a full ring does to a call, how the writer waits, when an
+//! event gets its time, what it survives.
 
 use std::time::Duration;
 
@@ -31,8 +31,9 @@ pub enum WaitStrategy {
     Spin,
     /// It sleeps this long between two looks.
     Sleep(Duration),
-    /// There is no writer thread: the host calls [`Guard::poll`](super::Guard::poll). The thread that polls makes the
-    /// room: where it logs itself, choose an [`OverflowPolicy`] that does not wait for ever.
+    /// There is no writer thread: the host calls [`Guard::poll`](super::Guard::poll). The thread
+    /// that polls makes the room: where it logs itself, choose an [`OverflowPolicy`] that does not
+    /// wait for ever.
     Manual,
 }
 

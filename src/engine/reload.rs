@@ -203,9 +203,9 @@ impl Logger {
     /// built on (the journal, the rings, the name of the service and so on) must be as it was; a level
     /// that was set at run time gives way to that of the configuration.
     ///
-    /// Appenders wait meanwhile, and log calls do not. Returns within the flush timeout, unless
-    /// an appender hangs while it is opened. In a cluster the elected process changes the appenders that
-    /// it runs for all; the others keep the configuration for the day they are elected.
+    /// Appenders wait meanwhile, and log calls do not. Returns within the flush timeout, unless an
+    /// appender hangs while it is opened. In a cluster the elected process changes the appenders
+    /// that it runs for all; the others keep the configuration for the day they are elected.
     ///
     /// # Errors
     /// [`ReloadError`]; then the configuration before goes on.
@@ -251,8 +251,8 @@ impl Shared {
         }
         let deadline = Instant::now() + self.limits.flush_timeout;
         if self.limits.wait != WaitStrategy::Manual {
-            // What was logged before is of the configuration before. Where the journal takes nothing, it
-            // is of the new one.
+            // What was logged before is of the configuration before. Where the journal takes
+            // nothing, it is of the new one.
             let _ = self
                 .flush_rings(Instant::now() + RINGS_WAIT.min(self.limits.flush_timeout), || false);
         }

@@ -34,8 +34,8 @@ pub struct ShutdownReport {
     /// Bytes of records that were lost because somebody cut the files of their rings.
     pub lost_ring_bytes: u64,
     /// Bytes of records that stayed in the rings because the journal did not take them; `u64::MAX`
-    /// where the writer thread panicked or hangs, and nobody knows. With a journal directory the next start
-    /// delivers them.
+    /// where the writer thread panicked or hangs, and nobody knows. With a journal directory the
+    /// next start delivers them.
     pub left_in_rings_bytes: u64,
 }
 

@@ -1,7 +1,7 @@
 //! Signals that ask engines for something: SIGHUP reloads and reopens, SIGUSR1 reopens.
 //!
-//! One thread listens for all engines of the process that want it. It starts with the first and ends with
-//! the last, and what the host did about the signals before is in force again.
+//! One thread listens for all engines of the process that want it. It starts with the first and
+//! ends with the last, and what the host did about the signals before is in force again.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};

@@ -124,9 +124,9 @@ impl Builder {
     /// `source` make it. By default there is none.
     ///
     /// `source` runs on a thread of rollway's own, or on that which calls
-    /// [`reload_from_source`](crate::Logger::reload_from_source). What its builder says of tending (this,
-    /// the control socket, signals, watched files) counts for nothing: that stays as it was at the start.
-    /// Where two configurations say different things of it, the reload is refused.
+    /// [`reload_from_source`](crate::Logger::reload_from_source). What its builder says of tending
+    /// (this, the control socket, signals, watched files) counts for nothing: that stays as it was
+    /// at the start. Where two configurations say different things of it, the reload is refused.
     pub fn reload_from<E: Into<Box<dyn Error + Send + Sync>>>(
         mut self,
         source: impl Fn() -> Result<Builder, E> + Send + Sync + 'static,

@@ -1,8 +1,8 @@
 //! Watches the files of a configuration, and asks for a reload when they have changed.
 //!
-//! It looks at them now and then; a file counts by its device, inode, length and time, through symbolic
-//! links, so that a link that points elsewhere is a change. What has changed is taken once it has stayed as it
-//! is between two looks: until then somebody may be writing it.
+//! It looks at them now and then; a file counts by its device, inode, length and time, through
+//! symbolic links, so that a link that points elsewhere is a change. What has changed is taken once
+//! it has stayed as it is between two looks: until then somebody may be writing it.
 
 use std::collections::BTreeMap;
 use std::fs;

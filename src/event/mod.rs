@@ -55,8 +55,8 @@ pub(crate) struct EventPlace {
 }
 
 impl<'a> Event<'a> {
-    /// An event of a call site, at the site's level and at the beginning of 1970, for who tests a layout
-    /// or a filter of his own. Its public fields can be changed.
+    /// An event of a call site, at the site's level and at the beginning of 1970, for who tests a
+    /// layout or a filter of his own. Its public fields can be changed.
     ///
     /// # Examples
     /// ```

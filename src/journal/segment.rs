@@ -142,9 +142,9 @@ impl Segment {
         Ok(to.unwrap_or(at))
     }
 
-    /// Where to go on behind the header at `at`, whose block is not what its checksum says. That is behind
-    /// the block, if another one stands there or nothing was written any more; else the header does not
-    /// belong here, and what it calls its block may have others in it.
+    /// Where to go on behind the header at `at`, whose block is not what its checksum says. That is
+    /// behind the block, if another one stands there or nothing was written any more; else the
+    /// header does not belong here, and what it calls its block may have others in it.
     pub(super) fn behind_damaged(&self, at: u64, header: &BlockHeader, end: Option<u64>) -> u64 {
         let mut buffer = AlignedVec::new();
         let behind = at + header.padded_bytes() as u64;

@@ -45,9 +45,9 @@ impl LevelFilter {
         if other.0 > self.0 { other } else { self }
     }
 
-    /// The filter `steps` names further down, so that more events pass, or for a negative number up; at the
-    /// ends it stays [`ALL`](LevelFilter::ALL) or [`OFF`](LevelFilter::OFF). The levels that the process has
-    /// [named](Level::register) are steps, too.
+    /// The filter `steps` names further down, so that more events pass, or for a negative number
+    /// up; at the ends it stays [`ALL`](LevelFilter::ALL) or [`OFF`](LevelFilter::OFF). The levels
+    /// that the process has [named](Level::register) are steps, too.
     ///
     /// # Examples
     /// ```

@@ -88,8 +88,9 @@ impl Level {
         custom::of_number(self.0).map_or_else(|| self.built_in().name(), |custom| &custom.name)
     }
 
-    /// The colour that people expect of it: what it was [named](Level::register) with; blue, cyan, green,
-    /// yellow, red and magenta from TRACE to FATAL. A level between two names has that of the lower.
+    /// The colour that people expect of it: what it was [named](Level::register) with; blue, cyan,
+    /// green, yellow, red and magenta from TRACE to FATAL. A level between two names has that of
+    /// the lower.
     pub fn colour(self) -> Colour {
         if let Some(custom) = custom::of_number(self.0) {
             return custom.colour;

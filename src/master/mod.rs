@@ -70,9 +70,9 @@ pub struct Limits {
     /// Bytes that are read and not yet stored: 64 MiB by default, never less than 16 MiB. A quarter
     /// is for frames of more than 512 KiB. One connection has at most 8 MiB of them.
     pub unstored_bytes: usize,
-    /// How fast each source may send, on the average; `None`, the default, is as fast as it can. Who sends
-    /// more is read later, and its own journal keeps what it cannot send. After a silence as much as
-    /// in one second may come at once.
+    /// How fast each source may send, on the average; `None`, the default, is as fast as it can.
+    /// Who sends more is read later, and its own journal keeps what it cannot send. After a silence
+    /// as much as in one second may come at once.
     pub bytes_per_second_per_source: Option<u64>,
 }
 

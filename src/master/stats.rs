@@ -47,7 +47,8 @@ pub struct MasterStats {
     pub sync_errors: u64,
     /// What others took from the journal while it was written.
     pub losses: Losses,
-    /// The appender that keeps the journal from making room for another segment, when it is at its bound.
+    /// The appender that keeps the journal from making room for another segment, when it is at its
+    /// bound.
     pub held_by: Option<String>,
     /// The sources that had to wait because they sent more than [`Limits`](super::Limits) allows.
     pub throttled: Vec<Throttled>,

@@ -30,10 +30,10 @@ const TIME_MAX: Duration = Duration::from_secs(1);
 /// which is locked. `boot_id` is that of this boot. Returns what there is to tell, a line each.
 ///
 /// Only directories that are this user's are looked into, and only what rollway made there is
-/// removed. What has no unread records goes. Rings of a journal that nobody uses are drained into it. Rings
-/// of another boot are lost: they go, and that is told. What cannot be read, or has its journal
-/// directory where this process does not see it, stays, and that is told, too. At most 64 directories, and none is begun after
-/// a second: the rest is the next start's.
+/// removed. What has no unread records goes. Rings of a journal that nobody uses are drained into
+/// it. Rings of another boot are lost: they go, and that is told. What cannot be read, or has its
+/// journal directory where this process does not see it, stays, and that is told, too. At most 64
+/// directories, and none is begun after a second: the rest is the next start's.
 pub fn sweep(base: &Path, kept: Option<&Path>, own: u128, boot_id: u128) -> Vec<String> {
     if let Err(error) = sys::file::check_owned_dir(base) {
         return vec![format!("rings below {}: nobody sweeps them: {error}", base.display())];

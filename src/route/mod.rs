@@ -99,9 +99,9 @@ impl Router {
         if self.repeats { usize::MAX } else { 1 }
     }
 
-    /// The names that an event of `category` goes to by what its categories say, the nearest category's
-    /// first, one as often as it is attached; `None` where none of them says anything, so that the event
-    /// goes to every appender that is no relay.
+    /// The names that an event of `category` goes to by what its categories say, the nearest
+    /// category's first, one as often as it is attached; `None` where none of them says anything,
+    /// so that the event goes to every appender that is no relay.
     pub fn names(&self, category: &str) -> Option<impl Iterator<Item = &str>> {
         let mut path = self.categories.path(category).peekable();
         path.peek()?;

@@ -1,11 +1,12 @@
 //! Crash points: the places between two steps of a protocol where a fault bench ends the process.
 //!
 //! Without the feature `crash-points` nothing of it is compiled. With it, the variable
-//! `ROLLWAY_CRASH_AT` names a point, as `journal.commit` or `journal.commit:3`, and the process kills
-//! itself, as by `kill -9`, when it comes there for the first or the third time.
-//! `ROLLWAY_CRASH_SWAP` names a point whose two neighbouring steps change places, to see a bench fail.
-//! `ROLLWAY_CRASH_TRACE` names a file that gets a line for each point that is passed, and
-//! `ROLLWAY_BOOT_ID` is the identity of a boot, to see what a start does after a restart of the machine.
+//! `ROLLWAY_CRASH_AT` names a point, as `journal.commit` or `journal.commit:3`, and the process
+//! kills itself, as by `kill -9`, when it comes there for the first or the third time.
+//! `ROLLWAY_CRASH_SWAP` names a point whose two neighbouring steps change places, to see a bench
+//! fail. `ROLLWAY_CRASH_TRACE` names a file that gets a line for each point that is passed, and
+//! `ROLLWAY_BOOT_ID` is the identity of a boot, to see what a start does after a restart of the
+//! machine.
 
 /// Declares the points with their names.
 macro_rules! points {

@@ -78,8 +78,8 @@ pub(crate) fn ignore() {
 }
 
 impl Seen {
-    /// What came since the last call. Waits for a signal or a [`wake`] if there was none: one that comes
-    /// between two calls has the next one return at once.
+    /// What came since the last call. Waits for a signal or a [`wake`] if there was none: one that
+    /// comes between two calls has the next one return at once.
     pub(crate) fn wait(&mut self) -> Vec<Asked> {
         // Returns at once when something has changed since; early returns do no harm.
         let _ = futex::wait(&CHANGES, futex::Flags::PRIVATE, self.0, None);

@@ -1,5 +1,5 @@
-//! Text files that stand in for one another: the first takes everything; or it cannot even be opened, and
-//! the second does.
+//! Text files that stand in for one another: the first takes everything; or it cannot even be
+//! opened, and the second does.
 //!
 //! Covers: `FailOver`.
 //!

@@ -1,4 +1,5 @@
-//! A limit in front of a text file: the first event passes, and those that wait do when there are three.
+//! A limit in front of a text file: the first event passes, and those that wait do when there are
+//! three.
 //!
 //! Covers: `Limit`.
 //!

@@ -1,11 +1,12 @@
 //! Text into a file: every event once, even when the process was killed between any two steps.
 //!
 //! The appender keeps a slot {device, inode, length, hash of the last bytes, position, hash of the
-//! layout} in its cursor file, stored after each batch; a second one after each sync. Whatever the file has beyond the stored length was written from
-//! that position on: it is rendered again and compared, equal bytes are skipped, a torn line is
-//! completed, and the file is cut only where the bytes differ. The same way leads on after a write
-//! that failed half-way. Nothing is cut from a file whose bytes before the stored length are others
-//! than ours, nor what was added to it when everything had been settled. See `docs/delivery.md`.
+//! layout} in its cursor file, stored after each batch; a second one after each sync. Whatever the
+//! file has beyond the stored length was written from that position on: it is rendered again and
+//! compared, equal bytes are skipped, a torn line is completed, and the file is cut only where the
+//! bytes differ. The same way leads on after a write that failed half-way. Nothing is cut from a
+//! file whose bytes before the stored length are others than ours, nor what was added to it when
+//! everything had been settled. See `docs/delivery.md`.
 //!
 //! With a journal in memory nothing is stored: there is no past to go on from.
 //!
@@ -225,10 +226,10 @@ impl File {
         self
     }
 
-    /// The least time between the first events of two files that [`File::rotate_at_bytes`] begins one
-    /// after the other: a file that is full before that has passed grows on until it has. By default none.
-    /// It keeps a small limit from rolling hundreds of times a second, and says nothing about other
-    /// reasons to roll.
+    /// The least time between the first events of two files that [`File::rotate_at_bytes`] begins
+    /// one after the other: a file that is full before that has passed grows on until it has. By
+    /// default none. It keeps a small limit from rolling hundreds of times a second, and says
+    /// nothing about other reasons to roll.
     ///
     /// The times are those of the events, so that a restart comes to the same files. An event that is
     /// older than the file's first one by the time or more ends the wait: after a clock was set back,

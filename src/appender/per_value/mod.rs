@@ -132,8 +132,8 @@ impl PerValue {
         self
     }
 
-    /// Closes a file that was not written for so long, by default a minute. Looked at before each batch,
-    /// and while nothing comes. A file whose last write failed stays open.
+    /// Closes a file that was not written for so long, by default a minute. Looked at before each
+    /// batch, and while nothing comes. A file whose last write failed stays open.
     #[must_use]
     pub fn close_idle_after(mut self, time: Duration) -> PerValue {
         self.close_idle_after = time;

@@ -49,9 +49,9 @@ pub struct Control {
 }
 
 impl Control {
-    /// A socket at this path, without which the process does not start. [`Control::default`] has it in
-    /// the journal directory or, without one, below `$XDG_RUNTIME_DIR/rollway`; where none can be opened
-    /// there, that is a warning on the self-log.
+    /// A socket at this path, without which the process does not start. [`Control::default`] has it
+    /// in the journal directory or, without one, below `$XDG_RUNTIME_DIR/rollway`; where none can
+    /// be opened there, that is a warning on the self-log.
     pub fn at(path: impl Into<PathBuf>) -> Control {
         Control { path: Some(path.into()) }
     }

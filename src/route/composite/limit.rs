@@ -85,8 +85,8 @@ impl Limit {
     }
 
     /// The event that makes it so many, with those that are held, is dropped and counted as
-    /// suppressed, and so are all behind it until the period is over: 1 to [`HELD_MAX`]. By default none
-    /// is.
+    /// suppressed, and so are all behind it until the period is over: 1 to [`HELD_MAX`]. By default
+    /// none is.
     #[must_use]
     pub fn max_until_discarded(mut self, events: usize) -> Limit {
         self.rule.max_until_discarded = Some(events);

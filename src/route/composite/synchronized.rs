@@ -13,10 +13,10 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Has its relays write under a lock that processes share, one batch at a time.
 ///
-/// The lock is one of the kernel, on a file of its own. It is given back behind each batch, when the
-/// write panics, and when its process ends, however it ends. A batch for which the lock is not to be had
-/// within [`Synchronized::wait`] is tried again, as one for a destination that fails; log calls never
-/// wait for it.
+/// The lock is one of the kernel, on a file of its own. It is given back behind each batch, when
+/// the write panics, and when its process ends, however it ends. A batch for which the lock is not
+/// to be had within [`Synchronized::wait`] is tried again, as one for a destination that fails; log
+/// calls never wait for it.
 ///
 /// # Examples
 /// ```no_run
@@ -54,8 +54,8 @@ impl Synchronized {
     }
 
     /// Processes of one user that name the same key share the lock. Its file lies in the user's
-    /// directory for such things: `$XDG_RUNTIME_DIR/rollway`, or `rollway-<user id>` among the temporary
-    /// files.
+    /// directory for such things: `$XDG_RUNTIME_DIR/rollway`, or `rollway-<user id>` among the
+    /// temporary files.
     #[must_use]
     pub fn key(mut self, key: impl Into<String>) -> Synchronized {
         self.place = Some(Place::Key(key.into()));

@@ -226,7 +226,8 @@ impl Content {
     }
 }
 
-/// Lets the cursor at `path` know the text file by its new inode: a disk that comes back has the old one.
+/// Lets the cursor at `path` know the text file by its new inode: a disk that comes back has the
+/// old one.
 pub(crate) fn adopt_inode(cursor: &Path, text: &Path) -> io::Result<()> {
     /// See the table of the cursor slot in docs/format.md.
     const SLOT_BYTES: usize = 128;

@@ -1,8 +1,9 @@
 //! What the programs under test know to have logged, kept where a kill does not reach it.
 //!
 //! A file of words on a memory file system: word 0 counts the runs, then each run has a word for
-//! each of its threads and one for what its first thread knows to be synced. A word is written after each log call that returned, by one pwrite(2) of
-//! eight aligned bytes: a kill leaves the old value or the new one.
+//! each of its threads and one for what its first thread knows to be synced. A word is written
+//! after each log call that returned, by one pwrite(2) of eight aligned bytes: a kill leaves the
+//! old value or the new one.
 
 use std::fs::File;
 use std::io;

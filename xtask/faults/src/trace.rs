@@ -1,7 +1,7 @@
 //! What a program did to its files, recorded by strace: each write with its bytes, each sync.
 //!
-//! strace prints a call on one line or, if another thread's call came between, on two. A call takes effect
-//! at its end; a sync covers what ended before it began.
+//! strace prints a call on one line or, if another thread's call came between, on two. A call takes
+//! effect at its end; a sync covers what ended before it began.
 
 use std::collections::HashMap;
 use std::fs;

@@ -312,8 +312,8 @@ impl Findings {
             found("does not salvage");
             return Err(format!("{}: {missing} untouched events are not read", place()).into());
         }
-        // A cut at the border of a block, or zeroes in the place of the last ones, leave a journal as it was
-        // a moment earlier.
+        // A cut at the border of a block, or zeroes in the place of the last ones, leave a journal
+        // as it was a moment earlier.
         let is_less = counts.values().any(|count| *count == 0);
         let is_prefix = match mutant.damage {
             Damage::Cut => {

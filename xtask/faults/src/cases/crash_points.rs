@@ -37,8 +37,8 @@ pub(crate) const CASES: &[Case] = &[
     },
 ];
 
-/// Points whose steps are seen failing in the wrong order. Some orders can be no other, and some are not
-/// relied on, so that nothing would be seen:
+/// Points whose steps are seen failing in the wrong order. Some orders can be no other, and some
+/// are not relied on, so that nothing would be seen:
 /// - A full file has its number before the slot is stored: a start finds the file of the slot by its
 ///   inode under its new name, and compares what stands behind the slot.
 /// - The slot of a new file before that file: it has the inode of the file.
@@ -199,7 +199,8 @@ fn passings(bench: &mut Bench) -> Passings {
     passings
 }
 
-/// Plays a scenario; returns what it passed, without a fault, and how often the program ended at its point.
+/// Plays a scenario; returns what it passed, without a fault, and how often the program ended at
+/// its point.
 fn play(
     bench: &mut Bench,
     scenario: &Scenario,

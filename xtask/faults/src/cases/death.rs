@@ -443,9 +443,10 @@ fn moved_journal(bench: &mut Bench) -> Result<Outcome, Failure> {
     Ok(outcome(failed, figure))
 }
 
-/// A worker has sent some of its events when it is killed; `rollway recover --send` delivers the rest
-/// from a copy of its journal, twice. In every other loop the machine is gone, and the rings with it;
-/// in the others they hold what the journal does not have. Yields how many events the copy was asked for, too.
+/// A worker has sent some of its events when it is killed; `rollway recover --send` delivers the
+/// rest from a copy of its journal, twice. In every other loop the machine is gone, and the rings
+/// with it; in the others they hold what the journal does not have. Yields how many events the copy
+/// was asked for, too.
 fn move_journal(bench: &Bench, seed: u64) -> Result<(Verdict, u64), Failure> {
     let scene = bench.scene()?;
     let has_rings = seed.is_multiple_of(2);
