@@ -1,5 +1,4 @@
-//! The log calls of 17-caller-location.pl, each in the line that it has there. A macro stands for a
-//! helper.
+//! The log calls of 17-caller-location.pl, each in the line that it has there. A macro stands for a helper.
 use rollway::{Level, Logger, info, log}; use std::panic::{AssertUnwindSafe, catch_unwind}; macro_rules! say { ($log:expr, $text:expr) => { info!(logger: $log, target: "x", "{}", $text) } } macro_rules! wrapped { ($log:expr) => { say!($log, "registered wrapper") } }
 pub(crate) fn run(l: &Logger) {
     fn plain(l: &Logger) { info!(logger: l, target: "x", "plain sub") } plain(l); info!(logger: l, target: "x", "top level");
