@@ -5,19 +5,24 @@
 //! an appender. Records that the journal does not take stay in their rings, and there the overflow
 //! policy applies.
 
+mod loss;
+mod wait;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant};
 
+use loss::{LOOK_FOR_FILES_EVERY, Loss, LostRing};
 use rkyv::util::AlignedVec;
+use wait::SLEEP_MIN;
 
 use super::drops::Dropped;
 use super::rings::{
     OWN_THREAD, OwnRing, RingContexts, RingState, Taken, front, next_context, shares,
     split_at_contexts,
 };
-use super::{Shared, WaitStrategy, selflog};
+use super::{Shared, selflog};
 use crate::block::build::{self, ChunkSource, EventsHead};
 use crate::block::define::Definitions;
 use crate::block::header::MAX_BLOCK_BYTES;
@@ -45,22 +50,11 @@ const OWN_RING: u32 = 0;
 const OVERFLOW_RING: u32 = u32::MAX;
 /// The dropped events are reported in the log at most this often.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
-/// How often the writer looks whether the files of the rings are still there.
-const LOOK_FOR_FILES_EVERY: Duration = Duration::from_secs(1);
 /// The anchor beside the rings is at most this old while events flow.
 const ANCHOR_EVERY: Duration = Duration::from_millis(50);
-/// The first and the longest sleep of an adaptive wait.
-const SLEEP_MIN: Duration = Duration::from_micros(50);
-const SLEEP_MAX: Duration = Duration::from_millis(10);
 /// A block with fewer bytes of records was closed by the linger time: events come slowly, and the
 /// next block will be closed by it as well.
 const QUIET_BYTES: u64 = 4 << 10;
-/// The first sleep of an adaptive wait while events come slowly.
-const QUIET_SLEEP: Duration = Duration::from_micros(1500);
-/// How long an adaptive wait looks again at once before it sleeps.
-const SPIN: Duration = Duration::from_micros(20);
-/// A pause between two looks at the rings, so that producers keep their cache lines.
-const LOOK_PAUSE_SPINS: u32 = 20;
 /// The pause after the journal refused a block, doubled up to the longest.
 const RETRY_MIN: Duration = Duration::from_millis(1);
 const RETRY_MAX: Duration = Duration::from_millis(200);
@@ -70,13 +64,6 @@ static DROPPED: Definition<'static> = Definition { line: line!(), ..DROPPED_BY }
 /// What it says for a predecessor that was killed.
 static DROPPED_BEFORE: Definition<'static> = Definition {
     template: "{} events were dropped by the process before this one: {}",
-    line: line!(),
-    ..DROPPED_BY
-};
-/// What it says when somebody cut the files of rings.
-static LOST: Definition<'static> = Definition {
-    template: "{} bytes of events are lost: the files of their rings were cut",
-    names: Names::Listed(&["lost_bytes"]),
     line: line!(),
     ..DROPPED_BY
 };
@@ -136,26 +123,6 @@ pub(super) struct Writer {
     waiting_since: Option<Instant>,
     retry: Duration,
     retry_at: Option<Instant>,
-}
-
-/// A ring whose memory is lost, and what was counted of it.
-struct LostRing {
-    consumer: Consumer,
-    counted_bytes: u64,
-}
-
-/// What the writer knows of files that were cut or removed.
-struct Loss {
-    /// [`guard::hits`] when it was last looked at.
-    hits: u64,
-    /// When the files were last looked for.
-    looked: Instant,
-    /// The counts of dropped events when they were last seen; they are added to what is counted anew
-    /// once the counters are lost.
-    counts: Dropped,
-    are_counts_lost: bool,
-    /// Bytes that the log has been told of.
-    told_bytes: u64,
 }
 
 /// A flush: done when the heads of the rings have passed what their threads had logged before.
@@ -258,38 +225,6 @@ impl Writer {
             writer.say_dropped(&DROPPED_BEFORE, &dropped_before);
         }
         writer
-    }
-
-    /// Runs until the engine is closed, then drains the rings until `deadline` says stop.
-    pub(super) fn run(&mut self, deadline: impl Fn() -> Option<Instant>) {
-        let mut sleep = SLEEP_MIN;
-        let mut idle_since = None;
-        while !self.shared.is_closed() {
-            if self.step() {
-                (sleep, idle_since) = (if self.is_quiet { QUIET_SLEEP } else { SLEEP_MIN }, None);
-                continue;
-            }
-            match self.shared.limits.wait {
-                WaitStrategy::Spin | WaitStrategy::Manual => look_pause(),
-                WaitStrategy::Sleep(pause) => self.sleep(pause),
-                WaitStrategy::Adaptive => {
-                    let since = *idle_since.get_or_insert_with(Instant::now);
-                    if !self.is_quiet && since.elapsed() < SPIN {
-                        look_pause();
-                    } else {
-                        let linger = self.shared.limits.linger;
-                        let pause = match self.waiting_since {
-                            Some(since) if self.is_quiet => linger.saturating_sub(since.elapsed()),
-                            Some(_) => sleep.min(linger),
-                            None => sleep,
-                        };
-                        self.sleep(pause.clamp(SLEEP_MIN, SLEEP_MAX));
-                        sleep = (sleep * 2).min(SLEEP_MAX);
-                    }
-                }
-            }
-        }
-        self.finish(&deadline);
     }
 
     /// Moves what is ripe to the journal. `false` when there was nothing to do.
@@ -622,90 +557,6 @@ impl Writer {
         (progress.rings, progress.heap_rings) = (self.rings.len(), heap_rings);
     }
 
-    /// Parts with the rings whose memory was lost: their threads get others with their next call.
-    fn find_lost(&mut self) {
-        self.loss.hits = guard::hits();
-        let (lost, kept) = std::mem::take(&mut self.rings)
-            .into_iter()
-            .partition(|ring: &RingState| ring.shared.is_lost());
-        self.rings = kept;
-        for RingState { consumer, shared, thread, context, .. } in lost {
-            shared.close();
-            self.definitions.remove_thread(thread);
-            self.definitions.remove_context(context);
-            let id = shared.id();
-            selflog::warn(&format!("somebody cut the file of ring {id}; what was unread is lost"));
-            self.lost.push(LostRing { consumer, counted_bytes: 0 });
-            self.shared.progress().lost_rings += 1;
-        }
-        if self.shared.drops.is_lost() && !self.loss.are_counts_lost {
-            self.loss.are_counts_lost = true;
-            self.shared.drops.restore(&self.loss.counts);
-            self.shared.drops.set_reported(&self.reported);
-        }
-        self.look_for_files();
-        self.settle_lost();
-        self.tell_rings();
-    }
-
-    /// Counts what was unread in lost rings, and lets those go whose threads have left them.
-    fn settle_lost(&mut self) {
-        if self.lost.is_empty() {
-            return;
-        }
-        let mut more_bytes = 0;
-        self.lost.retain_mut(|lost| {
-            let (lost_bytes, is_over) = lost.consumer.lost_bytes();
-            let lost_bytes = lost_bytes.max(lost.counted_bytes);
-            more_bytes += lost_bytes - lost.counted_bytes;
-            lost.counted_bytes = lost_bytes;
-            if is_over {
-                self.shared.forget_ring(lost.consumer.shared());
-            }
-            !is_over
-        });
-        self.shared.progress().lost_ring_bytes += more_bytes;
-    }
-
-    /// Says in the log itself what was lost.
-    fn report_lost(&mut self) {
-        let lost_bytes = self.shared.progress().lost_ring_bytes;
-        if lost_bytes > self.loss.told_bytes {
-            let bytes = lost_bytes - self.loss.told_bytes;
-            self.loss.told_bytes = lost_bytes;
-            self.say(&LOST, (bytes, ()));
-        }
-    }
-
-    /// Finds out whether the files of the rings, and what lies beside them, are still what they were:
-    /// what was removed or overwritten raises no signal.
-    fn look_for_files(&mut self) {
-        let home = &self.shared.home;
-        if home.rings_dir().is_none() {
-            return;
-        }
-        let is_beside = self.shared.sites.is_in_place()
-            && home.is_lock_in_place()
-            && self.process_file.as_ref().is_none_or(ProcessFile::is_in_place);
-        if !is_beside && !home.is_lost() {
-            home.lose();
-            selflog::warn(
-                "somebody removed or cut files beside the rings: events do not survive a kill any \
-                 more until the next start",
-            );
-            self.tell_rings();
-        }
-        for ring in &self.rings {
-            if ring.shared.is_file() && !ring.shared.is_closed() && !ring.consumer.is_intact() {
-                let id = ring.id();
-                selflog::warn(&format!(
-                    "the file of ring {id} is not what it was; another is made"
-                ));
-                ring.shared.close();
-            }
-        }
-    }
-
     fn store_anchor(&mut self, now: Instant) {
         self.anchored = now;
         self.rate.refine();
@@ -744,13 +595,6 @@ impl Writer {
         let record =
             capture::encode_record(definition, None, Level::WARN, None, ticks, limit, values);
         self.own.bytes.extend(record.unwrap_or_default());
-    }
-
-    /// Sleeps until somebody wakes the writer, `pause` at the most.
-    fn sleep(&self, pause: Duration) {
-        self.shared.writer_sleeps.store(true, Ordering::Relaxed);
-        std::thread::park_timeout(pause);
-        self.shared.writer_sleeps.store(false, Ordering::Relaxed);
     }
 
     /// Closes the rings and moves what is left in them to the journal.
@@ -805,11 +649,4 @@ fn reaches(chunks: &[ChunkSource<'_>], least: Level) -> bool {
     let runs = chunks.iter().flat_map(|chunk| chunk.runs);
     let mut levels = runs.flat_map(Records::new).flatten().filter_map(|record| record.level());
     levels.any(|level| level >= least)
-}
-
-/// Leaves the rings alone for a moment: some 200 ns at least.
-fn look_pause() {
-    for _ in 0..LOOK_PAUSE_SPINS {
-        std::hint::spin_loop();
-    }
 }
