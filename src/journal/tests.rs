@@ -109,6 +109,11 @@ impl Journal {
         journal
     }
 
+    /// The journal in `dir` as the next run has it: what comes goes to another segment.
+    pub(crate) fn of_next_run(dir: &Path) -> Journal {
+        open(dir).0
+    }
+
     /// Lets reads of all segments fail, or succeed again.
     pub(crate) fn set_readable(&self, readable: bool) {
         for entry in &mut self.state().segments {

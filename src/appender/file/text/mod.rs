@@ -353,7 +353,11 @@ impl Appender for TextFile {
             // What was written of the batch is compared when the batch comes again.
             self.is_torn = true;
             AppendError::Unavailable { source }
-        })
+        })?;
+        if self.past.is_none() {
+            self.retain_if_owed();
+        }
+        Ok(())
     }
 
     fn settled(&self) -> Position {

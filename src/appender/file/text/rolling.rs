@@ -168,9 +168,7 @@ impl TextFile {
             self.roll(self.settled, None)?;
         }
         self.wants_roll = false;
-        if mem::take(&mut self.owes_retain) {
-            self.retain();
-        }
+        self.retain_if_owed();
         Ok(())
     }
 
@@ -241,6 +239,13 @@ impl TextFile {
         let retained = self.rotation.as_mut().map_or(Ok(()), Rotation::retain);
         if let Err(error) = retained {
             self.notice.get_or_insert(error);
+        }
+    }
+
+    /// The same, where it had to wait until the past was settled.
+    pub(super) fn retain_if_owed(&mut self) {
+        if mem::take(&mut self.owes_retain) {
+            self.retain();
         }
     }
 

@@ -174,3 +174,23 @@ fn a_command_that_comes_while_a_batch_has_failed_is_done_with_the_next_one() {
     let rolled = fs::metadata(dir.path().join("app.log.1")).unwrap().len();
     assert_eq!((rolled, length(dir.path())), (20, 10));
 }
+
+#[test]
+fn rolled_files_that_are_too_many_go_once_the_last_event_of_a_killed_run_was_compared() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::with_three_events(dir.path());
+    let rules = || Some(Rules { keep: Some(1), ..Rules::default() });
+    let mut file = open_rolled(dir.path(), &journal, 10, rules());
+    append_next(&mut file, &journal).unwrap();
+    file.cursor.as_mut().unwrap().set_writable(false);
+    assert!(append_next(&mut file, &journal).is_err());
+    drop((file, journal));
+    let journal = Journal::of_next_run(dir.path());
+    let rolled = [1, 2].map(|number| dir.path().join(format!("app.log.{number}")));
+    rolled.iter().for_each(|path| fs::write(path, "of an earlier time\n").unwrap());
+    let mut file = open_rolled(dir.path(), &journal, 10, rules());
+    assert!(rolled[0].exists(), "one of them may have what is compared");
+    append_next(&mut file, &journal).unwrap();
+    assert_eq!(rolled.map(|path| path.exists()), [false, true]);
+    assert_eq!(length(dir.path()), 20);
+}
