@@ -4,7 +4,7 @@
 //! be there, each as some write left it, and the length may be any that the file had. Names are
 //! journalled: they are there up to a step, which is at least that of the last sync of a directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -41,7 +41,12 @@ struct Inode {
     /// Since the last sync: the content behind each change.
     pending: Vec<Pending>,
     now: Content,
+    /// Its number on the disk of the trace, where the program has asked for it.
+    recorded: Option<u64>,
 }
+
+/// Device and inode of the files of an image, by their inodes on the disk of the trace.
+pub(crate) type Inodes = HashMap<u64, (u64, u64)>;
 
 #[derive(Default, Clone)]
 struct Content {
@@ -91,6 +96,11 @@ impl Disk {
                 names.remove(name);
             }),
             Change::Sync { name } => self.sync(name, step.begun),
+            Change::Learn { name, inode } => {
+                if let Some(at) = self.names.get(name) {
+                    self.files[*at].recorded = Some(*inode);
+                }
+            }
         }
     }
 
@@ -125,13 +135,15 @@ impl Disk {
         }
     }
 
-    /// Writes what may be left after a power failure now into `dir`, which is empty.
+    /// Writes what may be left after a power failure now into `dir`, which is empty. Returns the inodes
+    /// of the files.
     pub(crate) fn write_image(
         &self,
         dir: &Path,
         unsynced: Unsynced,
         random: &mut Random,
-    ) -> io::Result<()> {
+    ) -> io::Result<Inodes> {
+        let mut inodes = Inodes::new();
         for name in &self.dirs {
             fs::create_dir_all(dir.join(name))?;
         }
@@ -145,9 +157,12 @@ impl Disk {
         };
         for (name, inode) in names {
             let content = self.files[*inode].after_failure(unsynced, random);
-            content.write_to(&dir.join(name))?;
+            let made = content.write_to(&dir.join(name))?;
+            if let Some(recorded) = self.files[*inode].recorded {
+                inodes.insert(recorded, (made.dev(), made.ino()));
+            }
         }
-        Ok(())
+        Ok(inodes)
     }
 }
 
@@ -215,28 +230,31 @@ impl Content {
         self.pages.extend(pages);
     }
 
-    fn write_to(&self, path: &Path) -> io::Result<()> {
+    fn write_to(&self, path: &Path) -> io::Result<fs::Metadata> {
         let file = fs::File::create(path)?;
         for (number, page) in &self.pages {
             let at = number * PAGE_BYTES;
             let count = self.length.saturating_sub(at).min(PAGE_BYTES) as usize;
             file.write_all_at(&page[..count], at)?;
         }
-        file.set_len(self.length)
+        file.set_len(self.length)?;
+        file.metadata()
     }
 }
 
-/// Lets the cursor at `path` know the text file by its new inode: a disk that comes back has the
-/// old one.
-pub(crate) fn adopt_inode(cursor: &Path, text: &Path) -> io::Result<()> {
+/// Lets the cursor know the text files by their inodes in the image: a disk that comes back has the
+/// old ones. A file that is not there has one that no file has.
+pub(crate) fn adopt_inodes(cursor: &Path, inodes: &Inodes) -> io::Result<()> {
     /// See the table of the cursor slot in docs/format.md.
     const SLOT_BYTES: usize = 128;
-    let (Ok(mut bytes), Ok(found)) = (fs::read(cursor), fs::metadata(text)) else { return Ok(()) };
+    let Ok(mut bytes) = fs::read(cursor) else { return Ok(()) };
     for slot in bytes.chunks_exact_mut(SLOT_BYTES) {
         let is_whole = slot[4..8] == crc32c::crc32c(&slot[8..]).to_le_bytes();
-        if is_whole && slot[40..48] != [0; 8] {
-            slot[32..40].copy_from_slice(&found.dev().to_le_bytes());
-            slot[40..48].copy_from_slice(&found.ino().to_le_bytes());
+        let recorded = slot[40..48].try_into().map_or(0, u64::from_le_bytes);
+        if is_whole && recorded != 0 {
+            let (device, inode) = inodes.get(&recorded).copied().unwrap_or((0, u64::MAX));
+            slot[32..40].copy_from_slice(&device.to_le_bytes());
+            slot[40..48].copy_from_slice(&inode.to_le_bytes());
             let checksum = crc32c::crc32c(&slot[8..]).to_le_bytes();
             slot[4..8].copy_from_slice(&checksum);
         }
@@ -296,6 +314,34 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         disk.write_image(dir.path(), Unsynced::Nothing, &mut Random::new(1)).unwrap();
         assert_eq!(fs::read(dir.path().join("f")).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_cursor_knows_a_file_by_its_inode_in_the_image_whatever_its_name_is_now() {
+        let rename = Change::Rename { from: "f".to_owned(), to: "f.1".to_owned() };
+        let learn = Change::Learn { name: "f".to_owned(), inode: 77 };
+        let mut disk = Disk::default();
+        for (at, change) in
+            [create("f"), learn, rename, create("f"), sync("")].into_iter().enumerate()
+        {
+            disk.apply(&Step { begun: at, ended: at, change });
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let inodes = disk.write_image(dir.path(), Unsynced::All, &mut Random::new(1)).unwrap();
+        let slot = |inode: u64| {
+            let mut slot = [0; 128];
+            slot[40..48].copy_from_slice(&inode.to_le_bytes());
+            let checksum = crc32c::crc32c(&slot[8..]).to_le_bytes();
+            slot[4..8].copy_from_slice(&checksum);
+            slot
+        };
+        let cursor = dir.path().join("cursor");
+        fs::write(&cursor, [slot(77), slot(99)].concat()).unwrap();
+        adopt_inodes(&cursor, &inodes).unwrap();
+        let bytes = fs::read(&cursor).unwrap();
+        let found = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+        assert_eq!(found(40), fs::metadata(dir.path().join("f.1")).unwrap().ino());
+        assert_eq!(found(128 + 40), u64::MAX);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What a program did to its files, recorded by strace: each write with its bytes, each sync.
+//! What a program did to its files, recorded by strace: each write with its bytes, each sync, and the
+//! inode of each open file that it asked for.
 //!
 //! strace prints a call on one line or, if another thread's call came between, on two. A call takes
 //! effect at its end; a sync covers what ended before it began.
@@ -12,7 +13,7 @@ use std::process::{Command, Stdio};
 use crate::case::Failure;
 
 const CALLS: &str = "trace=openat,write,pwrite64,writev,pwritev,pwritev2,ftruncate,fallocate,fsync,\
-    fdatasync,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat";
+    fdatasync,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,statx,fstat,newfstatat";
 /// The longest write that is recorded whole.
 const WRITE_BYTES_MAX: &str = "8388608";
 
@@ -53,6 +54,11 @@ pub(crate) enum Change {
     Sync {
         name: String,
     },
+    /// Nothing: the program learned the inode of the file.
+    Learn {
+        name: String,
+        inode: u64,
+    },
 }
 
 /// A change with its lines in the trace.
@@ -73,7 +79,7 @@ pub(crate) fn is_possible() -> bool {
 /// The command line that records what `program` does into `into`.
 pub(crate) fn recording(program: &Command, into: &Path) -> Command {
     let mut strace = Command::new("strace");
-    strace.args(["-f", "-y", "-x", "-s", WRITE_BYTES_MAX, "-e", CALLS, "-o"]).arg(into);
+    strace.args(["-f", "-y", "-x", "-v", "-s", WRITE_BYTES_MAX, "-e", CALLS, "-o"]).arg(into);
     strace.arg(program.get_program()).args(program.get_args());
     strace
 }
@@ -155,6 +161,11 @@ fn change_of(call: &str, dir: &str) -> Result<Option<Change>, String> {
             None => None,
         },
         "fsync" | "fdatasync" => of_descriptor(0).map(|name| Change::Sync { name }),
+        // By name it may be any file's.
+        "statx" | "newfstatat" if argument(1) != "\"\"" => None,
+        "statx" | "fstat" | "newfstatat" => {
+            of_descriptor(0).zip(inode_of(call)).map(|(name, inode)| Change::Learn { name, inode })
+        }
         "rename" => renamed(of_path(0), of_path(1)),
         "renameat" | "renameat2" => renamed(of_path(1), of_path(3)),
         "unlink" => of_path(0).map(|name| Change::Unlink { name }),
@@ -170,6 +181,12 @@ fn name_is_positioned(call: &str) -> bool {
 
 fn renamed(from: Option<String>, to: Option<String>) -> Option<Change> {
     Some(Change::Rename { from: from?, to: to? })
+}
+
+/// The inode in what a call tells of a file.
+fn inode_of(call: &str) -> Option<u64> {
+    let behind = call.split_once("_ino=")?.1;
+    behind.split(|character: char| !character.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// The arguments of a call: commas in strings and in paths do not count.
@@ -260,6 +277,18 @@ mod tests {
             bytes: bytes.to_vec(),
         };
         assert_eq!(changes, [write("seg, ment", Some(64), b"R\0\n"), write("f", None, b"a \"b")]);
+    }
+
+    #[test]
+    fn the_inode_of_an_open_file_is_learned() {
+        let found = steps(
+            "1 statx(5</tmp/x/f>, \"\", AT_EMPTY_PATH, STATX_ALL, {stx_mask=0, stx_ino=77, stx_size=1}) = 0\n\
+             1 fstat(6</tmp/x/g>, {st_dev=makedev(0xfe, 0), st_ino=78, st_mode=S_IFREG|0600}) = 0\n\
+             1 newfstatat(7</tmp/x>, \"h\", {st_dev=makedev(0xfe, 0), st_ino=79}, 0) = 0\n",
+        );
+        let changes: Vec<_> = found.into_iter().map(|step| step.change).collect();
+        let learn = |name: &str, inode| Change::Learn { name: name.to_owned(), inode };
+        assert_eq!(changes, [learn("f", 77), learn("g", 78)]);
     }
 
     #[test]

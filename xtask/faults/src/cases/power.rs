@@ -1,49 +1,70 @@
 //! The power fails.
 
 use std::fs;
+use std::path::Path;
 
 use crate::account::Account;
 use crate::case::{Bench, Case, Failure, Outcome, Scene};
-use crate::image::{Disk, Unsynced, adopt_inode};
+use crate::image::{Disk, Unsynced, adopt_inodes};
 use crate::journal::Contents;
 use crate::ledger::Ledger;
 use crate::program::{PATIENCE, Program};
 use crate::programs::worker::{End, Plan};
+use crate::rotation::{Rolling, files_beyond};
 use crate::trace::{self, Change, Step};
 
-pub(crate) const CASES: &[Case] = &[Case {
-    id: "R08",
-    what: "the power fails at any step of a recorded run, and any pages not synced are lost",
-    target: "10,000 images: what was synced is there, 0 wrong or doubled events",
-    run: |bench| power_failures(bench).into(),
-}];
+pub(crate) const CASES: &[Case] = &[
+    Case {
+        id: "R08",
+        what: "the power fails at any step of a recorded run, and any pages not synced are lost",
+        target: "10,000 images: what was synced is there, 0 wrong or doubled events",
+        run: |bench| power_failures(bench, None).into(),
+    },
+    Case {
+        id: "R08-ROLLED",
+        what: "the same while the text file is rolled, compressed and purged",
+        target: "10,000 images: what was synced is there, 0 wrong or doubled events, no compressed file \
+                 that is not whole",
+        run: |bench| power_failures(bench, Some(Rolling::new(16 << 10, 60))).into(),
+    },
+];
 
 /// The names of the run below its directory.
 const JOURNAL: &str = "journal";
 const TEXT: &str = "app.log";
 const LEDGER: &str = "ledger";
 
-fn power_failures(bench: &mut Bench) -> Result<Outcome, Failure> {
+fn power_failures(bench: &mut Bench, rolling: Option<Rolling>) -> Result<Outcome, Failure> {
     if !trace::is_possible() {
         return Ok(Outcome::Skipped("strace is not installed, or may not trace".to_owned()));
     }
     let scene = bench.scene()?;
-    let steps = record(&scene)?;
+    let steps = record(&scene, rolling)?;
     let images = bench.either(60, 10_000);
     let mut synced_events = 0;
     let failed = bench.repeat(images, |bench, seed| {
-        synced_events += fail_and_restart(bench, &steps, seed)?;
+        synced_events += fail_and_restart(bench, &steps, rolling, seed)?;
         Ok(())
     });
-    let figure = format!(
+    let rolls = steps.iter().filter(|step| is_roll(step)).count();
+    let mut figure = format!(
         "{failed} of {images} images failed, of a run of {} steps; {synced_events} synced events were looked for",
         steps.len()
     );
-    Ok(if failed == 0 { Outcome::Passed(figure) } else { Outcome::Failed(figure) })
+    if rolling.is_some() {
+        figure += &format!("; {rolls} rolls");
+    }
+    let is_as_meant = (rolls > 0) == rolling.is_some();
+    Ok(if failed == 0 && is_as_meant { Outcome::Passed(figure) } else { Outcome::Failed(figure) })
+}
+
+/// Whether the text file gets another name.
+fn is_roll(step: &Step) -> bool {
+    matches!(&step.change, Change::Rename { from, .. } if from == TEXT)
 }
 
 /// Runs a worker twice below strace: it is killed once, recovers, goes on, and syncs now and then.
-fn record(scene: &Scene) -> Result<Vec<Step>, Failure> {
+fn record(scene: &Scene, rolling: Option<Rolling>) -> Result<Vec<Step>, Failure> {
     let dir = scene.disk("run");
     fs::create_dir(&dir)?;
     let plan = Plan {
@@ -59,8 +80,13 @@ fn record(scene: &Scene) -> Result<Vec<Step>, Failure> {
         end: End::Terminate,
         ..Plan::default()
     };
+    let plan = rolled(plan, rolling);
     let mut steps = Vec::new();
-    let mut line = 0;
+    if let Some(rolling) = rolling {
+        rolling.lay_old(&dir.join(TEXT))?;
+        steps = there_before(&dir)?;
+    }
+    let mut line = steps.len();
     for (part, plan) in
         [plan.clone(), Plan { events: 1200, end: End::Shutdown, ..plan }].iter().enumerate()
     {
@@ -81,9 +107,40 @@ fn record(scene: &Scene) -> Result<Vec<Step>, Failure> {
     Ok(steps)
 }
 
+/// The plan with a file that is rolled, if it is to be.
+fn rolled(plan: Plan, rolling: Option<Rolling>) -> Plan {
+    match rolling {
+        Some(rolling) => rolling.of(plan),
+        None => plan,
+    }
+}
+
+/// How the files in `dir` got there, a line each.
+fn there_before(dir: &Path) -> Result<Vec<Step>, Failure> {
+    let mut changes = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let bytes = fs::read(entry.path())?;
+        changes.extend([
+            Change::Create { name: name.clone(), truncate: false },
+            Change::Write { name: name.clone(), at: None, bytes },
+            Change::Sync { name },
+        ]);
+    }
+    changes.push(Change::Sync { name: String::new() });
+    let step = |(at, change)| Step { begun: at, ended: at, change };
+    Ok(changes.into_iter().enumerate().map(step).collect())
+}
+
 /// Lets the power fail at a step, starts the worker on what is left, and compares. Returns how many
 /// events had been synced.
-fn fail_and_restart(bench: &Bench, steps: &[Step], seed: u64) -> Result<u64, Failure> {
+fn fail_and_restart(
+    bench: &Bench,
+    steps: &[Step],
+    rolling: Option<Rolling>,
+    seed: u64,
+) -> Result<u64, Failure> {
     let scene = bench.scene()?;
     let mut random = bench.random(seed);
     let at = random.below(steps.len() as u64 + 1) as usize;
@@ -104,16 +161,21 @@ fn fail_and_restart(bench: &Bench, steps: &[Step], seed: u64) -> Result<u64, Fai
     }
     let dir = scene.disk("image");
     fs::create_dir(&dir)?;
-    disk.write_image(&dir, unsynced, &mut random)?;
-    adopt_inode(&dir.join(JOURNAL).join("cursors/file.cursor"), &dir.join(TEXT))?;
-    restart(bench, &scene, &ledger).map_err(|failure| {
+    let inodes = disk.write_image(&dir, unsynced, &mut random)?;
+    adopt_inodes(&dir.join(JOURNAL).join("cursors/file.cursor"), &inodes)?;
+    restart(bench, &scene, &ledger, rolling).map_err(|failure| {
         format!("step {at} of {}, {unsynced:?} of what was not synced: {failure}", steps.len())
             .into()
     })
 }
 
 /// Starts the worker on the image, as after a restart of the machine.
-fn restart(bench: &Bench, scene: &Scene, ledger: &Ledger) -> Result<u64, Failure> {
+fn restart(
+    bench: &Bench,
+    scene: &Scene,
+    ledger: &Ledger,
+    rolling: Option<Rolling>,
+) -> Result<u64, Failure> {
     let dir = scene.disk("image");
     let plan = Plan {
         // Another one: nothing more is logged.
@@ -124,6 +186,7 @@ fn restart(bench: &Bench, scene: &Scene, ledger: &Ledger) -> Result<u64, Failure
         file: Some(dir.join(TEXT)),
         ..Plan::default()
     };
+    let plan = rolled(plan, rolling);
     let other_boot = [("ROLLWAY_BOOT_ID", "0badb007-0000-4000-8000-000000000001")];
     bench.start_with("worker", &plan, &other_boot)?.wait()?.report()?;
 
@@ -131,7 +194,8 @@ fn restart(bench: &Bench, scene: &Scene, ledger: &Ledger) -> Result<u64, Failure
     let mut in_journal = Account::default();
     in_journal.deliver("the journal", contents.messages);
     let mut in_file = Account::default();
-    in_file.deliver_file(&dir.join(TEXT))?;
+    let old = rolling.map_or(0, |rolling| rolling.old);
+    in_file.deliver_files(&files_beyond(old, &dir.join(TEXT))?)?;
     let mut synced_events = 0;
     for (place, account) in [("the journal", in_journal), ("the text file", in_file)] {
         for run in 0..ledger.runs()? {
