@@ -90,10 +90,10 @@ points! {
     FileSynced = "file.synced",
     /// A full file has its number, its directory is not synced.
     FileRenamed = "file.renamed",
-    /// The directory is synced, there is no new file.
-    FileDirectory = "file.directory",
-    /// The new file is there, the slot is that of the full one.
+    /// The new file is there, its directory is not synced.
     FileCreated = "file.created",
+    /// The directory with the new file is synced, the slot is not that of the new file.
+    FileDirectory = "file.directory",
     /// The slot is that of the new file, files beyond the bound are still there.
     FileNewSlot = "file.new_slot",
     /// A rolled file is compressed beside itself, nothing of that is synced.

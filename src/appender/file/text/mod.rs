@@ -20,7 +20,7 @@ use crate::event::Event;
 use crate::journal::{CursorFile, Position, TextFileMark};
 use crate::layout::{Layout, Page};
 use crate::sys::crash::{self, CrashPoint};
-use crate::sys::file::reserve_ahead;
+use crate::sys::file::{parent, reserve_ahead, sync_dir};
 use crate::sys::lock::FileLock;
 use crate::sys::output::Output;
 use rolling::Stage;
@@ -190,11 +190,7 @@ impl TextFile {
             }
             self.is_torn = false;
         }
-        if let Some(past) = &mut self.past
-            && batch.position().generation >= past.until
-        {
-            // What is left of it was written by somebody else, and stays.
-            past.to = past.from;
+        if self.leaves_past(batch.position()) {
             self.settle(self.settled)?;
         }
         self.turn()?;
@@ -281,8 +277,19 @@ impl TextFile {
         }
     }
 
+    /// Ends the past where this run's journal begins: what is left of it then was written by somebody
+    /// else, or the journal has lost it. It stays. Whether there was one to end.
+    fn leaves_past(&mut self, at: Position) -> bool {
+        let Some(past) = self.past.as_mut().filter(|past| at.generation >= past.until) else {
+            return false;
+        };
+        past.to = past.from;
+        true
+    }
+
     /// Stores the new slot: everything before `position` is settled.
     fn settle(&mut self, position: Position) -> io::Result<()> {
+        let mut is_begun = false;
         let mark = match &self.past {
             Some(past) if past.from < past.to => {
                 // The part of the past that was compared holds everything before `position`.
@@ -295,6 +302,7 @@ impl TextFile {
                 // The slots leave it: no later sync would reach it.
                 renamed.sync_data()?;
                 (self.period, self.begun_ns) = (self.found_period()?, None);
+                is_begun = true;
                 self.measure()?
             }
             _ => self.measure()?,
@@ -305,6 +313,37 @@ impl TextFile {
         }
         (self.settled, self.mark, self.end) = (position, mark, mark.length);
         self.past.take_if(|past| past.from == past.to);
+        if is_begun { self.secure() } else { Ok(()) }
+    }
+
+    /// Brings the name of a file that is begun, and both slots for it, to the disk; what was written
+    /// before is there. Nothing is written to the file before that: a power failure would leave bytes
+    /// of which no slot tells whose they are.
+    fn secure(&mut self) -> io::Result<()> {
+        let Some(cursor) = self.cursor.as_ref().filter(|_| !self.has_sync_failed) else {
+            return Ok(());
+        };
+        let secured = self.secure_name().and_then(|()| {
+            cursor.store_synced(self.settled, self.mark)?;
+            cursor.sync()
+        });
+        self.has_sync_failed = secured.is_err();
+        secured?;
+        self.synced = Some(self.settled);
+        Ok(())
+    }
+
+    fn secure_name(&self) -> io::Result<()> {
+        if let Target::Special(_) = self.target {
+            return Ok(());
+        }
+        let dir = parent(&self.path);
+        match sync_dir(dir) {
+            // Who may not read it cannot sync it. Most file systems bring the name with the bytes.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced.map_err(|error| told("sync", dir, error))?,
+        }
+        crash::reached(CrashPoint::FileDirectory);
         Ok(())
     }
 
@@ -369,7 +408,12 @@ impl Appender for TextFile {
         if self.is_torn {
             return Ok(());
         }
-        self.settle(position).map_err(|source| AppendError::Unavailable { source })
+        self.leaves_past(position);
+        self.settle(position).map_err(|source| AppendError::Unavailable { source })?;
+        if self.past.is_none() {
+            self.retain_if_owed();
+        }
+        Ok(())
     }
 
     fn flush(&mut self, _deadline: Instant) -> Result<(), AppendError> {

@@ -53,6 +53,11 @@ impl TextFile {
         self.synced = self.cursor.as_ref().and_then(CursorFile::synced).map(|slot| slot.position);
         self.past = past;
         self.settle(self.settled)?;
+        let is_another = (self.mark.device, self.mark.inode) != (slot.file.device, slot.file.inode);
+        if is_another && self.past.is_none() && self.synced == Some(self.settled) {
+            // Somebody took the file away meanwhile.
+            self.secure()?;
+        }
         match self.past {
             Some(_) => self.owes_retain = true,
             None => self.retain(),
@@ -64,12 +69,7 @@ impl TextFile {
     fn begin(&mut self, position: Position) -> io::Result<()> {
         (self.period, self.begun_ns) = (self.found_period()?, None);
         self.settle(position)?;
-        if let Some(cursor) = &self.cursor {
-            cursor.store_synced(position, self.mark)?;
-            // A slot that is lost with the power leaves a file that nobody knows for ours.
-            cursor.sync()?;
-        }
-        self.synced = Some(position);
+        self.secure()?;
         self.retain();
         Ok(())
     }

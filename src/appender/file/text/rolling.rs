@@ -13,7 +13,7 @@ use crate::appender::file::rotation::Rotation;
 use crate::appender::file::{IN_USE, told};
 use crate::journal::{CursorFile, Position};
 use crate::sys::crash::{self, CrashPoint};
-use crate::sys::file::{parent, sync_dir};
+use crate::sys::file::parent;
 
 /// How far a rotation is. It is finished before anything else is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -125,11 +125,6 @@ impl TextFile {
     /// Begins the new file, from whatever stage on.
     pub(super) fn finish_rotation(&mut self) -> io::Result<()> {
         if self.stage == Stage::Renamed {
-            let dir = parent(&self.path);
-            if self.cursor.is_some() && dir.exists() {
-                sync_dir(dir).map_err(|error| told("sync", dir, error))?;
-                crash::reached(CrashPoint::FileDirectory);
-            }
             self.open_new()?;
             self.stage = Stage::Created;
             crash::reached(CrashPoint::FileCreated);
@@ -140,9 +135,7 @@ impl TextFile {
         };
         self.begun_ns = None;
         self.settle(self.settled)?;
-        if let Some(cursor) = self.cursor.as_ref().filter(|_| !self.has_sync_failed) {
-            cursor.store_synced(self.settled, self.mark)?;
-        }
+        self.secure()?;
         crash::reached(CrashPoint::FileNewSlot);
         self.stage = Stage::Writing;
         self.measure_room();
@@ -212,7 +205,8 @@ impl TextFile {
         self.open_new()?;
         self.past = None;
         (self.period, self.begun_ns) = (self.found_period()?, None);
-        self.settle(self.settled)
+        self.settle(self.settled)?;
+        self.secure()
     }
 
     /// Opens what stands at the path, or makes it, its directory included.

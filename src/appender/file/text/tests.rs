@@ -1,4 +1,5 @@
 use std::cell::Cell;
+use std::io::Write;
 use std::path::Path;
 
 use super::*;
@@ -193,4 +194,25 @@ fn rolled_files_that_are_too_many_go_once_the_last_event_of_a_killed_run_was_com
     append_next(&mut file, &journal).unwrap();
     assert_eq!(rolled.map(|path| path.exists()), [false, true]);
     assert_eq!(length(dir.path()), 20);
+}
+
+#[test]
+fn rolled_files_that_are_too_many_go_where_the_journal_has_no_more_of_a_killed_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::with_three_events(dir.path());
+    let rules = || Some(Rules { keep: Some(1), ..Rules::default() });
+    let mut file = open_rolled(dir.path(), &journal, 10, rules());
+    append_next(&mut file, &journal).unwrap();
+    drop((file, journal));
+    // As if the journal had lost it with the power.
+    let path = dir.path().join("app.log");
+    fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"of no event\n").unwrap();
+    let journal = Journal::of_next_run(dir.path());
+    let rolled = [1, 2].map(|number| dir.path().join(format!("app.log.{number}")));
+    rolled.iter().for_each(|path| fs::write(path, "of an earlier time\n").unwrap());
+    let mut file = open_rolled(dir.path(), &journal, 10, rules());
+    assert!(rolled[0].exists(), "one of them may have what is compared");
+    file.pass(journal.end()).unwrap();
+    assert_eq!(rolled.map(|path| path.exists()), [false, true]);
+    assert_eq!(length(dir.path()), 22, "nobody knows whose it is");
 }
