@@ -1,8 +1,9 @@
 //! What a disk may have after the power failed at some step of a trace.
 //!
 //! Of a file everything is there that a sync covered. Of what came after it any set of 4 KiB pages may
-//! be there, each as some write left it, and the length may be any that the file had. Names are
-//! journalled: they are there up to a step, which is at least that of the last sync of a directory.
+//! be there, each as some write left it, and the length may be any that the file had. The names of a
+//! directory are there up to a step, which is at least that of its last sync; those of two directories
+//! have nothing to do with each other, and the sync of a file does not bring its name.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -27,11 +28,15 @@ pub(crate) enum Unsynced {
 #[derive(Default)]
 pub(crate) struct Disk {
     files: Vec<Inode>,
-    /// The names now, and the directories.
-    names: BTreeMap<String, usize>,
-    dirs: Vec<String>,
-    /// The names that were there at each change since the last sync of a directory.
-    earlier_names: Vec<BTreeMap<String, usize>>,
+    dirs: BTreeMap<String, Directory>,
+}
+
+/// The files of a directory by their names.
+#[derive(Default)]
+struct Directory {
+    now: BTreeMap<String, usize>,
+    /// Those before each change since the last sync.
+    earlier: Vec<BTreeMap<String, usize>>,
 }
 
 /// A file under whatever name.
@@ -66,14 +71,11 @@ impl Disk {
     /// Does what a step did.
     pub(crate) fn apply(&mut self, step: &Step) {
         match &step.change {
-            Change::MakeDir { name } => self.dirs.push(name.clone()),
+            Change::MakeDir { name } => drop(self.dirs.entry(name.clone()).or_default()),
             Change::Create { name, truncate } => {
-                if !self.names.contains_key(name) {
+                if self.find(name).is_none() {
                     self.files.push(Inode::default());
-                    let inode = self.files.len() - 1;
-                    self.rename_with(|names| {
-                        names.insert(name.clone(), inode);
-                    });
+                    self.set(name, Some(self.files.len() - 1));
                 } else if *truncate {
                     self.change(name, step.ended, |content| content.set_length(0));
                 }
@@ -87,26 +89,42 @@ impl Disk {
             }
             Change::Extend { name, bytes } => self
                 .change(name, step.ended, |content| content.set_length(content.length.max(*bytes))),
-            Change::Rename { from, to } => self.rename_with(|names| {
-                if let Some(inode) = names.remove(from) {
-                    names.insert(to.clone(), inode);
-                }
-            }),
-            Change::Unlink { name } => self.rename_with(|names| {
-                names.remove(name);
-            }),
+            Change::Rename { from, to } => self.rename(from, to),
+            Change::Unlink { name } => self.set(name, None),
             Change::Sync { name } => self.sync(name, step.begun),
             Change::Learn { name, inode } => {
-                if let Some(at) = self.names.get(name) {
-                    self.files[*at].recorded = Some(*inode);
+                if let Some(at) = self.find(name) {
+                    self.files[at].recorded = Some(*inode);
                 }
             }
         }
     }
 
-    fn rename_with(&mut self, change: impl FnOnce(&mut BTreeMap<String, usize>)) {
-        self.earlier_names.push(self.names.clone());
-        change(&mut self.names);
+    fn find(&self, name: &str) -> Option<usize> {
+        let (dir, base) = split(name);
+        self.dirs.get(dir)?.now.get(base).copied()
+    }
+
+    /// Gives a name to a file, or takes it away.
+    fn set(&mut self, name: &str, inode: Option<usize>) {
+        let (dir, base) = split(name);
+        let dir = self.dirs.entry(dir.to_owned()).or_default();
+        dir.earlier.push(dir.now.clone());
+        match inode {
+            Some(inode) => dir.now.insert(base.to_owned(), inode),
+            None => dir.now.remove(base),
+        };
+    }
+
+    fn rename(&mut self, from: &str, to: &str) {
+        let inode = self.find(from);
+        self.set(from, None);
+        self.set(to, inode);
+        if split(from).0 == split(to).0 {
+            // Both are one change.
+            let dir = self.dirs.entry(split(from).0.to_owned()).or_default();
+            dir.earlier.pop();
+        }
     }
 
     fn change(
@@ -115,20 +133,21 @@ impl Disk {
         ended: usize,
         change: impl FnOnce(&mut Content) -> Vec<(u64, Vec<u8>)>,
     ) {
-        if let Some(inode) = self.names.get(name) {
-            let inode = &mut self.files[*inode];
+        if let Some(inode) = self.find(name) {
+            let inode = &mut self.files[inode];
             let pages = change(&mut inode.now);
             inode.pending.push(Pending { ended, length: inode.now.length, pages });
         }
     }
 
     fn sync(&mut self, name: &str, begun: usize) {
-        let Some(inode) = self.names.get(name) else {
-            // A directory.
-            self.earlier_names.clear();
+        let Some(inode) = self.find(name) else {
+            if let Some(dir) = self.dirs.get_mut(name) {
+                dir.earlier.clear();
+            }
             return;
         };
-        let inode = &mut self.files[*inode];
+        let inode = &mut self.files[inode];
         let covered = inode.pending.partition_point(|pending| pending.ended < begun);
         for pending in inode.pending.drain(..covered) {
             inode.synced.take(pending.length, pending.pages);
@@ -144,26 +163,35 @@ impl Disk {
         random: &mut Random,
     ) -> io::Result<Inodes> {
         let mut inodes = Inodes::new();
-        for name in &self.dirs {
-            fs::create_dir_all(dir.join(name))?;
-        }
-        let names = match unsynced {
-            Unsynced::All => &self.names,
-            Unsynced::Nothing => self.earlier_names.first().unwrap_or(&self.names),
-            Unsynced::Some => {
-                let at = random.below(self.earlier_names.len() as u64 + 1) as usize;
-                self.earlier_names.get(at).unwrap_or(&self.names)
-            }
-        };
-        for (name, inode) in names {
-            let content = self.files[*inode].after_failure(unsynced, random);
-            let made = content.write_to(&dir.join(name))?;
-            if let Some(recorded) = self.files[*inode].recorded {
-                inodes.insert(recorded, (made.dev(), made.ino()));
+        for (name, directory) in &self.dirs {
+            let dir = dir.join(name);
+            fs::create_dir_all(&dir)?;
+            for (name, inode) in directory.after_failure(unsynced, random) {
+                let inode = &self.files[*inode];
+                let made = inode.after_failure(unsynced, random).write_to(&dir.join(name))?;
+                if let Some(recorded) = inode.recorded {
+                    inodes.insert(recorded, (made.dev(), made.ino()));
+                }
             }
         }
         Ok(inodes)
     }
+}
+
+impl Directory {
+    fn after_failure(&self, unsynced: Unsynced, random: &mut Random) -> &BTreeMap<String, usize> {
+        let at = match unsynced {
+            Unsynced::All => self.earlier.len(),
+            Unsynced::Nothing => 0,
+            Unsynced::Some => random.below(self.earlier.len() as u64 + 1) as usize,
+        };
+        self.earlier.get(at).unwrap_or(&self.now)
+    }
+}
+
+/// The directory of a name, and the rest.
+fn split(name: &str) -> (&str, &str) {
+    name.rsplit_once('/').unwrap_or(("", name))
 }
 
 impl Inode {
@@ -342,6 +370,17 @@ mod tests {
         let found = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
         assert_eq!(found(40), fs::metadata(dir.path().join("f.1")).unwrap().ino());
         assert_eq!(found(128 + 40), u64::MAX);
+    }
+
+    #[test]
+    fn a_sync_of_another_directory_or_of_the_file_brings_no_name() {
+        let make = |name: &str| Change::MakeDir { name: name.to_owned() };
+        let mut steps = vec![make("a"), make("b"), create("a/f"), write("a/f", b"x"), sync("a/f")];
+        steps.push(sync("b"));
+        assert!(!image(&steps, Unsynced::Nothing, 1).path().join("a/f").exists());
+        steps.push(sync("a"));
+        let dir = image(&steps, Unsynced::Nothing, 1);
+        assert_eq!(fs::read(dir.path().join("a/f")).unwrap(), b"x");
     }
 
     #[test]

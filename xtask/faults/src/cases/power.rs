@@ -9,7 +9,7 @@ use crate::image::{Disk, Unsynced, adopt_inodes};
 use crate::journal::Contents;
 use crate::ledger::Ledger;
 use crate::program::{PATIENCE, Program};
-use crate::programs::worker::{End, Plan};
+use crate::programs::worker::{End, Hold, Plan};
 use crate::rotation::{Rolling, files_beyond};
 use crate::trace::{self, Change, Step};
 
@@ -18,32 +18,76 @@ pub(crate) const CASES: &[Case] = &[
         id: "R08",
         what: "the power fails at any step of a recorded run, and any pages not synced are lost",
         target: "10,000 images: what was synced is there, 0 wrong or doubled events",
-        run: |bench| power_failures(bench, None).into(),
+        run: |bench| power_failures(bench, &Way::default()).into(),
+    },
+    Case {
+        id: "R08-BUFFER",
+        what: "the same while a buffer holds events before the text file",
+        target: "10,000 images: what was synced is there, 0 wrong or doubled events",
+        run: |bench| {
+            power_failures(bench, &Way { hold: Some(Hold::Buffer(61)), ..Way::default() }).into()
+        },
+    },
+    Case {
+        id: "R08-LIMIT",
+        what: "the same while a limit hands on events some at a time",
+        target: "10,000 images: what was synced is there, 0 wrong or doubled events",
+        run: |bench| {
+            power_failures(bench, &Way { hold: Some(Hold::Limit(37)), ..Way::default() }).into()
+        },
     },
     Case {
         id: "R08-ROLLED",
         what: "the same while the text file is rolled, compressed and purged",
         target: "10,000 images: what was synced is there, 0 wrong or doubled events, no compressed file \
                  that is not whole",
-        run: |bench| power_failures(bench, Some(Rolling::new(16 << 10, 60))).into(),
+        run: |bench| {
+            let rolling = Some(Rolling::new(16 << 10, 60));
+            power_failures(bench, &Way { rolling, ..Way::default() }).into()
+        },
     },
 ];
+
+/// How events get into the text file.
+#[derive(Default)]
+struct Way {
+    rolling: Option<Rolling>,
+    hold: Option<Hold>,
+}
+
+impl Way {
+    fn of(&self, plan: Plan) -> Plan {
+        let plan = Plan { hold: self.hold, ..plan };
+        match self.rolling {
+            Some(rolling) => rolling.of(plan),
+            None => plan,
+        }
+    }
+}
+
+/// What a program did with its disk.
+struct Recorded {
+    steps: Vec<Step>,
+    /// So many of them were done before it began.
+    before: usize,
+}
 
 /// The names of the run below its directory.
 const JOURNAL: &str = "journal";
 const TEXT: &str = "app.log";
 const LEDGER: &str = "ledger";
 
-fn power_failures(bench: &mut Bench, rolling: Option<Rolling>) -> Result<Outcome, Failure> {
+fn power_failures(bench: &mut Bench, way: &Way) -> Result<Outcome, Failure> {
     if !trace::is_possible() {
         return Ok(Outcome::Skipped("strace is not installed, or may not trace".to_owned()));
     }
     let scene = bench.scene()?;
-    let steps = record(&scene, rolling)?;
-    let images = bench.either(60, 10_000);
+    let recorded = record(&scene, way)?;
+    let steps = &recorded.steps;
+    let images = bench.either(150, 10_000);
     let mut synced_events = 0;
     let failed = bench.repeat(images, |bench, seed| {
-        synced_events += fail_and_restart(bench, &steps, rolling, seed)?;
+        synced_events += fail_and_restart(bench, &recorded, way, seed)?;
         Ok(())
     });
     let rolls = steps.iter().filter(|step| is_roll(step)).count();
@@ -51,10 +95,10 @@ fn power_failures(bench: &mut Bench, rolling: Option<Rolling>) -> Result<Outcome
         "{failed} of {images} images failed, of a run of {} steps; {synced_events} synced events were looked for",
         steps.len()
     );
-    if rolling.is_some() {
+    if way.rolling.is_some() {
         figure += &format!("; {rolls} rolls");
     }
-    let is_as_meant = (rolls > 0) == rolling.is_some();
+    let is_as_meant = (rolls > 0) == way.rolling.is_some();
     Ok(if failed == 0 && is_as_meant { Outcome::Passed(figure) } else { Outcome::Failed(figure) })
 }
 
@@ -64,7 +108,7 @@ fn is_roll(step: &Step) -> bool {
 }
 
 /// Runs a worker twice below strace: it is killed once, recovers, goes on, and syncs now and then.
-fn record(scene: &Scene, rolling: Option<Rolling>) -> Result<Vec<Step>, Failure> {
+fn record(scene: &Scene, way: &Way) -> Result<Recorded, Failure> {
     let dir = scene.disk("run");
     fs::create_dir(&dir)?;
     let plan = Plan {
@@ -80,13 +124,14 @@ fn record(scene: &Scene, rolling: Option<Rolling>) -> Result<Vec<Step>, Failure>
         end: End::Terminate,
         ..Plan::default()
     };
-    let plan = rolled(plan, rolling);
+    let plan = way.of(plan);
     let mut steps = Vec::new();
-    if let Some(rolling) = rolling {
+    if let Some(rolling) = way.rolling {
         rolling.lay_old(&dir.join(TEXT))?;
         steps = there_before(&dir)?;
     }
-    let mut line = steps.len();
+    let before = steps.len();
+    let mut line = before;
     for (part, plan) in
         [plan.clone(), Plan { events: 1200, end: End::Shutdown, ..plan }].iter().enumerate()
     {
@@ -104,15 +149,7 @@ fn record(scene: &Scene, rolling: Option<Rolling>) -> Result<Vec<Step>, Failure>
         }));
         line = steps.last().map_or(0, |step| step.ended + 1);
     }
-    Ok(steps)
-}
-
-/// The plan with a file that is rolled, if it is to be.
-fn rolled(plan: Plan, rolling: Option<Rolling>) -> Plan {
-    match rolling {
-        Some(rolling) => rolling.of(plan),
-        None => plan,
-    }
+    Ok(Recorded { steps, before })
 }
 
 /// How the files in `dir` got there, a line each.
@@ -137,13 +174,13 @@ fn there_before(dir: &Path) -> Result<Vec<Step>, Failure> {
 /// events had been synced.
 fn fail_and_restart(
     bench: &Bench,
-    steps: &[Step],
-    rolling: Option<Rolling>,
+    Recorded { steps, before }: &Recorded,
+    way: &Way,
     seed: u64,
 ) -> Result<u64, Failure> {
     let scene = bench.scene()?;
     let mut random = bench.random(seed);
-    let at = random.below(steps.len() as u64 + 1) as usize;
+    let at = before + random.below((steps.len() - before) as u64 + 1) as usize;
     let unsynced =
         [Unsynced::All, Unsynced::Nothing, Unsynced::Some, Unsynced::Some, Unsynced::Some]
             [random.below(5) as usize];
@@ -163,19 +200,14 @@ fn fail_and_restart(
     fs::create_dir(&dir)?;
     let inodes = disk.write_image(&dir, unsynced, &mut random)?;
     adopt_inodes(&dir.join(JOURNAL).join("cursors/file.cursor"), &inodes)?;
-    restart(bench, &scene, &ledger, rolling).map_err(|failure| {
+    restart(bench, &scene, &ledger, way).map_err(|failure| {
         format!("step {at} of {}, {unsynced:?} of what was not synced: {failure}", steps.len())
             .into()
     })
 }
 
 /// Starts the worker on the image, as after a restart of the machine.
-fn restart(
-    bench: &Bench,
-    scene: &Scene,
-    ledger: &Ledger,
-    rolling: Option<Rolling>,
-) -> Result<u64, Failure> {
+fn restart(bench: &Bench, scene: &Scene, ledger: &Ledger, way: &Way) -> Result<u64, Failure> {
     let dir = scene.disk("image");
     let plan = Plan {
         // Another one: nothing more is logged.
@@ -186,7 +218,7 @@ fn restart(
         file: Some(dir.join(TEXT)),
         ..Plan::default()
     };
-    let plan = rolled(plan, rolling);
+    let plan = way.of(plan);
     let other_boot = [("ROLLWAY_BOOT_ID", "0badb007-0000-4000-8000-000000000001")];
     bench.start_with("worker", &plan, &other_boot)?.wait()?.report()?;
 
@@ -194,7 +226,7 @@ fn restart(
     let mut in_journal = Account::default();
     in_journal.deliver("the journal", contents.messages);
     let mut in_file = Account::default();
-    let old = rolling.map_or(0, |rolling| rolling.old);
+    let old = way.rolling.map_or(0, |rolling| rolling.old);
     in_file.deliver_files(&files_beyond(old, &dir.join(TEXT))?)?;
     let mut synced_events = 0;
     for (place, account) in [("the journal", in_journal), ("the text file", in_file)] {
