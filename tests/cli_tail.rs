@@ -201,6 +201,23 @@ fn a_directory_that_comes_later_is_waited_for() {
 }
 
 #[test]
+fn a_directory_that_is_begun_anew_is_followed_from_its_beginning() {
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let journal = dir.path().join("later");
+    log(&journal, 0..7);
+    let tail = Tail::start(&["-F", "--level", "warn", text(&journal)]);
+    for n in [0, 3, 6] {
+        tail.expect(n..n + 1);
+    }
+    // Less than was there before.
+    fs::remove_dir_all(&journal).unwrap();
+    log(&journal, 9..10);
+    tail.expect(9..10);
+    assert_eq!(tail.interrupt(), "");
+}
+
+#[test]
 fn blocks_that_went_before_they_could_be_read_are_counted() {
     let _watchdog = watchdog();
     let dir = tempfile::tempdir().unwrap();

@@ -62,8 +62,16 @@ impl JournalTail {
     /// # Errors
     /// When the directory or a segment cannot be read; `NotFound` while there is no directory.
     pub fn poll(&mut self, each: &mut dyn FnMut(Tailed<'_>)) -> io::Result<()> {
-        if self.segment.is_none() && !self.go_on()? {
-            return Ok(());
+        if self.segment.is_none() {
+            let is_there = self.go_on().inspect_err(|error| {
+                if error.kind() == io::ErrorKind::NotFound {
+                    // What comes is another journal.
+                    self.from = Position::default();
+                }
+            });
+            if !is_there? {
+                return Ok(());
+            }
         }
         loop {
             self.read(each, false);
@@ -127,7 +135,11 @@ impl JournalTail {
         while let Some((generation, path)) = self.next_segment()? {
             match Sift::segment(&path) {
                 Ok(sift) => {
-                    self.segment = Some((generation, sift));
+                    let last = self.segment.replace((generation, sift));
+                    if last.is_some_and(|(last, _)| generation <= last) {
+                        // The journal was begun anew: all of it is.
+                        self.from = Position::default();
+                    }
                     self.dictionary.begin_segment();
                     return Ok(true);
                 }
