@@ -15,7 +15,7 @@ use rollway::appender::File;
 use rollway::appender::file::{Compression, RollBy};
 use rollway::clock::{SystemUtc, UtcClock};
 use rollway::layout::Pattern;
-use rollway::{Builder, Guard, InitError};
+use rollway::{Builder, Category, Guard, InitError};
 #[cfg(feature = "crash-points")]
 use support::child;
 use support::{PATIENCE, lines, message_file, wait_until, watchdog};
@@ -313,6 +313,25 @@ fn a_header_that_was_torn_or_is_there_already_is_written_once() {
             }
         }
     }
+}
+
+#[test]
+fn copies_of_an_event_stay_in_one_file() {
+    let _watchdog = watchdog();
+    let (dir, path) = scene();
+    let file = message_file(&path).rotate_at_bytes(1);
+    let guard = builder(dir.path(), &Clock::at(NOW_NS))
+        .one_message_per_appender(false)
+        .appender("file", file)
+        .category(Category::root().appenders(["file"]))
+        .category(Category::new("shop").appenders(["file"]))
+        .start()
+        .unwrap();
+    for n in 0..3 {
+        rollway::info!(logger: guard.logger(), target: "shop", "{n}");
+    }
+    assert_eq!(guard.shutdown(PATIENCE).left(), 0);
+    expect(dir.path(), &[("app.log", "2\n2\n"), ("app.log.1", "0\n0\n"), ("app.log.2", "1\n1\n")]);
 }
 
 #[test]

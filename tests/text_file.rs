@@ -350,6 +350,19 @@ fn a_file_whose_place_the_journal_has_lost_is_kept_and_the_gap_is_counted() {
 }
 
 #[test]
+fn a_run_is_delivered_though_the_segments_before_it_are_gone() {
+    let _watchdog = watchdog();
+    let scene = Scene::new();
+    scene.goes_on(message_file(&scene.text()), &["a", "b", "c", "d", "e", "f"]);
+    // Somebody removed them, or their names were lost with the power: the slot is behind the next ones.
+    for (_, path) in segment_paths(&scene.dir.path().join("journal")).unwrap() {
+        fs::remove_file(path).unwrap();
+    }
+    scene.goes_on(message_file(&scene.text()), &["g"]);
+    assert_eq!(lines(&scene.text()), ["a", "b", "c", "d", "e", "f", "g"]);
+}
+
+#[test]
 fn a_start_finds_its_place_when_segments_without_events_are_gone() {
     let _watchdog = watchdog();
     let scene = Scene::new();

@@ -8,6 +8,7 @@ use super::InitError;
 use super::drops::Dropped;
 use super::group::Seat;
 use super::home::{self, Home};
+use super::outlet::checkpoint;
 use super::selflog;
 use crate::journal::{
     Journal, JournalOptions, JournalWriter, Position, RingEnds, Scan, segment_paths,
@@ -89,7 +90,8 @@ impl Past {
             Some(manifest) => Scan::of_run(dir, manifest.source, manifest.epoch),
             None => Scan::of_directory(dir).map(|scan| (scan, RingEnds::default())),
         };
-        let (scan, ring_ends) = scan.map_err(InitError::Journal)?;
+        let (mut scan, ring_ends) = scan.map_err(InitError::Journal)?;
+        scan.goes_behind(checkpoint::newest_generation(dir).map_err(unusable)?);
         for damage in &scan.damage {
             selflog::warn(&format!("journal: {damage}"));
         }

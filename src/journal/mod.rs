@@ -357,7 +357,7 @@ impl Journal {
         shown: Option<PathBuf>,
         scan: Scan,
     ) -> Result<(Journal, JournalWriter), JournalError> {
-        let newest = scan.generations.last().copied().unwrap_or(0);
+        let newest = scan.newest();
         let state = State {
             segments: scan.generations.iter().copied().map(Entry::found).collect(),
             end: Position { generation: newest, ..Position::default() },

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rkyv::rancor::Failure;
 use rkyv::util::AlignedVec;
 
+use super::cursor::stored_cursors;
 use super::segment::Segment;
 use super::writer::segment_name;
 use super::{JournalError, Position};
@@ -20,6 +21,9 @@ use crate::block::{EventsBlock, schema};
 /// So many of the newest segments may have been left open by their owner: one, and what crashes of
 /// later starts left.
 const READ_MAX: usize = 16;
+/// So many segments may have lost their names to a power failure, and far more: names are synced before
+/// this many are begun.
+const NAMED_MAX: u64 = 1 << 16;
 
 /// A part of a segment file that is not what was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +62,9 @@ pub type RingEnds = HashMap<u32, u64>;
 pub struct Scan {
     /// All segments, the oldest first.
     pub(super) generations: Vec<u64>,
+    /// The newest one that a stored position names: a power failure may have taken its name from the
+    /// directory. What comes goes behind it, or readers would take it for read.
+    pub(super) named: u64,
     pub(super) marks: HashMap<(u128, u64), u64>,
     /// Generation and end of the segments that were read: their owner may not have closed them.
     pub(super) ends: Vec<(u64, u64)>,
@@ -88,6 +95,18 @@ impl Scan {
         Ok((scan, ends))
     }
 
+    /// The segment behind which the next one comes.
+    pub(super) fn newest(&self) -> u64 {
+        let there = self.generations.last().copied().unwrap_or(0);
+        // Further away it is no segment whose name was lost.
+        if self.named <= there + NAMED_MAX { self.named.max(there) } else { there }
+    }
+
+    /// Has the next segment come behind this one, too, which some stored position names.
+    pub fn goes_behind(&mut self, generation: u64) {
+        self.named = self.named.max(generation);
+    }
+
     /// Reads segments, the newest first, until one had a head and `is_enough` says so.
     fn back_to(dir: &Path, is_enough: impl Fn(&Scan) -> bool) -> Result<Scan, JournalError> {
         let io = |doing, path: &Path| {
@@ -98,6 +117,11 @@ impl Scan {
             generations: generations(dir).map_err(io("list the segments of", dir))?,
             ..Scan::default()
         };
+        for cursor in stored_cursors(dir).map_err(io("read the cursors of", dir))? {
+            for slot in cursor.written.iter().chain(&cursor.synced) {
+                scan.goes_behind(slot.position.generation);
+            }
+        }
         let mut has_marks = false;
         for generation in scan.generations.clone().into_iter().rev() {
             let path = dir.join(segment_name(generation));

@@ -15,6 +15,7 @@ use super::quota::Quota;
 use super::stats::Counters;
 use super::{AckLevel, Ground, Master, MasterBuilder, MasterError, Running, Worker, keep_status};
 use crate::appender::OpenError;
+use crate::engine::outlet::checkpoint;
 use crate::engine::outlets::{AddError, Described, Origin, Outlets, Runs};
 use crate::engine::reload::Plan;
 use crate::engine::selflog;
@@ -176,7 +177,8 @@ fn open_journal(options: JournalOptions) -> Result<OpenJournal, MasterError> {
     create_private_dir(&dir).map_err(unusable)?;
     let lock = FileLock::try_acquire(&dir.join("lock")).map_err(unusable)?;
     let Some(lock) = lock else { return Err(MasterError::Locked { dir }) };
-    let scan = Scan::of_directory(&dir).map_err(MasterError::Journal)?;
+    let mut scan = Scan::of_directory(&dir).map_err(MasterError::Journal)?;
+    scan.goes_behind(checkpoint::newest_generation(&dir).map_err(unusable)?);
     for damage in &scan.damage {
         selflog::warn(&damage.to_string());
     }

@@ -16,7 +16,7 @@ use super::crash::{self, CrashPoint};
 /// # Errors
 /// When it cannot be made, or when what stands there is no directory or belongs to another user.
 pub(crate) fn create_private_dir(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    create_dirs(DirBuilder::new().recursive(true).mode(0o700), path)?;
     let found = std::fs::metadata(path)?;
     if !found.is_dir() {
         return Err(io::Error::new(io::ErrorKind::NotADirectory, "it is not a directory"));
@@ -103,7 +103,37 @@ pub(crate) fn create_reserved(path: &Path, bytes: u64) -> io::Result<File> {
 /// # Errors
 /// When the directory cannot be opened or synced.
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+    sync_names(&File::open(dir)?)
+}
+
+/// The same for an open directory. Some file systems of a network cannot do it; that is no error.
+///
+/// # Errors
+/// When it cannot be synced.
+pub(crate) fn sync_names(dir: &File) -> io::Result<()> {
+    match dir.sync_all() {
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
+        {
+            Ok(())
+        }
+        synced => synced,
+    }
+}
+
+/// Makes a directory and those that it lies in, and has the names survive a power failure, as far as
+/// that is possible.
+///
+/// # Errors
+/// When one cannot be made.
+pub(crate) fn create_dirs(builder: &DirBuilder, path: &Path) -> io::Result<()> {
+    let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
+    let missing: Vec<_> = path.ancestors().take_while(is_missing).collect();
+    builder.create(path)?;
+    for made in missing {
+        let _ = sync_dir(parent(made));
+    }
+    Ok(())
 }
 
 /// The room on a file system, in bytes.

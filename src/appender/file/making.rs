@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 use super::told;
-use crate::sys::file::parent;
+use crate::sys::file::{create_dirs, parent};
 use crate::sys::lock::FileLock;
 
 /// Between two looks a file may come and go: so often is it looked for again.
@@ -35,7 +35,7 @@ impl Making {
         if let Some(mode) = self.dir_mode {
             builder.mode(mode);
         }
-        builder.create(parent(path))
+        create_dirs(&builder, parent(path))
     }
 
     /// Opens the file at `path`, or makes it, and locks it; `None` when somebody has the lock.

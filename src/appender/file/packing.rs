@@ -258,7 +258,11 @@ impl Work {
         let synced = fs::File::open(packed).and_then(|packed| packed.sync_all());
         let synced = synced.and_then(|()| sync_dir(self.names.dir()));
         synced.map_err(|error| told("sync", packed, error))?;
-        self.remove_plain(plain, packed)
+        match fs::remove_file(plain) {
+            // Whoever did that had both before him.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(|error| told("remove", plain, error)),
+        }
     }
 
     fn remove_plain(&self, plain: &Path, packed: &Path) -> io::Result<()> {

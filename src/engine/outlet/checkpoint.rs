@@ -72,6 +72,29 @@ impl CheckpointFile {
     }
 }
 
+/// The newest segment that these files below a journal directory name; 0 without any.
+///
+/// # Errors
+/// When they cannot be read.
+pub(crate) fn newest_generation(journal_dir: &Path) -> io::Result<u64> {
+    let entries = match std::fs::read_dir(journal_dir.join("composites")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        entries => entries?,
+    };
+    let mut newest = 0;
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "hold") {
+            continue;
+        }
+        let bytes = std::fs::read(&path)?;
+        for (_, found) in bytes.chunks(SLOT_BYTES).filter_map(decode) {
+            newest = newest.max(found.base.generation).max(found.released_to.generation);
+        }
+    }
+    Ok(newest)
+}
+
 fn encode(number: u64, checkpoint: Checkpoint) -> [u8; SLOT_BYTES] {
     let Checkpoint { base, period_start_ns, released_to } = checkpoint;
     let mut out = [0; SLOT_BYTES];
@@ -127,6 +150,17 @@ mod tests {
         file.file.write_all_at(&[9], SLOT_BYTES as u64 + 20).unwrap();
         let (_, found) = CheckpointFile::open(dir.path(), "a/b").unwrap();
         assert_eq!(found, Some(checkpoint(4)));
+    }
+
+    #[test]
+    fn the_newest_segment_that_is_named_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(newest_generation(dir.path()).unwrap(), 0);
+        let (mut file, _) = CheckpointFile::open(dir.path(), "a/b").unwrap();
+        CheckpointFile::open(dir.path(), "empty").unwrap();
+        assert_eq!(newest_generation(dir.path()).unwrap(), 0);
+        file.store(checkpoint(1)).unwrap();
+        assert_eq!(newest_generation(dir.path()).unwrap(), 4);
     }
 
     #[test]

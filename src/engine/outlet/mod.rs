@@ -5,7 +5,7 @@
 //! after a pause that grows from 50 ms to what the appender says. Outlets share nothing but the
 //! journal, which they lock for a moment to find a segment: none waits for another.
 
-mod checkpoint;
+pub(crate) mod checkpoint;
 mod command;
 mod episode;
 mod hand;

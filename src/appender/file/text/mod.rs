@@ -20,7 +20,7 @@ use crate::event::Event;
 use crate::journal::{CursorFile, Position, TextFileMark};
 use crate::layout::{Layout, Page};
 use crate::sys::crash::{self, CrashPoint};
-use crate::sys::file::{parent, reserve_ahead, sync_dir};
+use crate::sys::file::{parent, reserve_ahead, sync_names};
 use crate::sys::lock::FileLock;
 use crate::sys::output::Output;
 use rolling::Stage;
@@ -58,6 +58,8 @@ pub(super) struct TextFile {
     wants_roll: bool,
     /// Rolled files are looked at once the past is settled.
     owes_retain: bool,
+    /// The name and the slots of the file are brought to the disk before anything else is done.
+    owes_secure: bool,
     output: Output,
     layout: Box<dyn Layout>,
     cursor: Option<CursorFile>,
@@ -67,6 +69,8 @@ pub(super) struct TextFile {
     has_sync_failed: bool,
     /// Text that is not written yet.
     text: Page,
+    /// The last event of the batch that was rendered.
+    last: Position,
     /// Up to this length the text fits the file.
     room: u64,
     /// Events from this time on do not belong into the file.
@@ -141,12 +145,14 @@ impl TextFile {
             next_check: parts.check_every.and_then(|every| Instant::now().checked_add(every)),
             wants_roll: parts.rolls_at_start,
             owes_retain: false,
+            owes_secure: false,
             output: parts.output,
             layout: parts.layout,
             cursor: parts.cursor,
             synced: None,
             has_sync_failed: false,
             text: Page::new(),
+            last: Position::default(),
             room: u64::MAX,
             until_ns: i64::MAX,
             settled: parts.begin,
@@ -186,9 +192,12 @@ impl TextFile {
         if self.is_torn {
             match self.is_gone()? {
                 true => self.make_again()?,
-                false => self.past = self.find_past(u64::MAX)?,
+                false => self.past = self.find_past(u64::MAX)?.filter(Past::is_open),
             }
             self.is_torn = false;
+        }
+        if self.owes_secure {
+            self.secure()?;
         }
         if self.leaves_past(batch.position()) {
             self.settle(self.settled)?;
@@ -208,6 +217,7 @@ impl TextFile {
         if len as u64 > self.room || event.time_ns >= self.until_ns {
             self.overflow(at, before, event.time_ns)?;
         }
+        self.last = at;
         if len >= WRITE_BYTES { self.write(self.text.len()) } else { Ok(()) }
     }
 
@@ -299,8 +309,11 @@ impl TextFile {
                 TextFileMark { length: past.from, tail, period_ns, begun_ns, ..self.mark }
             }
             Some(Past { renamed: Some(renamed), .. }) if self.cursor.is_some() => {
-                // The slots leave it: no later sync would reach it.
-                renamed.sync_data()?;
+                // The slots leave it: no later sync would reach it. One that fails holds nothing up.
+                if let Err(error) = renamed.sync_data() {
+                    self.has_sync_failed = true;
+                    self.notice = Some(told("sync what was", &self.path, error));
+                }
                 (self.period, self.begun_ns) = (self.found_period()?, None);
                 is_begun = true;
                 self.measure()?
@@ -318,33 +331,41 @@ impl TextFile {
 
     /// Brings the name of a file that is begun, and both slots for it, to the disk; what was written
     /// before is there. Nothing is written to the file before that: a power failure would leave bytes
-    /// of which no slot tells whose they are.
+    /// of which no slot tells whose they are. A sync that fails holds nothing up, and none is believed
+    /// after it; with any other error it is tried again.
     fn secure(&mut self) -> io::Result<()> {
-        let Some(cursor) = self.cursor.as_ref().filter(|_| !self.has_sync_failed) else {
-            return Ok(());
-        };
-        let secured = self.secure_name().and_then(|()| {
-            cursor.store_synced(self.settled, self.mark)?;
-            cursor.sync()
-        });
-        self.has_sync_failed = secured.is_err();
-        secured?;
-        self.synced = Some(self.settled);
+        self.owes_secure = true;
+        if let Some(cursor) = self.cursor.as_ref().filter(|_| !self.has_sync_failed) {
+            let dir = self.directory()?;
+            let synced = dir.map_or(Ok(()), |dir| sync_names(&dir)).and_then(|()| {
+                crash::reached(CrashPoint::FileDirectory);
+                cursor.store_synced(self.settled, self.mark)?;
+                cursor.sync()
+            });
+            match synced {
+                Ok(()) => self.synced = Some(self.settled),
+                Err(error) => {
+                    self.has_sync_failed = true;
+                    self.notice = Some(told("sync", &self.path, error));
+                }
+            }
+        }
+        self.owes_secure = false;
         Ok(())
     }
 
-    fn secure_name(&self) -> io::Result<()> {
+    /// The directory of the file, if it has to be synced and can be. Who may not read a directory
+    /// cannot sync it; most file systems bring the name with the bytes.
+    fn directory(&self) -> io::Result<Option<fs::File>> {
         if let Target::Special(_) = self.target {
-            return Ok(());
+            return Ok(None);
         }
         let dir = parent(&self.path);
-        match sync_dir(dir) {
-            // Who may not read it cannot sync it. Most file systems bring the name with the bytes.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-            synced => synced.map_err(|error| told("sync", dir, error))?,
+        match fs::File::open(dir) {
+            Ok(dir) => Ok(Some(dir)),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+            Err(error) => Err(told("open", dir, error)),
         }
-        crash::reached(CrashPoint::FileDirectory);
-        Ok(())
     }
 
     /// Brings everything settled to the disk with `sync_data`, then stores the slot for it.
@@ -375,6 +396,7 @@ impl TextFile {
 impl Appender for TextFile {
     fn append(&mut self, batch: &Batch<'_>) -> Result<(), AppendError> {
         self.text.clear();
+        self.last = Position::default();
         let mut written = self.prepare(batch);
         batch.for_each_at(|at, event| {
             if written.is_ok() {
@@ -450,6 +472,7 @@ impl Appender for TextFile {
 
 impl Drop for TextFile {
     fn drop(&mut self) {
+        self.take_back();
         self.give_back();
     }
 }

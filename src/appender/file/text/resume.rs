@@ -10,7 +10,8 @@ use super::{Target, TextFile};
 use crate::appender::file::past::{Past, tail};
 use crate::appender::file::period::Period;
 use crate::appender::file::rotation::Rotation;
-use crate::journal::{CursorFile, Position, TextFileMark};
+use crate::appender::file::told;
+use crate::journal::{CursorFile, CursorSlot, Position, TextFileMark};
 use crate::sys::file::{boot_id, parent};
 
 impl TextFile {
@@ -32,6 +33,12 @@ impl TextFile {
             rotation.remember(self.period, slot.file.rotated);
         }
         let mut past = self.find_past(*kept.end())?;
+        if let Some(past) = &mut past {
+            // Where nothing was in it, another file may have got its number since. What a killed run
+            // has written begins as its events do; after a reboot it need not.
+            let is_empty = slot.file.length == 0 && slot.file.layout == self.layout.hash();
+            past.is_certain &= !is_empty || slot.boot_id != boot_id();
+        }
         if past.is_none() && self.period.is_none() {
             self.period = self.found_period()?;
         }
@@ -51,18 +58,38 @@ impl TextFile {
             return Ok(());
         }
         self.synced = self.cursor.as_ref().and_then(CursorFile::synced).map(|slot| slot.position);
+        // A renamed file that is complete is settled at once, and what comes after it secured.
+        let is_renamed = past.as_ref().is_some_and(|past| !past.is_open());
         self.past = past;
         self.settle(self.settled)?;
-        let is_another = (self.mark.device, self.mark.inode) != (slot.file.device, slot.file.inode);
-        if is_another && self.past.is_none() && self.synced == Some(self.settled) {
-            // Somebody took the file away meanwhile.
-            self.secure()?;
+        if !is_renamed {
+            self.secure_what_came(slot)?;
         }
         match self.past {
             Some(_) => self.owes_retain = true,
             None => self.retain(),
         }
         Ok(())
+    }
+
+    /// Secures the file where the slot `synced` does not know it: somebody took the one before away,
+    /// or the last run was killed before it came to that.
+    fn secure_what_came(&mut self, slot: CursorSlot) -> io::Result<()> {
+        let is_of_target = |slot: CursorSlot| {
+            (slot.file.device, slot.file.inode) == (self.mark.device, self.mark.inode)
+        };
+        let synced = self.cursor.as_ref().and_then(CursorFile::synced);
+        if synced.is_some_and(is_of_target) {
+            return Ok(());
+        }
+        if self.synced != Some(self.settled) {
+            if !is_of_target(slot) {
+                // What is behind the slot `synced` is in a file that is not here any more.
+                return Ok(());
+            }
+            self.target.file().sync_data()?;
+        }
+        self.secure()
     }
 
     /// Goes on at the end of the file, whatever is in it, and at `position` of the journal.
@@ -117,7 +144,7 @@ impl TextFile {
         let (renamed, to) = if (mark.device, mark.inode) == (now.device, now.inode) {
             (None, now.length)
         } else {
-            match self.find_renamed(&mark) {
+            match self.find_renamed(&mark)? {
                 Some((file, length, is_newest)) => {
                     is_full = length == mark.length && is_newest;
                     (Some(file), length)
@@ -141,7 +168,8 @@ impl TextFile {
         }
         let is_certain = renamed.is_none();
         let past = Past { renamed, from: mark.length, to, until, is_certain };
-        let is_ours = past.is_open() && tail(self.file_of(&past), mark.length)? == mark.tail;
+        let may_be_ours = past.is_open() || past.renamed.is_some();
+        let is_ours = may_be_ours && tail(self.file_of(&past), mark.length)? == mark.tail;
         Ok(is_ours.then_some(past))
     }
 
@@ -162,18 +190,29 @@ impl TextFile {
 
     /// The file of the slot under the name that it has now, with its length and whether that is the
     /// newest of those that were given here.
-    fn find_renamed(&self, mark: &TextFileMark) -> Option<(fs::File, u64, bool)> {
-        for entry in fs::read_dir(parent(&self.path)).ok()?.flatten() {
+    fn find_renamed(&self, mark: &TextFileMark) -> io::Result<Option<(fs::File, u64, bool)>> {
+        let dir = parent(&self.path);
+        let entries = match fs::read_dir(dir) {
+            // Who may not list it does not find it.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
+            entries => entries.map_err(|error| told("list", dir, error))?,
+        };
+        for entry in entries.flatten() {
             let Ok(found) = entry.metadata() else { continue };
             let is_it = (found.dev(), found.ino()) == (mark.device, mark.inode);
             if found.is_file() && is_it {
-                let file =
-                    fs::OpenOptions::new().read(true).append(true).open(entry.path()).ok()?;
+                let path = entry.path();
+                let file = match fs::OpenOptions::new().read(true).append(true).open(&path) {
+                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                        return Ok(None);
+                    }
+                    file => file.map_err(|error| told("open", &path, error))?,
+                };
                 let rotation = self.rotation.as_ref();
-                let is_newest = rotation.is_some_and(|it| it.is_newest(&entry.path()));
-                return Some((file, found.len(), is_newest));
+                let is_newest = rotation.is_some_and(|it| it.is_newest(&path));
+                return Ok(Some((file, found.len(), is_newest)));
             }
         }
-        None
+        Ok(None)
     }
 }

@@ -47,7 +47,8 @@ impl TextFile {
         }
         let is_late = time_ns >= self.until_ns;
         let is_full = self.text.len() as u64 > self.room && self.is_old_enough(time_ns);
-        if !is_late && !is_full {
+        // A slot cannot stand between two copies of an event: they stay in one file.
+        if !is_late && !is_full || at == self.last {
             return Ok(());
         }
         let next = if is_late { period } else { self.period };
@@ -240,6 +241,20 @@ impl TextFile {
     pub(super) fn retain_if_owed(&mut self) {
         if mem::take(&mut self.owes_retain) {
             self.retain();
+        }
+    }
+
+    /// Takes back what was written of a batch that failed: whoever goes on with the file, after a reload
+    /// or at the next start, writes it anew.
+    pub(super) fn take_back(&mut self) {
+        if let Target::Locked(lock) = &self.target
+            && self.is_torn
+            && self.past.is_none()
+            && self.stage == Stage::Writing
+            && lock.file().metadata().is_ok_and(|found| found.len() > self.mark.length)
+        {
+            // Best effort: what stays is compared at the next start.
+            let _ = lock.file().set_len(self.mark.length);
         }
     }
 

@@ -185,7 +185,10 @@ fn rolled_files_that_are_too_many_go_once_the_last_event_of_a_killed_run_was_com
     append_next(&mut file, &journal).unwrap();
     file.cursor.as_mut().unwrap().set_writable(false);
     assert!(append_next(&mut file, &journal).is_err());
+    let written = fs::read(dir.path().join("app.log")).unwrap();
     drop((file, journal));
+    // A kill takes nothing back.
+    fs::write(dir.path().join("app.log"), written).unwrap();
     let journal = Journal::of_next_run(dir.path());
     let rolled = [1, 2].map(|number| dir.path().join(format!("app.log.{number}")));
     rolled.iter().for_each(|path| fs::write(path, "of an earlier time\n").unwrap());
@@ -215,4 +218,55 @@ fn rolled_files_that_are_too_many_go_where_the_journal_has_no_more_of_a_killed_r
     file.pass(journal.end()).unwrap();
     assert_eq!(rolled.map(|path| path.exists()), [false, true]);
     assert_eq!(length(dir.path()), 22, "nobody knows whose it is");
+}
+
+#[test]
+fn what_was_written_of_a_batch_that_failed_is_taken_back_for_whoever_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::with_three_events(dir.path());
+    let mut file = open(dir.path(), &journal, 10);
+    append_next(&mut file, &journal).unwrap();
+    file.cursor.as_mut().unwrap().set_writable(false);
+    assert!(append_next(&mut file, &journal).is_err());
+    assert_eq!(length(dir.path()), 20);
+    drop(file);
+    assert_eq!(length(dir.path()), 10);
+    // In the same run, as after a reload.
+    let mut file = open(dir.path(), &journal, 10);
+    append_next(&mut file, &journal).unwrap();
+    assert_eq!(length(dir.path()), 20);
+}
+
+/// The inode that the slot `synced` names.
+fn synced_inode(dir: &Path) -> Option<u64> {
+    let cursor = CursorFile::open(dir, "file").unwrap();
+    cursor.synced().map(|slot| slot.file.inode)
+}
+
+#[test]
+fn a_start_after_a_power_failure_knows_the_file_from_its_first_byte_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("app.log");
+    let inode = || Some(fs::metadata(&path).unwrap().ino());
+    let journal = Journal::with_three_events(dir.path());
+    let mut file = open_rolled(dir.path(), &journal, 10, Some(Rules::default()));
+    assert_eq!(synced_inode(dir.path()), inode(), "at the start");
+    append_next(&mut file, &journal).unwrap();
+    file.rotate().unwrap();
+    assert_eq!(synced_inode(dir.path()), inode(), "after a roll");
+    append_next(&mut file, &journal).unwrap();
+    drop(file);
+    // What is in it is not synced.
+    fs::rename(&path, dir.path().join("moved")).unwrap();
+    let file = open(dir.path(), &journal, 10);
+    assert_eq!(synced_inode(dir.path()), inode(), "after it was moved");
+    assert_eq!(file.keeps_from(), file.settled());
+    drop(file);
+    // Its last run was killed before the slot `synced` was stored.
+    let cursor = CursorFile::open(dir.path(), "file").unwrap();
+    let slot = cursor.synced().unwrap();
+    let mark = TextFileMark { inode: slot.file.inode + 1, ..slot.file };
+    cursor.store_synced(slot.position, mark).unwrap();
+    drop(open(dir.path(), &journal, 10));
+    assert_eq!(synced_inode(dir.path()), inode(), "after a kill");
 }

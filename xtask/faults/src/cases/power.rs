@@ -76,6 +76,10 @@ struct Recorded {
 const JOURNAL: &str = "journal";
 const TEXT: &str = "app.log";
 const LEDGER: &str = "ledger";
+/// The name of the worker whose run is recorded.
+const BEFORE: &str = "worker";
+/// Events that are logged once the power is back.
+const AFTER: u64 = 20;
 
 fn power_failures(bench: &mut Bench, way: &Way) -> Result<Outcome, Failure> {
     if !trace::is_possible() {
@@ -112,6 +116,7 @@ fn record(scene: &Scene, way: &Way) -> Result<Recorded, Failure> {
     let dir = scene.disk("run");
     fs::create_dir(&dir)?;
     let plan = Plan {
+        name: BEFORE.to_owned(),
         ledger: dir.join(LEDGER),
         rings: Some(scene.memory("rings")),
         journal: Some(dir.join(JOURNAL)),
@@ -206,12 +211,13 @@ fn fail_and_restart(
     })
 }
 
-/// Starts the worker on the image, as after a restart of the machine.
+/// Starts another worker on the image, as after a restart of the machine.
 fn restart(bench: &Bench, scene: &Scene, ledger: &Ledger, way: &Way) -> Result<u64, Failure> {
     let dir = scene.disk("image");
     let plan = Plan {
-        // Another one: nothing more is logged.
+        name: "after".to_owned(),
         ledger: scene.memory("ledger-after"),
+        events: AFTER,
         rings: Some(scene.memory("rings")),
         journal: Some(dir.join(JOURNAL)),
         journal_max_bytes: Some(32 << 20),
@@ -222,6 +228,7 @@ fn restart(bench: &Bench, scene: &Scene, ledger: &Ledger, way: &Way) -> Result<u
     let other_boot = [("ROLLWAY_BOOT_ID", "0badb007-0000-4000-8000-000000000001")];
     bench.start_with("worker", &plan, &other_boot)?.wait()?.report()?;
 
+    let after = Ledger::open(&plan.ledger)?;
     let contents = Contents::of(&plan.journal.clone().unwrap_or_default())?;
     let mut in_journal = Account::default();
     in_journal.deliver("the journal", contents.messages);
@@ -232,13 +239,17 @@ fn restart(bench: &Bench, scene: &Scene, ledger: &Ledger, way: &Way) -> Result<u
     for (place, account) in [("the journal", in_journal), ("the text file", in_file)] {
         for run in 0..ledger.runs()? {
             let synced = ledger.synced(run)?;
-            let missing = account.missing(&plan.name, run, 0, synced);
+            let missing = account.missing(BEFORE, run, 0, synced);
             if missing > 0 {
                 return Err(format!("{place}: {missing} of {synced} synced events are lost").into());
             }
             synced_events += synced;
         }
-        let verdict = account.settle(&[(&plan.name, ledger)])?;
+        let missing = account.missing(&plan.name, 0, 0, AFTER);
+        if missing > 0 {
+            return Err(format!("{place}: {missing} of {AFTER} later events are lost").into());
+        }
+        let verdict = account.settle(&[(BEFORE, ledger), (&plan.name, &after)])?;
         if verdict.doubled.count + verdict.invented.count + verdict.disordered.count > 0 {
             return Err(format!("{place}: {verdict}").into());
         }
