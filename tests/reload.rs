@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rollway::appender::{AppendError, Appender, Batch, File, Open, OpenError, Opened, Place};
 use rollway::journal::Position;
 use rollway::route::composite::Buffer;
-use rollway::{Builder, Level, ReloadError};
+use rollway::{Builder, Level, OverflowPolicy, ReloadError};
 use support::destination::{Collected, Collector, Gate};
 use support::load::{Load, assert_each_once, described_file};
 use support::{PATIENCE, lines, wait_until, watchdog};
@@ -122,6 +122,42 @@ fn a_changed_appender_that_has_not_delivered_leaves_the_rest_to_its_successor() 
     assert_eq!(of_first.messages(), ["to the first"]);
     assert_eq!(of_second.messages(), ["held up", "to the second"]);
     drop(guard);
+}
+
+#[test]
+fn the_journal_is_kept_for_an_appender_that_a_failed_reload_has_stopped() {
+    const EVENTS: usize = 100_000;
+    let _watch = watchdog();
+    let gate = Gate::default();
+    let (first, of_first) = Collector::new();
+    let (second, of_second) = Collector::new();
+    let describe = || {
+        rollway::builder()
+            .flush_timeout(Duration::from_millis(200))
+            .overflow(OverflowPolicy::Drop)
+            .journal_max_bytes(32 << 20)
+    };
+    let guard = describe().appender("a", first.behind(&gate)).start().unwrap();
+    rollway::info!(logger: guard.logger(), "hangs");
+    // The journal has it after the linger, and the appender soon after.
+    wait_until("it is in the journal", || guard.stats().blocks > 0);
+    std::thread::sleep(Duration::from_millis(200));
+    let refused = guard.logger().reload(describe().appender("a", second.clone()));
+    assert!(matches!(refused, Err(ReloadError::Hangs { .. })), "{refused:?}");
+    gate.open();
+    wait_until("it has ended", || of_first.len() == 1);
+    // More than the journal holds.
+    let filler = "x".repeat(1000);
+    for n in 0..EVENTS {
+        rollway::info!(logger: guard.logger(), "{n} {filler}");
+    }
+    guard.logger().reload(describe().appender("a", second)).unwrap();
+    wait_until("everything is delivered", || guard.flush().is_ok());
+    let dropped = guard.stats().dropped.total() as usize;
+    let found = of_second.messages();
+    let delivered = found.iter().filter(|message| message.ends_with('x')).count();
+    assert!(dropped > 0 && delivered + dropped == EVENTS, "{delivered} and {dropped}");
+    assert!(!found.iter().any(|message| message == "hangs"), "the first has had it");
 }
 
 /// Takes nothing.

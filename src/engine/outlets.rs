@@ -39,6 +39,9 @@ pub(crate) struct Outlets {
 #[derive(Default)]
 struct State {
     running: Vec<Arc<Outlet>>,
+    /// Keeps the journal for those that a reload has stopped and could not open again. The next one
+    /// that succeeds opens them.
+    kept: Vec<Cursor>,
     is_closed: bool,
 }
 
@@ -209,7 +212,11 @@ impl Outlets {
         let (left, fresh) = Default::default();
         let mut swap = Swap { outlets: self, old, new, at: held.at, deadline, left, fresh };
         match swap.open(&plan).and_then(|ready| swap.run(&plan, ready)) {
-            Ok(started) => swap.commit(plan, started, held),
+            Ok(started) => {
+                let reloaded = swap.commit(plan, started, held);
+                self.state().kept.clear();
+                reloaded
+            }
             Err(error) => {
                 swap.go_back();
                 Err(error)
@@ -569,13 +576,17 @@ impl Swap<'_> {
     }
 
     /// Opens those again that made room, and leaves nothing of the others.
-    fn go_back(self) {
+    fn go_back(mut self) {
         self.fresh.iter().for_each(|name| self.retire(name));
         for (outlet, kept) in &self.left {
+            kept.settle(outlet.settled());
+        }
+        for (outlet, kept) in std::mem::take(&mut self.left) {
             let name = outlet.name();
             if !outlet.has_ended() {
                 // It hangs in its destination. The next reload opens it, once it has ended.
                 selflog::warn(&format!("appender `{name}` hangs, and ends when it goes on"));
+                self.outlets.state().kept.push(kept);
                 continue;
             }
             let spawned = self.ready(self.old, name, outlet.settled());
@@ -588,16 +599,18 @@ impl Swap<'_> {
                 Ok(again) => {
                     let mut state = self.outlets.state();
                     let place =
-                        state.running.iter_mut().find(|running| Arc::ptr_eq(running, outlet));
+                        state.running.iter_mut().find(|running| Arc::ptr_eq(running, &outlet));
                     if let Some(place) = place {
                         *place = Arc::new(again);
                     }
                 }
-                Err(why) => selflog::warn(&format!(
-                    "appender `{name}` cannot be opened again: {why}; the next reload tries it"
-                )),
+                Err(why) => {
+                    selflog::warn(&format!(
+                        "appender `{name}` cannot be opened again: {why}; the next reload tries it"
+                    ));
+                    self.outlets.state().kept.push(kept);
+                }
             }
-            kept.settle(outlet.settled());
         }
     }
 }

@@ -339,9 +339,6 @@ impl Journal {
         dir: &Path,
         scan: Scan,
     ) -> Result<(Journal, JournalWriter), JournalError> {
-        // Its owner's segments are closed by its owner.
-        let mut scan = scan;
-        scan.ends.clear();
         Self::start_over(JournalOptions::memory(), Some(dir.to_owned()), scan)
     }
 
@@ -373,20 +370,27 @@ impl Journal {
             given_up: AtomicU64::new(0),
         };
         let journal = Journal { shared: Arc::new(shared), limit: None };
-        journal.take_over(&scan.ends)?;
+        journal.take_over(&scan.generations, &scan.ends)?;
         let mut writer = JournalWriter::new(journal.clone(), Marks::from(scan.marks));
         writer.begin_segment()?;
         Ok((journal, writer))
     }
 
     /// Closes the segments that a dead owner may not have closed, given by generation and end, and
-    /// remembers that nobody knows whether they are synced.
-    fn take_over(&self, ends: &[(u64, u64)]) -> Result<(), JournalError> {
-        for (generation, end) in ends {
+    /// remembers of as many of the newest as one leaves unsynced that nobody knows whether they are.
+    fn take_over(&self, generations: &[u64], ends: &[(u64, u64)]) -> Result<(), JournalError> {
+        if self.shared.shown.is_some() {
+            // It is another process's.
+            return Ok(());
+        }
+        let newest = generations.len().saturating_sub(syncs::UNSYNCED_SEGMENTS_MAX);
+        for generation in &generations[newest..] {
             let Some(path) = self.path(*generation) else { continue };
-            // What stays reserved takes room, nothing else; the next start tries again.
-            let _ = sys::file::give_back_behind(&path, *end);
-            crash::reached(CrashPoint::SegmentShrunk);
+            if let Some((_, end)) = ends.iter().find(|(read, _)| read == generation) {
+                // What stays reserved takes room, nothing else; the next start tries again.
+                let _ = sys::file::give_back_behind(&path, *end);
+                crash::reached(CrashPoint::SegmentShrunk);
+            }
             let segment = Segment::open(&path, *generation, None);
             let segment = segment.map_err(|source| JournalError::Io {
                 doing: "open the segment",

@@ -12,6 +12,9 @@ use super::{Journal, Position};
 use crate::block::header::{self, BlockError, BlockHeader, BlockKind, HEADER_BYTES};
 use crate::block::{Dictionary, EventsBlock};
 
+/// The blocks of so many runs are remembered.
+const RUNS_MAX: usize = 65_536;
+
 /// Reads the blocks of a journal in order. Each appender has one.
 ///
 /// Blocks of kind *segment* and *define* are taken in on the way; [`Reader::next`] yields events
@@ -184,7 +187,11 @@ impl Reader {
             .inspect_err(|_| self.is_damaged = true)?;
         let events = EventsBlock::open(header, bytes)
             .map_err(|source| ReadError::Damaged { position, source })?;
-        let seen = self.seen.entry((header.source, header.epoch)).or_default();
+        let run = (header.source, header.epoch);
+        if self.seen.len() >= RUNS_MAX && !self.seen.contains_key(&run) {
+            self.seen.clear();
+        }
+        let seen = self.seen.entry(run).or_default();
         if !seen.insert(header.sequence) {
             self.is_damaged = true;
             let source = BlockError::Malformed { what: "it stands here for the second time" };

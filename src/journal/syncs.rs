@@ -18,7 +18,7 @@ use crate::sys::crash::{self, CrashPoint};
 
 /// Closed segments that wait for a sync, each with an open file; with more of them one is due,
 /// whatever the policy says.
-const UNSYNCED_SEGMENTS_MAX: usize = 16;
+pub(super) const UNSYNCED_SEGMENTS_MAX: usize = 16;
 /// With more of them than this, nobody syncs, or a disk hangs: the oldest one is given up.
 const UNSYNCED_SEGMENTS_HELD: usize = 32;
 /// The pause after a sync that failed, doubled with each further one.
@@ -354,6 +354,27 @@ mod tests {
         assert!(journal.state().syncs.due(None).is_some());
         journal.sync().unwrap();
         assert_eq!(journal.state().syncs.unsynced.len(), 1, "the newest one");
+    }
+
+    #[test]
+    fn what_the_last_run_did_not_sync_is_covered_by_the_first_sync() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, mut writer) = open(dir.path());
+        let mut source = Source::new();
+        for number in 0..3 {
+            source.append(&mut writer, number, 10).unwrap();
+            writer.begin_segment().unwrap();
+        }
+        // It is killed.
+        drop((journal, writer));
+        let (journal, _writer) = open(dir.path());
+        let held = |journal: &Journal| {
+            let state = journal.state();
+            state.syncs.unsynced.iter().map(|segment| segment.generation()).collect::<Vec<_>>()
+        };
+        assert_eq!(held(&journal), [1, 2, 3, 4, 5]);
+        journal.sync().unwrap();
+        assert_eq!(held(&journal), [5]);
     }
 
     #[test]

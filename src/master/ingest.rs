@@ -184,6 +184,15 @@ impl Ingest {
             );
             return Err(Farewell::new(Reason::Fenced, words));
         }
+        let newer = |owner: &Owner| {
+            let is_same = (hello.epoch, hello.term) == (owner.epoch, owner.term);
+            is_same && owner.connection.as_ref().is_some_and(|newer| newer.id > connection.id)
+        };
+        if self.owners.get(&source).is_some_and(newer) {
+            // Its hello waited while the newer one was welcomed.
+            let words = "a newer connection of the same source took over";
+            return Err(Farewell::new(Reason::Superseded, words));
+        }
         self.writer.forget_marks(|of, epoch| of == source && epoch < hello.oldest_epoch);
         self.make_room_for_run(source, hello.epoch)?;
         if self.owners.len() >= MAX_SOURCES && !self.owners.contains_key(&source) {
@@ -565,6 +574,18 @@ mod tests {
         build::events(&mut block, &head, &[]);
         header::seal(&mut block);
         block
+    }
+
+    #[test]
+    fn a_hello_that_waited_does_not_take_over_from_a_newer_connection() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ingest = syncing(dir.path());
+        let newer = welcomed(&mut ingest, 2);
+        let older = welcomed(&mut ingest, 1);
+        assert_eq!(older.said().0, None);
+        ingest.blocks(&newer, SOURCE, events(1)).unwrap();
+        ingest.acknowledge();
+        assert_eq!(newer.said().2, [(1, 1)]);
     }
 
     #[test]

@@ -33,12 +33,6 @@ impl TextFile {
             rotation.remember(self.period, slot.file.rotated);
         }
         let mut past = self.find_past(*kept.end())?;
-        if let Some(past) = &mut past {
-            // Where nothing was in it, another file may have got its number since. What a killed run
-            // has written begins as its events do; after a reboot it need not.
-            let is_empty = slot.file.length == 0 && slot.file.layout == self.layout.hash();
-            past.is_certain &= !is_empty || slot.boot_id != boot_id();
-        }
         if past.is_none() && self.period.is_none() {
             self.period = self.found_period()?;
         }
