@@ -81,6 +81,27 @@ fn the_last_events_are_shown_in_order_of_time() {
 }
 
 #[test]
+fn the_last_events_of_a_filter_come_from_all_journals_however_they_lie_in_blocks() {
+    let dir = tempfile::tempdir().unwrap();
+    let journals = [dir.path().join("a"), dir.path().join("b")];
+    log(&journals[0], 0..300);
+    let guard = start(&journals[1]);
+    for n in 300..600 {
+        emit(&guard, n);
+        if n % 60 == 59 {
+            // A block of its own, with fewer events of the level than are asked for.
+            guard.flush().unwrap();
+        }
+    }
+    guard.shutdown(PATIENCE);
+    let args = ["tail", "--pattern", "%m%n", "--level", "warn", "-n", "34"];
+    let ran = ran(args.into_iter().chain(journals.iter().map(|journal| text(journal))));
+    let errors: String =
+        (498..600).filter(|n| n % 3 == 0).map(|n| format!("event {n}\n")).collect();
+    assert_eq!((ran.exit, ran.out), (Exit::Ok, errors));
+}
+
+#[test]
 fn a_directory_that_is_not_there_is_named_with_the_remedy() {
     let missing = ran(["tail", "/no/such/journal"]);
     assert_eq!(missing.exit, Exit::NoInput);

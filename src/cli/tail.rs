@@ -1,6 +1,5 @@
 //! `rollway tail`: the last events, and those that come.
 
-use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -11,10 +10,10 @@ use super::args::TailArgs;
 use super::cat::{Teller, no_journal};
 use super::exit::{Exit, Failure};
 use super::index::JournalIndex;
-use super::merge::{Filter, Loss, Merge};
+use super::merge::{Filter, Merge};
 use super::signals::Signals;
 use crate::block::{Dictionary, EventsBlock};
-use crate::journal::{JournalTail, Position, Tailed, whole};
+use crate::journal::{JournalTail, Tailed, whole};
 use crate::layout::{Layout, Page};
 
 /// The shortest and the longest pause between two looks at the journals.
@@ -25,9 +24,6 @@ const OUTPUT_BYTES: usize = 1 << 20;
 /// Segments that are looked into at first; where that is not enough, eight times as many.
 const FIRST_SEGMENTS: usize = 1;
 const GROWTH: usize = 8;
-
-/// Where a journal ended, and with which block of each run, by source and epoch.
-type End = (Position, HashMap<(u128, u64), u64>);
 
 pub(super) fn run(
     args: &TailArgs,
@@ -42,7 +38,7 @@ pub(super) fn run(
         .map_err(|error| Failure::caused(Exit::Io, "cannot wait for signals", &error))?;
     let filter = args.shown.filter();
     let mut teller = Teller { err, told: 0 };
-    let ends = show_last(args, &filter, out, &mut teller)?;
+    let tails = show_last(args, &filter, out, &mut teller)?;
     if let Some(signals) = signals {
         let mut lines = Lines {
             filter: &filter,
@@ -50,46 +46,56 @@ pub(super) fn run(
             page: Page::new(),
             ends: Vec::new(),
         };
-        follow(args, ends, &signals, &mut lines, out, &mut teller)?;
+        follow(args, tails, &signals, &mut lines, out, &mut teller)?;
         return Ok(Exit::Ok);
     }
     Ok(if teller.end() == 0 { Exit::Ok } else { Exit::Loss })
 }
 
-/// Shows the last events, and says where each journal ended.
+/// Shows the last events, and yields what comes behind them in each journal.
 fn show_last(
     args: &TailArgs,
     filter: &Filter,
     out: &mut dyn Write,
     teller: &mut Teller<'_>,
-) -> Result<Vec<End>, Failure> {
+) -> Result<Vec<JournalTail>, Failure> {
     let (mut segments, mut events) = (FIRST_SEGMENTS, args.events);
     loop {
         let mut journals = Vec::new();
-        let mut is_all = true;
-        for path in &args.paths {
+        let mut in_part = Vec::new();
+        for (at, path) in args.paths.iter().enumerate() {
             let (index, is_whole) = newest(path, segments, events, args.retry)?;
-            is_all &= is_whole;
+            in_part.extend((!is_whole).then_some(at));
             journals.push(index);
         }
+        // Before anything is shown: whoever reads that may begin the journal anew.
+        let tails = args.paths.iter().zip(&journals);
+        let tails =
+            tails.map(|(path, index)| JournalTail::new(path, index.end(), index.sequences()));
+        let tails: Vec<_> = tails.collect();
         let mut text = Page::new();
-        let open = |skip: u64, losses: &mut Vec<Loss>| {
-            let mut merge = Merge::new(&journals, filter, args.shown.layout(), losses);
-            merge.skip = skip;
-            merge
-        };
         let mut losses = Vec::new();
-        let mut counted = open(u64::MAX, &mut losses);
-        while counted.next(&mut text, &mut losses) {
-            losses.clear();
-        }
-        let shown = counted.totals.shown;
-        if shown < args.events && !is_all {
+        let mut count = |journals: &[JournalIndex]| {
+            let mut counted = Merge::new(journals, filter, args.shown.layout(), &mut losses);
+            counted.skip = u64::MAX;
+            while counted.next(&mut text, &mut losses) {
+                losses.clear();
+            }
+            counted.totals.shown
+        };
+        let shown = count(&journals);
+        // What was not read of a journal is older than what was, and may be newer than another's.
+        let mut has_enough = |at: &usize| {
+            let shown = if journals.len() == 1 { shown } else { count(&journals[*at..=*at]) };
+            shown >= args.events
+        };
+        if !in_part.iter().all(&mut has_enough) {
             (segments, events) = (segments * GROWTH, events.saturating_mul(GROWTH as u64));
             continue;
         }
         losses.clear();
-        let mut merge = open(shown.saturating_sub(args.events), &mut losses);
+        let mut merge = Merge::new(&journals, filter, args.shown.layout(), &mut losses);
+        merge.skip = shown.saturating_sub(args.events);
         loop {
             let more = merge.next(&mut text, &mut losses);
             if text.len() >= OUTPUT_BYTES || !more {
@@ -102,7 +108,7 @@ fn show_last(
             }
         }
         out.flush().map_err(Failure::of_output)?;
-        return Ok(journals.iter().map(|index| (index.end(), index.sequences())).collect());
+        return Ok(tails);
     }
 }
 
@@ -134,22 +140,16 @@ fn newest(
 /// Shows what comes, until somebody says stop or nobody reads any more.
 fn follow(
     args: &TailArgs,
-    ends: Vec<End>,
+    mut tails: Vec<JournalTail>,
     signals: &Signals,
     lines: &mut Lines<'_>,
     out: &mut dyn Write,
     teller: &mut Teller<'_>,
 ) -> Result<(), Failure> {
-    let mut followers: Vec<JournalTail> = args
-        .paths
-        .iter()
-        .zip(ends)
-        .map(|(path, (end, sequences))| JournalTail::new(path, end, sequences))
-        .collect();
     let mut pause = LOOK_MIN;
     while !signals.came() {
         let mut has_news = false;
-        for follower in &mut followers {
+        for follower in &mut tails {
             let dir = follower.dir().to_owned();
             let mut failed = Ok(());
             let polled = follower.poll(&mut |followed| {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::scan::segment_paths;
 use super::sift::Sift;
+use super::writer::segment_name;
 use super::{Damage, Position};
 use crate::block::header::{BlockHeader, BlockKind, HEADER_BYTES};
 use crate::block::{Dictionary, EventsBlock};
@@ -37,15 +38,19 @@ pub enum Tailed<'a> {
 }
 
 impl JournalTail {
-    /// Follows the journal in `dir` from `from` on. The directory need not be there yet. `sequences`
-    /// are those of the last events blocks in front of it, by source and epoch, as far as they are
+    /// Follows the journal in `dir` from `from` on, or from its beginning where it does not have that
+    /// segment. The directory need not be there yet. The segment is opened here, so that a journal is
+    /// told from one that is begun in its place. `sequences` are those of the last events blocks in front of it, by source and epoch, as far as they are
     /// known: what goes before it is read is counted from there.
     pub fn new(dir: &Path, from: Position, sequences: HashMap<(u128, u64), u64>) -> JournalTail {
+        let segment = Sift::segment(&dir.join(segment_name(from.generation))).ok();
+        let mut dictionary = Dictionary::new();
+        dictionary.begin_segment();
         JournalTail {
             dir: dir.to_owned(),
-            segment: None,
-            from,
-            dictionary: Dictionary::new(),
+            from: if segment.is_some() { from } else { Position::default() },
+            segment: segment.map(|sift| (from.generation, sift)),
+            dictionary,
             sequences,
             is_damaged: false,
         }
@@ -62,16 +67,8 @@ impl JournalTail {
     /// # Errors
     /// When the directory or a segment cannot be read; `NotFound` while there is no directory.
     pub fn poll(&mut self, each: &mut dyn FnMut(Tailed<'_>)) -> io::Result<()> {
-        if self.segment.is_none() {
-            let is_there = self.go_on().inspect_err(|error| {
-                if error.kind() == io::ErrorKind::NotFound {
-                    // What comes is another journal.
-                    self.from = Position::default();
-                }
-            });
-            if !is_there? {
-                return Ok(());
-            }
+        if self.segment.is_none() && !self.go_on()? {
+            return Ok(());
         }
         loop {
             self.read(each, false);
