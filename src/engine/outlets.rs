@@ -212,11 +212,7 @@ impl Outlets {
         let (left, fresh) = Default::default();
         let mut swap = Swap { outlets: self, old, new, at: held.at, deadline, left, fresh };
         match swap.open(&plan).and_then(|ready| swap.run(&plan, ready)) {
-            Ok(started) => {
-                let reloaded = swap.commit(plan, started, held);
-                self.state().kept.clear();
-                reloaded
-            }
+            Ok(started) => swap.commit(plan, started, held),
             Err(error) => {
                 swap.go_back();
                 Err(error)
@@ -504,6 +500,8 @@ impl Swap<'_> {
             self.end(&started);
             return Err(ReloadError::Ended);
         }
+        // Who was kept for runs again, or is gone.
+        state.kept.clear();
         let running: Vec<_> = plan.kept.iter().chain(&started).cloned().collect();
         for outlet in &started {
             let before = plan.changed.iter().find(|before| before.name() == outlet.name());

@@ -415,9 +415,7 @@ impl Appender for TextFile {
             self.is_torn = true;
             AppendError::Unavailable { source }
         })?;
-        if self.past.is_none() {
-            self.retain_if_owed();
-        }
+        self.retain_if_owed();
         Ok(())
     }
 
@@ -432,9 +430,7 @@ impl Appender for TextFile {
         }
         self.leaves_past(position);
         self.settle(position).map_err(|source| AppendError::Unavailable { source })?;
-        if self.past.is_none() {
-            self.retain_if_owed();
-        }
+        self.retain_if_owed();
         Ok(())
     }
 

@@ -239,7 +239,7 @@ impl TextFile {
 
     /// The same, where it had to wait until the past was settled.
     pub(super) fn retain_if_owed(&mut self) {
-        if mem::take(&mut self.owes_retain) {
+        if self.past.is_none() && mem::take(&mut self.owes_retain) {
             self.retain();
         }
     }
