@@ -7,6 +7,7 @@ mod support;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,14 +20,18 @@ use rollway::appender::{
 };
 use rollway::block::define::Definitions;
 use rollway::block::header;
-use rollway::event::{ContextInfo, SourceInfo};
-use rollway::journal::{JournalOptions, Position};
+use rollway::event::{ContextInfo, Event, SourceInfo};
+use rollway::journal::{
+    Finding, JournalOptions, Position, Reads, ScannedBlocks, Survey, segment_paths,
+};
 use rollway::layout::Pattern;
 use rollway::master::{AckLevel, Limits, Master, MasterBuilder, MasterError, Reason};
 use rollway::net::handshake::{decode_ack, encode_ack};
 use rollway::net::{Farewell, FrameKind, FrameReader, Hello, Versions, Welcome, frame};
 use rollway::{Durability, Guard, info};
 
+#[cfg(feature = "cli")]
+use support::command::ran;
 use support::wire::{Proxy, Raw, block, block_of, blocks, receive};
 
 /// Long enough for anything that happens at all.
@@ -289,6 +294,88 @@ fn a_master_goes_on_at_its_mark_after_a_restart() {
     let report = second.shutdown(AMPLE);
     assert_eq!((report.delivered(), report.left(), report.stats.missing_blocks), (1000, 0, 0));
     assert_eq!(lines(&dir.path().join("all.log")), numbered(2000));
+}
+
+/// Damages the blocks with these sequences in a journal, and has the machine booted since.
+fn lose(journal: &Path, sequences: &[u64]) {
+    for (_, path) in segment_paths(journal).unwrap() {
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        let mut blocks = ScannedBlocks::open(&path).unwrap();
+        while let Some(block) = blocks.next() {
+            let block = block.unwrap();
+            if sequences.contains(&block.header.sequence) {
+                file.write_all_at(b"?", block.position.offset + 70).unwrap();
+            }
+        }
+    }
+    std::fs::write(journal.join("boot"), "the one before").unwrap();
+}
+
+#[test]
+fn what_a_power_failure_took_from_a_master_comes_again_from_the_journal_of_its_worker() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = master(dir.path()).start().unwrap();
+    let address = first.local_addr();
+    let (guard, _) = worker_in(dir.path(), address);
+    for n in 0..50 {
+        info!(logger: guard.logger(), "event {n}");
+        guard.flush().unwrap();
+    }
+    assert_eq!(first.shutdown(AMPLE).left(), 0);
+    let journal = dir.path().join("master");
+    lose(&journal, &[7, 8, 30]);
+
+    let second = master(dir.path()).listen(address.to_string()).start().unwrap();
+    info!(logger: guard.logger(), "event 50");
+    guard.flush().unwrap();
+    assert_eq!(guard.shutdown(AMPLE).left(), 0);
+    let stats = second.shutdown(AMPLE).stats;
+    assert_eq!((stats.events, stats.duplicates, stats.missing_blocks), (4, 41, 0));
+
+    // All of it is there for whoever reads the journal, once.
+    let mut found = Messages::default();
+    let mut survey = Survey::new();
+    for (_, path) in segment_paths(&journal).unwrap() {
+        survey.segment(&path, &mut found).unwrap();
+    }
+    let Messages { mut messages, damage, gaps, others } = found;
+    assert_eq!((damage, gaps, others), (2, 2, vec![]));
+    assert_eq!(messages[47..], ["event 6", "event 7", "event 29", "event 50"]);
+    let number = |text: &String| text["event ".len()..].parse::<usize>().unwrap();
+    messages.sort_by_key(number);
+    assert_eq!(messages, numbered(51));
+    #[cfg(feature = "cli")]
+    {
+        let shown = ran(["cat", "--pattern", "%m%n", journal.to_str().unwrap()]);
+        let mut shown: Vec<_> = shown.out.lines().map(str::to_owned).collect();
+        shown.sort_by_key(number);
+        assert_eq!(shown, numbered(51));
+    }
+}
+
+/// What a survey finds.
+#[derive(Default)]
+struct Messages {
+    messages: Vec<String>,
+    damage: usize,
+    gaps: usize,
+    others: Vec<String>,
+}
+
+impl Reads for Messages {
+    fn event(&mut self, event: &Event<'_>) {
+        let mut text = String::new();
+        event.message(&mut text);
+        self.messages.push(text);
+    }
+
+    fn finding(&mut self, finding: Finding) {
+        match finding {
+            Finding::Damage(_) => self.damage += 1,
+            Finding::Gap { .. } => self.gaps += 1,
+            other => self.others.push(other.to_string()),
+        }
+    }
 }
 
 /// Not a test of its own: the master that [`a_master_may_be_killed_at_any_time`] kills.

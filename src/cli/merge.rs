@@ -17,7 +17,7 @@ use super::index::{BlockPlace, JournalIndex, Run, SegmentFile};
 use crate::block::header::{self, BlockError, BlockHeader, BlockKind, HEADER_BYTES};
 use crate::block::{Dictionary, EventsBlock};
 use crate::event::Event;
-use crate::journal::{Damage, whole};
+use crate::journal::{Damage, Seen, whole};
 use crate::layout::{Layout, Page};
 use crate::level::LevelFilter;
 
@@ -126,6 +126,8 @@ struct OpenRun<'a> {
     /// The next block to open.
     next: usize,
     sequence: Option<u64>,
+    /// The blocks that were opened. One that was lost and came again stands behind later ones.
+    seen: Seen,
     dictionary: Dictionary,
     /// A part of the run was damaged: definitions may be missing.
     is_damaged: bool,
@@ -277,7 +279,7 @@ impl<'a> Merge<'a> {
             }
         };
         if skip == 0 {
-            if run.sequence.is_some_and(|last| header.sequence <= last) {
+            if !run.seen.insert(header.sequence) {
                 let what = "its number in its run was there before";
                 losses.push(run.damage(place, BlockError::Malformed { what }));
                 return None;
@@ -346,6 +348,7 @@ impl<'a> OpenRun<'a> {
             blocks: &run.blocks,
             next: 0,
             sequence: None,
+            seen: Seen::default(),
             dictionary: Dictionary::new(),
             is_damaged,
             looked_ahead: None,
@@ -425,7 +428,7 @@ impl<'a> OpenRun<'a> {
     /// Notes the sequence of an events block and tells what is missing in front of it.
     fn gap(&mut self, place: BlockPlace, sequence: u64) -> Option<Loss> {
         let expected = self.sequence.map_or(sequence, |last| last.saturating_add(1));
-        self.sequence = Some(sequence);
+        self.sequence = self.sequence.max(Some(sequence));
         let blocks = sequence.checked_sub(expected).filter(|missing| *missing > 0)?;
         let segment = self.segment_name(place);
         Some(Loss::Gap { segment, offset: place.offset, blocks })

@@ -284,9 +284,9 @@ fn open_journal(process: &Shared) -> Result<(Journal, JournalWriter, FileLock), 
             None => std::thread::sleep(RELEASE_PAUSE),
         }
     };
-    let scan = Scan::of_directory(&dir)?;
-    for damage in &scan.damage {
-        selflog::warn(&damage.to_string());
+    let scan = Scan::of_received(&dir)?;
+    for complaint in scan.complaints() {
+        selflog::warn(&complaint);
     }
     let options = JournalOptions {
         keep_free_bytes: process.description.keep_free_bytes,

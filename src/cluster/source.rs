@@ -153,10 +153,10 @@ impl Source {
     /// Stores an events block, unless the cluster has it.
     fn events(&mut self, writer: &mut JournalWriter, header: &BlockHeader) -> Result<(), Held> {
         let (source, epoch, sequence) = (header.source, header.epoch, header.sequence);
-        let mark = writer.marks().get(source, epoch);
-        if sequence <= mark {
+        if writer.has(source, epoch, sequence) {
             return Ok(());
         }
+        let mark = writer.marks().get(source, epoch);
         let Some(run) = self.runs.get_mut(&(epoch, source)) else {
             self.unfit(&"nothing was said of its run");
             return Ok(());
@@ -179,8 +179,9 @@ impl Source {
         }
         crash::reached(CrashPoint::ClusterBlock);
         self.events += events;
-        if sequence > mark + 1 {
-            let (dir, missing) = (self.dir.display(), sequence - mark - 1);
+        let missing = (sequence - 1).saturating_sub(mark);
+        if missing > 0 {
+            let dir = self.dir.display();
             selflog::warn(&format!("{dir}: {missing} blocks are missing before block {sequence}"));
         }
         Ok(())

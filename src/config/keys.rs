@@ -193,7 +193,7 @@ pub(super) const MASTER: &[Key] = &[
         .default("\"localhost:5000\""),
     Key::new("journal", Kind::Path, "the directory of its journal; what is in it when the master is killed is delivered at its next start")
         .otherwise("a journal in memory", "\"/var/lib/rollway\""),
-    Key::new("acknowledge", Kind::OneOf(&["L1", "L2"]), "what an acknowledgement promises: `L1`, the block is in the journal; `L2`, it is synced as well; needs a `journal`")
+    Key::new("acknowledge", Kind::OneOf(&["L1", "L2"]), "what an acknowledgement promises: `L1`, the block is in the journal; `L2`, it is synced as well, and the appenders get it after that, too; needs a `journal`")
         .otherwise("`L1` with a `journal`", "\"L1\""),
     Key::new("journal_max_bytes", Kind::Bytes(JOURNAL_BYTES_MIN, NO_LIMIT), "bytes of its journal; at the bound workers wait, and keep their events")
         .otherwise("1 GiB in a directory, 64 MiB in memory", "\"4GiB\""),

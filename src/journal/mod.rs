@@ -19,6 +19,7 @@
 
 mod cursor;
 mod follow;
+mod holes;
 mod reader;
 mod room;
 mod scan;
@@ -45,6 +46,8 @@ pub use reader::{Block, RawBlock, ReadError, Reader};
 #[cfg(feature = "cli")]
 pub(crate) use scan::generation_of;
 pub use scan::{Damage, RingEnds, Scan, ScannedBlock, ScannedBlocks, segment_paths};
+#[cfg(feature = "cli")]
+pub(crate) use seen::Seen;
 pub use sift::{Sift, SiftedBlock};
 #[cfg(feature = "cli")]
 pub(crate) use survey::whole;
@@ -180,6 +183,8 @@ pub struct Journal {
     shared: Arc<Shared>,
     /// Where this handle has it end, if it ends earlier for whoever reads by it.
     limit: Option<Arc<Limit>>,
+    /// For whoever reads by this handle it ends where no sync is to come any more.
+    ends_synced: bool,
 }
 
 /// Where a journal ends for those who read it by one handle: see [`Journal::limited`].
@@ -369,9 +374,9 @@ impl Journal {
             syncing: Mutex::new(()),
             given_up: AtomicU64::new(0),
         };
-        let journal = Journal { shared: Arc::new(shared), limit: None };
+        let journal = Journal { shared: Arc::new(shared), limit: None, ends_synced: false };
         journal.take_over(&scan.generations, &scan.ends)?;
-        let mut writer = JournalWriter::new(journal.clone(), Marks::from(scan.marks));
+        let mut writer = JournalWriter::new(journal.clone(), Marks::from(scan.marks), scan.holes);
         writer.begin_segment()?;
         Ok((journal, writer))
     }
@@ -406,7 +411,15 @@ impl Journal {
     /// other.
     pub(crate) fn limited(&self) -> (Journal, Arc<Limit>) {
         let limit = Arc::<Limit>::default();
-        (Journal { shared: Arc::clone(&self.shared), limit: Some(Arc::clone(&limit)) }, limit)
+        (Journal { limit: Some(Arc::clone(&limit)), ..self.clone() }, limit)
+    }
+
+    /// A handle by which the journal ends where the last sync came: whoever reads by it is never ahead
+    /// of what a power failure leaves. What a sync failed to cover is read all the same: no later one
+    /// would make it certain.
+    #[cfg(feature = "master")]
+    pub(crate) fn synced_only(&self) -> Journal {
+        Journal { ends_synced: true, ..self.clone() }
     }
 
     /// Has the journal end here, where it ends now, for all whose limits these are. No block comes in
@@ -419,11 +432,12 @@ impl Journal {
 
     /// The position behind the last block.
     pub fn end(&self) -> Position {
-        self.limit_of(self.state().end)
+        self.end_in(&self.state())
     }
 
     /// The end as this handle has it.
-    fn limit_of(&self, end: Position) -> Position {
+    fn end_in(&self, state: &State) -> Position {
+        let end = if self.ends_synced { state.syncs.tried() } else { state.end };
         self.limit.as_ref().map_or(end, |limit| limit.of(end))
     }
 
@@ -513,12 +527,12 @@ impl Journal {
     }
 
     /// Blocks until `reached` says so of the end and of whether the journal is closed, or `timeout`
-    /// is over. It is asked at first, after each block, and after each [`Journal::wake`]; what it
+    /// is over. It is asked at first, after each block and sync, and after each [`Journal::wake`]; what it
     /// looks at besides must be changed before the wake. It must not touch the journal.
     pub fn wait_until(&self, timeout: Duration, reached: impl Fn(Position, bool) -> bool) {
         let deadline = Instant::now() + timeout;
         let mut state = self.state();
-        while !reached(self.limit_of(state.end), state.closed) {
+        while !reached(self.end_in(&state), state.closed) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;

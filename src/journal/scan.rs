@@ -12,6 +12,7 @@ use rkyv::rancor::Failure;
 use rkyv::util::AlignedVec;
 
 use super::cursor::stored_cursors;
+use super::holes::Holes;
 use super::segment::Segment;
 use super::writer::segment_name;
 use super::{JournalError, Position};
@@ -20,7 +21,7 @@ use crate::block::{EventsBlock, schema};
 
 /// So many of the newest segments may have been left open by their owner: one, and what crashes of
 /// later starts left.
-const READ_MAX: usize = 16;
+pub(super) const READ_MAX: usize = 16;
 /// So many segments may have lost their names to a power failure, and far more: names are synced before
 /// this many are begun.
 const NAMED_MAX: u64 = 1 << 16;
@@ -66,6 +67,8 @@ pub struct Scan {
     /// directory. What comes goes behind it, or readers would take it for read.
     pub(super) named: u64,
     pub(super) marks: HashMap<(u128, u64), u64>,
+    /// What is lost below the marks, if somebody has it and wants to know.
+    pub(super) holes: Holes,
     /// Generation and end of the segments that were read: their owner may not have closed them.
     pub(super) ends: Vec<(u64, u64)>,
     tails: HashMap<(u128, u64, u32), u64>,
@@ -80,6 +83,26 @@ impl Scan {
     /// [`JournalError::Io`] when the directory or a segment cannot be read.
     pub fn of_directory(dir: &Path) -> Result<Scan, JournalError> {
         Self::back_to(dir, |_| true)
+    }
+
+    /// Scans a directory for its marks, and for what a power failure took below them: for an owner who
+    /// can have blocks again from those whom he got them from. The first start after a boot reads the
+    /// newest 16 segments for that, and the later ones do not.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`] when the directory or a segment cannot be read.
+    pub fn of_received(dir: &Path) -> Result<Scan, JournalError> {
+        Ok(Scan { holes: Holes::since_boot(dir)?, ..Self::of_directory(dir)? })
+    }
+
+    /// What is wrong with the newest segments, a line each: damage, and blocks that are lost.
+    pub fn complaints(&self) -> impl Iterator<Item = String> {
+        let holes = self.holes.iter().map(|(source, epoch, blocks)| {
+            format!(
+                "{blocks} blocks of run {source:032x}/{epoch} were stored here and are lost; they are asked for once more"
+            )
+        });
+        self.damage.iter().map(Damage::to_string).chain(holes)
     }
 
     /// Scans a directory for its marks, and for one run: up to where the journal has each of its
@@ -166,8 +189,7 @@ impl Scan {
             let header = block.header;
             match header.kind {
                 BlockKind::Segment => {
-                    let Some(body) = block.bytes.get(HEADER_BYTES..) else { continue };
-                    let Some(marks) = marks_of(body) else { continue };
+                    let Some(marks) = marks_in(block.bytes) else { continue };
                     has_head = true;
                     for (source, epoch, sequence) in marks {
                         self.raise(source, epoch, sequence);
@@ -197,7 +219,7 @@ impl Scan {
         let mut blocks = ScannedBlocks::open(path)?;
         let marks: Vec<_> = match blocks.next() {
             Some(Ok(block)) if block.header.kind == BlockKind::Segment => {
-                block.bytes.get(HEADER_BYTES..).and_then(marks_of).unwrap_or_default()
+                marks_in(block.bytes).unwrap_or_default()
             }
             _ => Vec::new(),
         };
@@ -210,8 +232,9 @@ impl Scan {
     }
 }
 
-/// The marks in the body of a segment block: source, epoch, sequence. `None` where it is damaged.
-fn marks_of(body: &[u8]) -> Option<Vec<(u128, u64, u64)>> {
+/// The marks in a segment block, header and body: source, epoch, sequence. `None` where it is damaged.
+pub(super) fn marks_in(block: &[u8]) -> Option<Vec<(u128, u64, u64)>> {
+    let body = block.get(HEADER_BYTES..)?;
     let body = rkyv::access::<schema::ArchivedSegmentBody, Failure>(body).ok()?;
     let mark = |mark: &schema::ArchivedMark| {
         let (high, low) = (mark.source_high.to_native(), mark.source_low.to_native());

@@ -8,14 +8,20 @@ const RANGES_MAX: usize = 1024;
 /// In a journal that nobody damaged they come in order, and there is one range. Where a page stands
 /// in the place of another, a later block may come before earlier ones: each is met once all the same.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// First and last sequence, ascending, with a gap between any two.
     ranges: Vec<(u64, u64)>,
 }
 
 impl Seen {
+    /// Whether a block was met.
+    pub(crate) fn has(&self, sequence: u64) -> bool {
+        let at = self.ranges.partition_point(|(_, last)| *last < sequence);
+        self.ranges.get(at).is_some_and(|(first, _)| *first <= sequence)
+    }
+
     /// Remembers a block. `false` when it was met before.
-    pub(super) fn insert(&mut self, sequence: u64) -> bool {
+    pub(crate) fn insert(&mut self, sequence: u64) -> bool {
         let behind = self.ranges.partition_point(|(_, last)| *last < sequence);
         if self.ranges.get(behind).is_some_and(|(first, _)| *first <= sequence) {
             return false;
@@ -43,7 +49,7 @@ impl Seen {
     }
 
     /// Forgets a block: it is to be met again.
-    pub(super) fn remove(&mut self, sequence: u64) {
+    pub(crate) fn remove(&mut self, sequence: u64) {
         let at = self.ranges.partition_point(|(_, last)| *last < sequence);
         let Some((first, last)) = self.ranges.get(at).copied().filter(|found| found.0 <= sequence)
         else {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use rkyv::rancor::Failure;
 
 use super::scan::generation_of;
+use super::seen::Seen;
 use super::sift::Sift;
 use super::{Damage, Position};
 use crate::block::header::{BlockError, BlockHeader, BlockKind, HEADER_BYTES};
@@ -137,7 +138,8 @@ pub struct SegmentSummary {
 #[derive(Default)]
 pub struct Survey {
     dictionary: Dictionary,
-    sequences: HashMap<(u128, u64), u64>,
+    /// Of each run: its greatest sequence, and which blocks were there.
+    sequences: HashMap<(u128, u64), (u64, Seen)>,
     generation: Option<u64>,
     /// Some of it was damaged: definitions may be missing.
     is_damaged: bool,
@@ -153,7 +155,7 @@ impl Survey {
 
     /// The greatest sequence of each run, by source and epoch.
     pub fn sequences(&self) -> impl Iterator<Item = ((u128, u64), u64)> {
-        self.sequences.iter().map(|(run, sequence)| (*run, *sequence))
+        self.sequences.iter().map(|(run, (sequence, _))| (*run, *sequence))
     }
 
     /// Reads a segment: the next one of its journal, the oldest first.
@@ -242,7 +244,7 @@ impl Survey {
                 ((source, mark.epoch.to_native()), mark.sequence.to_native())
             })
             .collect();
-        let is_below = |(run, sequence): (&(u128, u64), &u64)| {
+        let is_below = |(run, (sequence, _)): (&(u128, u64), &(u64, Seen))| {
             marks.get(run).is_some_and(|mark| mark < sequence)
         };
         if self.sequences.iter().any(is_below) {
@@ -301,24 +303,27 @@ impl Survey {
     ) {
         let (source, epoch, sequence) = (header.source, header.epoch, header.sequence);
         let path = || summary.path.clone();
-        match self.sequences.get(&(source, epoch)).copied() {
-            Some(last) if sequence <= last => {
+        if let Some((last, seen)) = self.sequences.get(&(source, epoch)) {
+            if seen.has(sequence) {
                 let finding = Finding::Repeated { path: path(), offset, source, epoch, sequence };
                 return summary.tell(reads, finding);
             }
-            Some(last) if sequence > last + 1 => {
-                let blocks = sequence - last - 1;
+            // A block that was lost and came again stands behind later ones.
+            if let Some(blocks) =
+                sequence.checked_sub(last.saturating_add(1)).filter(|missing| *missing > 0)
+            {
                 let finding = Finding::Gap { path: path(), offset, source, epoch, blocks };
                 self.is_damaged = true;
                 summary.tell(reads, finding);
             }
-            _ => {}
         }
         let events = match EventsBlock::open(*header, bytes) {
             Ok(events) => events,
             Err(error) => return summary.damaged(reads, offset, bytes, error),
         };
-        self.sequences.insert((source, epoch), sequence);
+        let (last, seen) = self.sequences.entry((source, epoch)).or_default();
+        *last = sequence.max(*last);
+        seen.insert(sequence);
         summary.events_blocks += 1;
         if self.is_damaged && !events.has_contexts(&self.dictionary) {
             let what = "a context of theirs is not defined";

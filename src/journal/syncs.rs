@@ -37,6 +37,8 @@ pub(super) struct Syncs {
     since: Option<Instant>,
     /// Up to where the last sync came.
     synced: Position,
+    /// Up to where a sync came that has ended, whether it succeeded or not.
+    tried: Position,
     /// Somebody wants a sync that covers everything before it.
     wanted: Position,
     /// What syncs that failed should have covered, as far as the journal still has it.
@@ -80,6 +82,11 @@ impl Syncs {
             self.since = Some(Instant::now());
         }
         is_first
+    }
+
+    /// The position up to which all is synced that ever will be.
+    pub(super) fn tried(&self) -> Position {
+        self.tried
     }
 
     /// No sync can prove any more what this segment has beyond what is synced.
@@ -174,6 +181,7 @@ impl Journal {
             }
             state.end_sync(end, &failed, result.as_ref().err());
         }
+        self.shared.changed.notify_all();
         self.shared.sync_changed.notify_all();
         result
     }
@@ -185,6 +193,12 @@ impl Journal {
             path: dir.to_owned(),
             source,
         })
+    }
+
+    /// Whether there are blocks that a sync is still to cover.
+    #[cfg(feature = "master")]
+    pub(crate) fn owes_sync(&self) -> bool {
+        self.state().syncs.since.is_some()
     }
 
     /// Asks for a sync of everything that is appended so far. Returns at once.
@@ -271,6 +285,7 @@ impl State {
         if !failed.contains(&end.generation) {
             syncs.synced = end.max(syncs.synced);
         }
+        syncs.tried = end;
         syncs.since = has_more.then(Instant::now);
     }
 }

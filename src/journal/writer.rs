@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rkyv::util::AlignedVec;
 
+use super::holes::Holes;
 use super::segment::Segment;
 use super::{Entry, Journal, JournalError, Losses, Position};
 use crate::block::build;
@@ -86,6 +87,8 @@ impl Marks {
 pub struct JournalWriter {
     journal: Journal,
     marks: Marks,
+    /// What is lost below the marks and may come again.
+    holes: Holes,
     target: Target,
     output: Output,
     /// The segment that is written.
@@ -120,11 +123,12 @@ enum Target {
 }
 
 impl JournalWriter {
-    pub(super) fn new(journal: Journal, marks: Marks) -> JournalWriter {
+    pub(super) fn new(journal: Journal, marks: Marks, holes: Holes) -> JournalWriter {
         let generation = journal.end().generation;
         JournalWriter {
             journal,
             marks,
+            holes,
             target: Target::None,
             output: Output::by_calls(),
             segment: None,
@@ -156,6 +160,22 @@ impl JournalWriter {
     /// What is stored of each source.
     pub fn marks(&self) -> &Marks {
         &self.marks
+    }
+
+    /// Whether this block is stored: the mark of its run is as high, and no power failure took it.
+    pub fn has(&self, source: u128, epoch: u64, sequence: u64) -> bool {
+        sequence <= self.marks.get(source, epoch) && !self.holes.has(source, epoch, sequence)
+    }
+
+    /// Everything of the run up to this sequence is stored, as far as it was ever: its mark, or less
+    /// where a power failure took blocks below it that may come again.
+    pub fn stored_to(&self, source: u128, epoch: u64) -> u64 {
+        self.holes.mark_before(source, epoch, self.marks.get(source, epoch))
+    }
+
+    /// Whoever sends the run stands at this block: what is lost below it does not come any more.
+    pub fn has_come_to(&mut self, source: u128, epoch: u64, sequence: u64) {
+        self.holes.close_to(source, epoch, sequence);
     }
 
     /// What others took from the journal since the last call, if they did.
@@ -199,6 +219,7 @@ impl JournalWriter {
         self.events_blocks += 1;
         crash::reached(CrashPoint::JournalEnd);
         self.marks.raise(header.source, header.epoch, header.sequence);
+        self.has_come_to(header.source, header.epoch, header.sequence);
         Ok(position)
     }
 
@@ -212,6 +233,7 @@ impl JournalWriter {
     /// whose blocks can never come again.
     pub fn forget_marks(&mut self, mut forget: impl FnMut(u128, u64) -> bool) {
         self.marks.marks.retain(|(source, epoch), _| !forget(*source, *epoch));
+        self.holes.forget(forget);
     }
 
     /// Writes the definitions since revision `written`; in a segment that has no room for them and

@@ -107,7 +107,8 @@ impl MasterBuilder {
     }
 
     /// What an acknowledgement promises: [`AckLevel::Committed`] by default with a journal directory,
-    /// [`AckLevel::Memory`] without.
+    /// [`AckLevel::Memory`] without. With [`AckLevel::Synced`] the appenders, too, get only what is
+    /// synced.
     #[must_use]
     pub fn ack_level(self, level: AckLevel) -> MasterBuilder {
         MasterBuilder { level: Some(level), ..self }

@@ -1,12 +1,14 @@
 //! The one thread that stores what workers send.
 //!
 //! Invariants:
-//! 1. A block is appended only if its sequence is above the mark of its run, and the mark is that of
-//!    the journal: no block is stored twice.
+//! 1. A block is appended only if the journal does not have it: its sequence is above the mark of its
+//!    run, or a power failure took it. No block is stored twice.
 //! 2. A mark is acknowledged, or named in a welcome, only after the blocks up to it are in the
 //!    journal, at the level promised or with a lower one said.
 //! 3. Frames of a connection that does not own its source are dropped: definitions and blocks of a
 //!    run come from one connection at a time.
+//! 4. While a block that was lost below a mark may still come, nothing beyond it is named or
+//!    acknowledged. A worker sends a run in order: what comes behind the block says that it will not.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -116,7 +118,8 @@ fn limits(words: impl std::fmt::Display) -> Fault {
 impl Ingest {
     /// Stores and acknowledges until the inbox is closed and empty, or the master has no more time.
     pub(super) fn run(&mut self) {
-        let mut retry_sync_at = None;
+        // What the last run did not sync waits for it, and the appenders do.
+        let mut retry_sync_at = self.owes_sync().then(Instant::now);
         while let Some(messages) = self.inbox.take(retry_sync_at) {
             let mut leaving = Vec::new();
             for message in messages {
@@ -136,7 +139,8 @@ impl Ingest {
                 }
             }
             self.acknowledge();
-            retry_sync_at = (!self.unacknowledged.is_empty()).then(|| Instant::now() + SYNC_RETRY);
+            let is_owed = !self.unacknowledged.is_empty() || self.owes_sync();
+            retry_sync_at = is_owed.then(|| Instant::now() + SYNC_RETRY);
             for (connection, reason) in leaving {
                 let words = match reason {
                     Reason::Done => "everything was stored",
@@ -158,7 +162,10 @@ impl Ingest {
             && self.sync()
             && !self.sync_failed
             && self.writer.journal().unproved().is_empty();
-        let marks = self.writer.marks().of_source(hello.source);
+        let mut marks = self.writer.marks().of_source(hello.source);
+        for (epoch, mark) in &mut marks {
+            *mark = self.writer.stored_to(hello.source, *epoch);
+        }
         let welcome = Welcome {
             version,
             level: self.level,
@@ -398,12 +405,13 @@ impl Ingest {
             return Err(damaged("an events block without a sequence"));
         }
         self.make_room_for_run(source, epoch).map_err(Fault::Refused)?;
-        let mark = self.writer.marks().get(source, epoch);
-        if sequence <= mark {
+        if self.writer.has(source, epoch, sequence) {
+            self.writer.has_come_to(source, epoch, sequence);
             count(&self.counters.duplicates, 1);
             self.owe(connection, source, epoch);
             return Ok(());
         }
+        let mark = self.writer.marks().get(source, epoch);
         let block = std::mem::take(&mut self.block);
         let checked = self.run_of(header).map(|run| run.check(header, &block));
         self.block = block;
@@ -416,7 +424,7 @@ impl Ingest {
         self.append(header)?;
         // Only now: while the block waited for room, others were acknowledged.
         self.owe(connection, source, epoch);
-        count(&self.counters.missing_blocks, sequence - mark - 1);
+        count(&self.counters.missing_blocks, (sequence - 1).saturating_sub(mark));
         count(&self.counters.blocks, 1);
         count(&self.counters.bytes, header.bytes() as u64);
         count(&self.counters.events, events);
@@ -479,26 +487,27 @@ impl Ingest {
     /// Acknowledges what is stored, after a sync if that is promised. When the sync fails nothing is
     /// acknowledged, and afterwards at the level that can be proved.
     fn acknowledge(&mut self) {
-        if self.unacknowledged.is_empty() {
+        let is_synced = !self.owes_sync() || self.sync();
+        if !is_synced || self.unacknowledged.is_empty() {
             return;
         }
         let mut level = self.level;
-        if level == AckLevel::Synced {
-            if !self.sync() {
-                return;
-            }
-            if std::mem::take(&mut self.sync_failed) {
-                level = AckLevel::Committed;
-                selflog::warn("a sync failed before: blocks are acknowledged at level 1 this once");
-            }
+        if level == AckLevel::Synced && std::mem::take(&mut self.sync_failed) {
+            level = AckLevel::Committed;
+            selflog::warn("a sync failed before: blocks are acknowledged at level 1 this once");
         }
         crash::reached(CrashPoint::MasterOwed);
         for waiting in std::mem::take(&mut self.unacknowledged).into_values() {
-            let marks = self.writer.marks();
-            let mark = |epoch: u64| (epoch, marks.get(waiting.source, epoch));
+            let writer = &self.writer;
+            let mark = |epoch: u64| (epoch, writer.stored_to(waiting.source, epoch));
             waiting.connection.acknowledge(level, waiting.epochs.into_iter().map(mark));
         }
         crash::reached(CrashPoint::MasterAcknowledged);
+    }
+
+    /// Whether something is stored that is to be synced before it is acknowledged or delivered.
+    fn owes_sync(&self) -> bool {
+        self.level == AckLevel::Synced && self.writer.journal().owes_sync()
     }
 
     /// Syncs what is stored; `false` when that failed.
@@ -519,17 +528,20 @@ fn only_block(body: &[u8]) -> Option<BlockHeader> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt;
+
     use super::*;
     use crate::block::build;
     use crate::clock::{Anchor, Timeline};
-    use crate::journal::{Journal, JournalOptions, Scan};
+    use crate::journal::{Journal, JournalOptions, Scan, ScannedBlocks, segment_paths};
 
     const SOURCE: u128 = 7;
 
     /// The thread's state at a master that syncs before it acknowledges.
     fn syncing(dir: &std::path::Path) -> Ingest {
         let options = JournalOptions::directory(dir);
-        let (journal, writer) = Journal::in_directory(options, Scan::default()).unwrap();
+        let scan = Scan::of_received(dir).unwrap();
+        let (journal, writer) = Journal::in_directory(options, scan).unwrap();
         journal.keep_to_bound();
         let peer = ([127, 0, 0, 1], 1).into();
         Ingest {
@@ -621,5 +633,89 @@ mod tests {
         ingest.blocks(&fourth, SOURCE, events(5)).unwrap();
         ingest.acknowledge();
         assert_eq!(fourth.said(), (Some(vec![(1, 3)]), AckLevel::Committed, vec![(1, 5)]));
+    }
+
+    /// Damages the block with this sequence, and has the machine booted since.
+    fn lose(dir: &std::path::Path, sequence: u64) {
+        for (_, path) in segment_paths(dir).unwrap() {
+            let mut blocks = ScannedBlocks::open(&path).unwrap();
+            while let Some(block) = blocks.next() {
+                if let Ok(block) = block
+                    && block.header.sequence == sequence
+                {
+                    let file = std::fs::File::options().write(true).open(&path).unwrap();
+                    file.write_all_at(b"?", block.position.offset + 70).unwrap();
+                }
+            }
+        }
+        std::fs::write(dir.join("boot"), "another one").unwrap();
+    }
+
+    #[test]
+    fn a_block_that_a_power_failure_took_is_taken_once_more_and_nothing_else_is() {
+        let dir = tempfile::tempdir().unwrap();
+        {
+            let mut ingest = syncing(dir.path());
+            let connection = welcomed(&mut ingest, 1);
+            (1..=6).for_each(|n| ingest.blocks(&connection, SOURCE, events(n)).unwrap());
+            ingest.acknowledge();
+            assert_eq!(connection.said().2, [(1, 6)]);
+        }
+        lose(dir.path(), 3);
+        lose(dir.path(), 5);
+        let mut ingest = syncing(dir.path());
+        let first = welcomed(&mut ingest, 1);
+        assert_eq!(first.said(), (Some(vec![(1, 2)]), AckLevel::Synced, vec![(1, 2)]));
+        ingest.blocks(&first, SOURCE, events(3)).unwrap();
+        ingest.acknowledge();
+        assert_eq!(first.said().2, [(1, 4)]);
+
+        // The next connection goes on there. What its worker does not have any more, it passes over.
+        let second = welcomed(&mut ingest, 2);
+        assert_eq!(second.said().0, Some(vec![(1, 4)]));
+        ingest.blocks(&second, SOURCE, events(6)).unwrap();
+        ingest.acknowledge();
+        assert_eq!(second.said().2, [(1, 6)]);
+        ingest.blocks(&second, SOURCE, events(5)).unwrap();
+        ingest.blocks(&second, SOURCE, events(7)).unwrap();
+        let stored =
+            |count: &std::sync::atomic::AtomicU64| count.load(std::sync::atomic::Ordering::Relaxed);
+        let counters = &ingest.counters;
+        assert_eq!((stored(&counters.blocks), stored(&counters.duplicates)), (2, 2));
+        assert_eq!(stored(&counters.missing_blocks), 0);
+
+        let journal = ingest.writer.journal().clone();
+        let mut reader = journal.reader(journal.start_position());
+        let mut sequences = Vec::new();
+        loop {
+            match reader.next() {
+                Ok(Some(block)) => sequences.push(block.events.header().sequence),
+                Ok(None) => break,
+                Err(_) => sequences.push(0),
+            }
+        }
+        assert_eq!(sequences, [1, 2, 0, 4, 0, 6, 3, 7]);
+    }
+
+    #[test]
+    fn who_reads_what_is_synced_sees_a_block_after_its_sync_and_after_one_that_failed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ingest = syncing(dir.path());
+        let journal = ingest.writer.journal().clone();
+        let delivered = journal.synced_only();
+        let connection = welcomed(&mut ingest, 1);
+        ingest.blocks(&connection, SOURCE, events(1)).unwrap();
+        assert!(delivered.end() < journal.end() && delivered.limited().0.end() < journal.end());
+        // Its connection ends before it is acknowledged; it is synced all the same.
+        ingest.gone(&connection, SOURCE);
+        ingest.acknowledge();
+        assert_eq!(delivered.end(), journal.end());
+
+        let connection = welcomed(&mut ingest, 2);
+        ingest.blocks(&connection, SOURCE, events(2)).unwrap();
+        journal.break_unsynced();
+        ingest.acknowledge();
+        assert_eq!((connection.said().2, delivered.end()), (vec![(1, 1)], journal.end()));
+        assert!(journal.synced() < journal.end());
     }
 }

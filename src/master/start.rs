@@ -53,7 +53,12 @@ impl MasterBuilder {
         if journal.dir().is_some() {
             writer.set_output(outputs.open());
         }
-        let outlets = open_outlets(&journal, &described, outputs)?;
+        // What is not acknowledged before it is synced is not delivered before that either.
+        let delivered = match level {
+            AckLevel::Synced => journal.synced_only(),
+            AckLevel::Memory | AckLevel::Committed => journal.clone(),
+        };
+        let outlets = open_outlets(&delivered, &described, outputs)?;
         // Above that level a sync comes before each acknowledgement.
         let syncing = (level == AckLevel::Committed)
             .then(|| Syncing::start(&journal, self.sync))
@@ -177,10 +182,10 @@ fn open_journal(options: JournalOptions) -> Result<OpenJournal, MasterError> {
     create_private_dir(&dir).map_err(unusable)?;
     let lock = FileLock::try_acquire(&dir.join("lock")).map_err(unusable)?;
     let Some(lock) = lock else { return Err(MasterError::Locked { dir }) };
-    let mut scan = Scan::of_directory(&dir).map_err(MasterError::Journal)?;
+    let mut scan = Scan::of_received(&dir).map_err(MasterError::Journal)?;
     scan.goes_behind(checkpoint::newest_generation(&dir).map_err(unusable)?);
-    for damage in &scan.damage {
-        selflog::warn(&damage.to_string());
+    for complaint in scan.complaints() {
+        selflog::warn(&complaint);
     }
     let (journal, writer) = Journal::in_directory(options, scan).map_err(MasterError::Journal)?;
     Ok((journal, writer, Some(lock)))
