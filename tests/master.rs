@@ -308,13 +308,17 @@ fn lose(journal: &Path, sequences: &[u64]) {
             }
         }
     }
-    std::fs::write(journal.join("boot"), "the one before").unwrap();
+    std::fs::write(journal.join("boot"), "boot_id = 1\n").unwrap();
 }
 
 #[test]
 fn what_a_power_failure_took_from_a_master_comes_again_from_the_journal_of_its_worker() {
     let dir = tempfile::tempdir().unwrap();
-    let first = master(dir.path()).start().unwrap();
+    let journal = dir.path().join("master");
+    let without_appender = |listen: String| {
+        Master::builder().listen(listen).journal(JournalOptions::directory(&journal)).start()
+    };
+    let first = without_appender("127.0.0.1:0".to_owned()).unwrap();
     let address = first.local_addr();
     let (guard, _) = worker_in(dir.path(), address);
     for n in 0..50 {
@@ -322,10 +326,9 @@ fn what_a_power_failure_took_from_a_master_comes_again_from_the_journal_of_its_w
         guard.flush().unwrap();
     }
     assert_eq!(first.shutdown(AMPLE).left(), 0);
-    let journal = dir.path().join("master");
     lose(&journal, &[7, 8, 30]);
 
-    let second = master(dir.path()).listen(address.to_string()).start().unwrap();
+    let second = without_appender(address.to_string()).unwrap();
     info!(logger: guard.logger(), "event 50");
     guard.flush().unwrap();
     assert_eq!(guard.shutdown(AMPLE).left(), 0);
@@ -351,6 +354,25 @@ fn what_a_power_failure_took_from_a_master_comes_again_from_the_journal_of_its_w
         shown.sort_by_key(number);
         assert_eq!(shown, numbered(51));
     }
+}
+
+#[test]
+fn what_the_appenders_of_a_master_have_does_not_come_again_though_its_journal_lost_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = master(dir.path()).ack_level(AckLevel::Synced).start().unwrap();
+    let address = first.local_addr();
+    let (guard, _) = worker_in(dir.path(), address);
+    for n in 0..50 {
+        info!(logger: guard.logger(), "event {n}");
+        guard.flush().unwrap();
+    }
+    assert_eq!(first.shutdown(AMPLE).left(), 0);
+    lose(&dir.path().join("master"), &[7, 8, 30]);
+
+    let second = master(dir.path()).listen(address.to_string()).start().unwrap();
+    info!(logger: guard.logger(), "event 50");
+    assert_eq!((guard.shutdown(AMPLE).left(), second.shutdown(AMPLE).stats.events), (0, 1));
+    assert_eq!(lines(&dir.path().join("all.log")), numbered(51));
 }
 
 /// What a survey finds.

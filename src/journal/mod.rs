@@ -426,8 +426,9 @@ impl Journal {
     /// between, so that nobody has read beyond it.
     pub(crate) fn hold<'a>(&self, limits: impl Iterator<Item = &'a Limit>) -> Position {
         let state = self.state();
-        limits.for_each(|limit| limit.set(state.end));
-        state.end
+        let end = self.end_in(&state);
+        limits.for_each(|limit| limit.set(end));
+        end
     }
 
     /// The position behind the last block.

@@ -86,8 +86,8 @@ impl Scan {
     }
 
     /// Scans a directory for its marks, and for what a power failure took below them: for an owner who
-    /// can have blocks again from those whom he got them from. The first start after a boot reads the
-    /// newest 16 segments for that, and the later ones do not.
+    /// can have blocks again from those whom he got them from. The first start after a boot reads up
+    /// to 16 segments for that, and later ones only if something was lost.
     ///
     /// # Errors
     /// [`JournalError::Io`] when the directory or a segment cannot be read.

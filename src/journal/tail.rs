@@ -165,7 +165,7 @@ impl JournalTail {
 /// Notes the number of a block. Yields how many are missing in front of it.
 fn missed(sequences: &mut HashMap<(u128, u64), u64>, header: &BlockHeader) -> u64 {
     let last = sequences.entry((header.source, header.epoch)).or_insert(header.sequence);
-    let missed = header.sequence.saturating_sub(*last + 1);
+    let missed = header.sequence.saturating_sub(last.saturating_add(1));
     *last = header.sequence.max(*last);
     missed
 }

@@ -118,6 +118,14 @@ fn limits(words: impl std::fmt::Display) -> Fault {
 impl Ingest {
     /// Stores and acknowledges until the inbox is closed and empty, or the master has no more time.
     pub(super) fn run(&mut self) {
+        self.serve();
+        // Whoever delivers what is synced ends there.
+        if self.owes_sync() {
+            self.sync();
+        }
+    }
+
+    fn serve(&mut self) {
         // What the last run did not sync waits for it, and the appenders do.
         let mut retry_sync_at = self.owes_sync().then(Instant::now);
         while let Some(messages) = self.inbox.take(retry_sync_at) {
@@ -648,7 +656,7 @@ mod tests {
                 }
             }
         }
-        std::fs::write(dir.join("boot"), "another one").unwrap();
+        std::fs::write(dir.join("boot"), "boot_id = 1\n").unwrap();
     }
 
     #[test]
@@ -706,6 +714,8 @@ mod tests {
         let connection = welcomed(&mut ingest, 1);
         ingest.blocks(&connection, SOURCE, events(1)).unwrap();
         assert!(delivered.end() < journal.end() && delivered.limited().0.end() < journal.end());
+        // Nor does a reload begin or end anybody further on.
+        assert_eq!(delivered.hold(std::iter::empty()), delivered.end());
         // Its connection ends before it is acknowledged; it is synced all the same.
         ingest.gone(&connection, SOURCE);
         ingest.acknowledge();

@@ -186,7 +186,7 @@ impl Run {
             return Ok(Progress::Held);
         }
         let last = self.sequences.get(&(header.source, header.epoch)).copied();
-        let skipped = last.map_or(0, |last| header.sequence.saturating_sub(last + 1));
+        let skipped = last.map_or(0, |last| header.sequence.saturating_sub(last.saturating_add(1)));
         // Only over the end of a segment can the reader have been overtaken.
         if self.taken.generation > 0 && block.position.generation > self.taken.generation + 1 {
             return Ok(Progress::Overtaken { position: block.position, blocks: skipped });
@@ -200,7 +200,8 @@ impl Run {
             if self.sequences.len() >= RUNS_MAX {
                 self.sequences.clear();
             }
-            self.sequences.insert((header.source, header.epoch), header.sequence);
+            let last = self.sequences.entry((header.source, header.epoch)).or_default();
+            *last = header.sequence.max(*last);
             if end != Part::END {
                 let (position, header) = (block.position, *header);
                 self.reader.step_back(position, &header);
