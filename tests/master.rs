@@ -311,6 +311,17 @@ fn lose(journal: &Path, sequences: &[u64]) {
     std::fs::write(journal.join("boot"), "boot_id = 1\n").unwrap();
 }
 
+/// A worker whose fifty events, each in a block of its own, a master has stored before it ended.
+fn fifty_blocks(dir: &Path, master: Master) -> Guard {
+    let (guard, _) = worker_in(dir, master.local_addr());
+    for n in 0..50 {
+        info!(logger: guard.logger(), "event {n}");
+        guard.flush().unwrap();
+    }
+    assert_eq!(master.shutdown(AMPLE).left(), 0);
+    guard
+}
+
 #[test]
 fn what_a_power_failure_took_from_a_master_comes_again_from_the_journal_of_its_worker() {
     let dir = tempfile::tempdir().unwrap();
@@ -320,12 +331,7 @@ fn what_a_power_failure_took_from_a_master_comes_again_from_the_journal_of_its_w
     };
     let first = without_appender("127.0.0.1:0".to_owned()).unwrap();
     let address = first.local_addr();
-    let (guard, _) = worker_in(dir.path(), address);
-    for n in 0..50 {
-        info!(logger: guard.logger(), "event {n}");
-        guard.flush().unwrap();
-    }
-    assert_eq!(first.shutdown(AMPLE).left(), 0);
+    let guard = fifty_blocks(dir.path(), first);
     lose(&journal, &[7, 8, 30]);
 
     let second = without_appender(address.to_string()).unwrap();
@@ -361,12 +367,7 @@ fn what_the_appenders_of_a_master_have_does_not_come_again_though_its_journal_lo
     let dir = tempfile::tempdir().unwrap();
     let first = master(dir.path()).ack_level(AckLevel::Synced).start().unwrap();
     let address = first.local_addr();
-    let (guard, _) = worker_in(dir.path(), address);
-    for n in 0..50 {
-        info!(logger: guard.logger(), "event {n}");
-        guard.flush().unwrap();
-    }
-    assert_eq!(first.shutdown(AMPLE).left(), 0);
+    let guard = fifty_blocks(dir.path(), first);
     lose(&dir.path().join("master"), &[7, 8, 30]);
 
     let second = master(dir.path()).listen(address.to_string()).start().unwrap();

@@ -10,12 +10,15 @@
 //! 4. While a block that was lost below a mark may still come, nothing beyond it is named or
 //!    acknowledged. A worker sends a run in order: what comes behind the block says that it will not.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod owners;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rkyv::util::AlignedVec;
 
+use self::owners::Owner;
 use super::buffers::Buffers;
 use super::connection::Connection;
 use super::inbox::{Inbox, Message};
@@ -24,7 +27,7 @@ use crate::block::{BlockError, BlockHeader, BlockKind, envelope, header};
 use crate::engine::selflog;
 use crate::event::{Receipt, SourceInfo};
 use crate::journal::{JournalError, JournalWriter};
-use crate::net::{AckLevel, Farewell, Hello, Reason, Welcome, frame};
+use crate::net::{AckLevel, Farewell, Reason, frame};
 use crate::store::{Run, Unfit};
 use crate::sys::crash::{self, CrashPoint};
 
@@ -32,12 +35,6 @@ use crate::sys::crash::{self, CrashPoint};
 const RETRY: Duration = Duration::from_millis(20);
 /// Between two tries to sync.
 const SYNC_RETRY: Duration = Duration::from_secs(1);
-/// Runs that a master has marks of.
-const MAX_RUNS: usize = 65_536;
-/// Runs that are forgotten together when there is no room for another one.
-const FORGOTTEN_RUNS: usize = MAX_RUNS / 8;
-/// Sources whose owners a master remembers.
-const MAX_SOURCES: usize = 65_536;
 /// Runs of one connection whose definitions are kept at a time.
 const MAX_RUNS_OF_CONNECTION: usize = 16;
 /// Bytes of the definitions of one connection.
@@ -66,16 +63,6 @@ pub(super) struct Ingest {
     pub(super) sync_failed: bool,
     /// Bytes of all definitions.
     pub(super) definitions_bytes: usize,
-}
-
-/// Who may ship a source.
-pub(super) struct Owner {
-    epoch: u64,
-    term: u64,
-    /// `None` when it has gone; nobody older may come for all that.
-    connection: Option<Arc<Connection>>,
-    info: SourceInfo,
-    runs: BTreeMap<u64, Run>,
 }
 
 /// The runs of a connection that wait for an acknowledgement.
@@ -157,136 +144,6 @@ impl Ingest {
                 connection.bye(Farewell::new(reason, words));
             }
         }
-    }
-
-    /// Welcomes or refuses a worker.
-    fn hello(&mut self, connection: Arc<Connection>, version: u8, hello: Hello) {
-        if let Err(farewell) = self.admit(&connection, &hello) {
-            return self.refuse(&connection, farewell);
-        }
-        // What a welcome names counts as acknowledged: it is synced first (invariant 2).
-        let promises_sync = self.level == AckLevel::Synced;
-        let is_proved = promises_sync
-            && self.sync()
-            && !self.sync_failed
-            && self.writer.journal().unproved().is_empty();
-        let mut marks = self.writer.marks().of_source(hello.source);
-        for (epoch, mark) in &mut marks {
-            *mark = self.writer.stored_to(hello.source, *epoch);
-        }
-        let welcome = Welcome {
-            version,
-            level: self.level,
-            window_bytes: self.window_bytes.min(hello.window_bytes),
-            marks: marks.clone(),
-        };
-        connection.welcome(welcome);
-        if promises_sync && !marks.is_empty() {
-            let level = if is_proved { AckLevel::Synced } else { AckLevel::Committed };
-            connection.acknowledge(level, marks.into_iter());
-        }
-    }
-
-    /// Makes the connection the owner of its source.
-    fn admit(&mut self, connection: &Arc<Connection>, hello: &Hello) -> Result<(), Farewell> {
-        let source = hello.source;
-        if let Some(owner) = self.owners.get(&source)
-            && (hello.epoch, hello.term) < (owner.epoch, owner.term)
-        {
-            let words = format!(
-                "epoch {}, term {} came after epoch {}, term {} of the same source",
-                hello.epoch, hello.term, owner.epoch, owner.term
-            );
-            return Err(Farewell::new(Reason::Fenced, words));
-        }
-        let newer = |owner: &Owner| {
-            let is_same = (hello.epoch, hello.term) == (owner.epoch, owner.term);
-            is_same && owner.connection.as_ref().is_some_and(|newer| newer.id > connection.id)
-        };
-        if self.owners.get(&source).is_some_and(newer) {
-            // Its hello waited while the newer one was welcomed.
-            let words = "a newer connection of the same source took over";
-            return Err(Farewell::new(Reason::Superseded, words));
-        }
-        self.writer.forget_marks(|of, epoch| of == source && epoch < hello.oldest_epoch);
-        self.make_room_for_run(source, hello.epoch)?;
-        if self.owners.len() >= MAX_SOURCES && !self.owners.contains_key(&source) {
-            self.owners.retain(|_, owner| owner.connection.is_some());
-        }
-        self.leave(source);
-        let info = SourceInfo {
-            source,
-            epoch: hello.epoch,
-            pid: hello.pid,
-            service: hello.service.as_str().into(),
-            host: hello.host.as_str().into(),
-        };
-        let owner = Owner {
-            epoch: hello.epoch,
-            term: hello.term,
-            connection: Some(Arc::clone(connection)),
-            info,
-            runs: BTreeMap::new(),
-        };
-        let before = self.owners.insert(source, owner).and_then(|owner| owner.connection);
-        if let Some(before) = before {
-            self.counters.refused(Reason::Superseded);
-            let words = "a newer connection of the same source took over";
-            before.bye(Farewell::new(Reason::Superseded, words));
-        }
-        Ok(())
-    }
-
-    /// Sees to it that a run can have a mark, if need be by forgetting the oldest runs whose workers
-    /// are not connected.
-    fn make_room_for_run(&mut self, source: u128, epoch: u64) -> Result<(), Farewell> {
-        let marks = self.writer.marks();
-        if marks.len() < MAX_RUNS || marks.get(source, epoch) > 0 {
-            return Ok(());
-        }
-        let owners = &self.owners;
-        let is_gone =
-            |source: &u128| owners.get(source).is_none_or(|owner| owner.connection.is_none());
-        let runs = marks.iter().map(|(source, epoch, _)| (epoch, source));
-        let mut gone: Vec<_> = runs.filter(|(_, source)| is_gone(source)).collect();
-        gone.sort_unstable();
-        gone.truncate(FORGOTTEN_RUNS);
-        count(&self.counters.forgotten_runs, gone.len() as u64);
-        let gone: HashSet<_> = gone.into_iter().collect();
-        self.writer.forget_marks(|source, epoch| gone.contains(&(epoch, source)));
-        if gone.is_empty() {
-            let words = format!("this master knows {MAX_RUNS} runs and takes no further one");
-            return Err(Farewell::new(Reason::Limits, words));
-        }
-        Ok(())
-    }
-
-    /// Forgets the definitions that the owner of a source has sent.
-    fn leave(&mut self, source: u128) {
-        let Some(owner) = self.owners.get_mut(&source) else { return };
-        for (epoch, run) in std::mem::take(&mut owner.runs) {
-            self.definitions_bytes -= run.bytes();
-            self.writer.forget_definitions(source, epoch);
-        }
-    }
-
-    fn gone(&mut self, connection: &Connection, source: u128) {
-        self.unacknowledged.remove(&connection.id);
-        if self.is_owner(connection, source) {
-            self.leave(source);
-            self.owners.entry(source).and_modify(|owner| owner.connection = None);
-        }
-    }
-
-    fn is_owner(&self, connection: &Connection, source: u128) -> bool {
-        let owner = self.owners.get(&source).and_then(|owner| owner.connection.as_ref());
-        owner.is_some_and(|owner| owner.id == connection.id)
-    }
-
-    fn refuse(&mut self, connection: &Connection, farewell: Farewell) {
-        selflog::warn(&format!("connection from {}: {farewell}", connection.peer));
-        self.counters.refused(farewell.reason);
-        connection.refuse(farewell);
     }
 
     /// Stores the blocks of one frame. `Err` when there is no more time.
@@ -535,197 +392,4 @@ fn only_block(body: &[u8]) -> Option<BlockHeader> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::FileExt;
-
-    use super::*;
-    use crate::block::build;
-    use crate::clock::{Anchor, Timeline};
-    use crate::journal::{Journal, JournalOptions, Scan, ScannedBlocks, segment_paths};
-
-    const SOURCE: u128 = 7;
-
-    /// The thread's state at a master that syncs before it acknowledges.
-    fn syncing(dir: &std::path::Path) -> Ingest {
-        let options = JournalOptions::directory(dir);
-        let scan = Scan::of_received(dir).unwrap();
-        let (journal, writer) = Journal::in_directory(options, scan).unwrap();
-        journal.keep_to_bound();
-        let peer = ([127, 0, 0, 1], 1).into();
-        Ingest {
-            inbox: Arc::default(),
-            buffers: Arc::default(),
-            writer,
-            counters: Arc::default(),
-            level: AckLevel::Synced,
-            window_bytes: 1 << 20,
-            deadline: Arc::default(),
-            owners: HashMap::new(),
-            block: AlignedVec::new(),
-            receipt: Receipt { received_ns: 0, peer, is_elsewhere: false },
-            unacknowledged: BTreeMap::new(),
-            sync_failed: false,
-            definitions_bytes: 0,
-        }
-    }
-
-    /// A worker says hello as the connection `id`.
-    fn welcomed(ingest: &mut Ingest, id: u64) -> Arc<Connection> {
-        let connection = Connection::new(id, ([127, 0, 0, 1], 1).into());
-        let hello = Hello {
-            source: SOURCE,
-            epoch: 1,
-            oldest_epoch: 1,
-            term: 0,
-            window_bytes: 1 << 20,
-            pid: 1,
-            service: String::new(),
-            host: String::new(),
-        };
-        ingest.hello(Arc::clone(&connection), 1, hello);
-        connection
-    }
-
-    fn events(sequence: u64) -> AlignedVec {
-        let anchor = Anchor { ticks: 0, utc_ns: 0 };
-        let timeline = Timeline { before: anchor, after: anchor, nanos_per_tick: 1.0 };
-        let head = build::EventsHead { source: SOURCE, epoch: 1, sequence, timeline };
-        let mut block = AlignedVec::new();
-        build::events(&mut block, &head, &[]);
-        header::seal(&mut block);
-        block
-    }
-
-    #[test]
-    fn a_hello_that_waited_does_not_take_over_from_a_newer_connection() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut ingest = syncing(dir.path());
-        let newer = welcomed(&mut ingest, 2);
-        let older = welcomed(&mut ingest, 1);
-        assert_eq!(older.said().0, None);
-        ingest.blocks(&newer, SOURCE, events(1)).unwrap();
-        ingest.acknowledge();
-        assert_eq!(newer.said().2, [(1, 1)]);
-    }
-
-    #[test]
-    fn a_welcome_names_as_synced_what_is_synced_and_nothing_else() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut ingest = syncing(dir.path());
-        let journal = ingest.writer.journal().clone();
-        let first = welcomed(&mut ingest, 1);
-        assert_eq!(first.said(), (Some(vec![]), AckLevel::default(), vec![]));
-
-        // The connection ends between storing and acknowledging.
-        ingest.blocks(&first, SOURCE, events(1)).unwrap();
-        assert!(journal.synced() < journal.end());
-        ingest.gone(&first, SOURCE);
-        let second = welcomed(&mut ingest, 2);
-        assert_eq!(journal.synced(), journal.end());
-        assert_eq!(second.said(), (Some(vec![(1, 1)]), AckLevel::Synced, vec![(1, 1)]));
-
-        // The same, and the disk fails.
-        ingest.blocks(&second, SOURCE, events(2)).unwrap();
-        journal.break_unsynced();
-        ingest.acknowledge();
-        ingest.gone(&second, SOURCE);
-        let third = welcomed(&mut ingest, 3);
-        assert_eq!(third.said(), (Some(vec![(1, 2)]), AckLevel::Committed, vec![(1, 2)]));
-
-        // It fails in the welcome itself, and the next acknowledgement comes before it is written.
-        ingest.blocks(&third, SOURCE, events(3)).unwrap();
-        journal.break_unsynced();
-        let fourth = welcomed(&mut ingest, 4);
-        ingest.blocks(&fourth, SOURCE, events(4)).unwrap();
-        ingest.acknowledge();
-        ingest.blocks(&fourth, SOURCE, events(5)).unwrap();
-        ingest.acknowledge();
-        assert_eq!(fourth.said(), (Some(vec![(1, 3)]), AckLevel::Committed, vec![(1, 5)]));
-    }
-
-    /// Damages the block with this sequence, and has the machine booted since.
-    fn lose(dir: &std::path::Path, sequence: u64) {
-        for (_, path) in segment_paths(dir).unwrap() {
-            let mut blocks = ScannedBlocks::open(&path).unwrap();
-            while let Some(block) = blocks.next() {
-                if let Ok(block) = block
-                    && block.header.sequence == sequence
-                {
-                    let file = std::fs::File::options().write(true).open(&path).unwrap();
-                    file.write_all_at(b"?", block.position.offset + 70).unwrap();
-                }
-            }
-        }
-        std::fs::write(dir.join("boot"), "boot_id = 1\n").unwrap();
-    }
-
-    #[test]
-    fn a_block_that_a_power_failure_took_is_taken_once_more_and_nothing_else_is() {
-        let dir = tempfile::tempdir().unwrap();
-        {
-            let mut ingest = syncing(dir.path());
-            let connection = welcomed(&mut ingest, 1);
-            (1..=6).for_each(|n| ingest.blocks(&connection, SOURCE, events(n)).unwrap());
-            ingest.acknowledge();
-            assert_eq!(connection.said().2, [(1, 6)]);
-        }
-        lose(dir.path(), 3);
-        lose(dir.path(), 5);
-        let mut ingest = syncing(dir.path());
-        let first = welcomed(&mut ingest, 1);
-        assert_eq!(first.said(), (Some(vec![(1, 2)]), AckLevel::Synced, vec![(1, 2)]));
-        ingest.blocks(&first, SOURCE, events(3)).unwrap();
-        ingest.acknowledge();
-        assert_eq!(first.said().2, [(1, 4)]);
-
-        // The next connection goes on there. What its worker does not have any more, it passes over.
-        let second = welcomed(&mut ingest, 2);
-        assert_eq!(second.said().0, Some(vec![(1, 4)]));
-        ingest.blocks(&second, SOURCE, events(6)).unwrap();
-        ingest.acknowledge();
-        assert_eq!(second.said().2, [(1, 6)]);
-        ingest.blocks(&second, SOURCE, events(5)).unwrap();
-        ingest.blocks(&second, SOURCE, events(7)).unwrap();
-        let stored =
-            |count: &std::sync::atomic::AtomicU64| count.load(std::sync::atomic::Ordering::Relaxed);
-        let counters = &ingest.counters;
-        assert_eq!((stored(&counters.blocks), stored(&counters.duplicates)), (2, 2));
-        assert_eq!(stored(&counters.missing_blocks), 0);
-
-        let journal = ingest.writer.journal().clone();
-        let mut reader = journal.reader(journal.start_position());
-        let mut sequences = Vec::new();
-        loop {
-            match reader.next() {
-                Ok(Some(block)) => sequences.push(block.events.header().sequence),
-                Ok(None) => break,
-                Err(_) => sequences.push(0),
-            }
-        }
-        assert_eq!(sequences, [1, 2, 0, 4, 0, 6, 3, 7]);
-    }
-
-    #[test]
-    fn who_reads_what_is_synced_sees_a_block_after_its_sync_and_after_one_that_failed() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut ingest = syncing(dir.path());
-        let journal = ingest.writer.journal().clone();
-        let delivered = journal.synced_only();
-        let connection = welcomed(&mut ingest, 1);
-        ingest.blocks(&connection, SOURCE, events(1)).unwrap();
-        assert!(delivered.end() < journal.end() && delivered.limited().0.end() < journal.end());
-        // Nor does a reload begin or end anybody further on.
-        assert_eq!(delivered.hold(std::iter::empty()), delivered.end());
-        // Its connection ends before it is acknowledged; it is synced all the same.
-        ingest.gone(&connection, SOURCE);
-        ingest.acknowledge();
-        assert_eq!(delivered.end(), journal.end());
-
-        let connection = welcomed(&mut ingest, 2);
-        ingest.blocks(&connection, SOURCE, events(2)).unwrap();
-        journal.break_unsynced();
-        ingest.acknowledge();
-        assert_eq!((connection.said().2, delivered.end()), (vec![(1, 1)], journal.end()));
-        assert!(journal.synced() < journal.end());
-    }
-}
+mod tests;
