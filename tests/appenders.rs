@@ -5,11 +5,13 @@ mod support;
 
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rollway::appender::file::RollBy;
 use rollway::appender::{
     self, AppendError, Appender, Batch, Callback, Colours, Console, File, Key, LevelColours,
     Memory, Missing, Null, Open, OpenError, Opened, PerValue, Place, Stream, Writer,
@@ -112,6 +114,14 @@ fn a_destination_that_cannot_be_is_an_error_at_the_start() {
     assert!(error.contains("`tenants`") && error.contains("taken"), "{error}");
     let error = told(PerValue::new(dir.path().join("files"), key()).extension("../x"));
     assert!(error.contains("`tenants`") && error.contains("extension"), "{error}");
+    // No value's file is another one's rolled file.
+    let rolled = |by: &str| File::new("x").roll_by(RollBy::parse(by).unwrap()).keep_extension(true);
+    let dated = PerValue::new(dir.path().join("files"), key());
+    let error = told(dated.files(move |_| rolled("daily").always_include_pattern(true)));
+    assert!(error.contains("`always_include_pattern`"), "{error}");
+    let worded = PerValue::new(dir.path().join("files"), key());
+    let error = told(worded.files(move |_| rolled("'y'yyyy")));
+    assert!(error.contains("`roll_by`"), "{error}");
     let error = LevelColours::none().with(Level::INFO, "mauve").unwrap_err().to_string();
     assert!(error.contains("`mauve`") && error.contains("magenta"), "{error}");
 }
@@ -808,19 +818,57 @@ fn more_values_than_may_be_open_lose_and_double_nothing() {
 #[test]
 fn values_beyond_the_bound_share_one_file_that_is_told_of() {
     let _watchdog = watchdog();
-    let dir = tempfile::tempdir().unwrap();
-    let guard = start("values", per_value(dir.path(), Key::pair("v")).files_max(2));
-    for number in 0..5 {
-        rollway::info!(logger: guard.logger(), v = number; "{number}");
-        guard.flush().unwrap();
+    for in_one_batch in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let guard = start("values", per_value(dir.path(), Key::pair("v")).files_max(2));
+        for number in 0..20 {
+            rollway::info!(logger: guard.logger(), v = number; "{number}");
+            if !in_one_batch {
+                guard.flush().unwrap();
+            }
+        }
+        rollway::info!(logger: guard.logger(), v = 1; "again");
+        wait_until("it is told", || guard.stats().appenders[0].errors == 1);
+        guard.shutdown(PATIENCE);
+        let others: Vec<_> = (2..20).map(|number| number.to_string()).collect();
+        let expected = [
+            ("+more.log".to_owned(), others),
+            named("0.log", &["0"]),
+            named("1.log", &["1", "again"]),
+        ];
+        assert_eq!(files(dir.path()), expected);
     }
-    rollway::info!(logger: guard.logger(), v = 1; "again");
-    wait_until("it is told", || guard.stats().appenders[0].errors == 1);
+}
+
+#[test]
+fn rolled_files_are_no_values_that_count() {
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    for (run, value) in ["a", "b", "c"].into_iter().enumerate() {
+        let values = PerValue::new(dir.path(), Key::pair("v")).files_max(2);
+        let values =
+            values.files(|path| message_file(&path).rotate_at_bytes(1).keep_extension(true));
+        let guard = start("values", values);
+        for number in 0..5 {
+            rollway::info!(logger: guard.logger(), v = value; "{run} {number}");
+        }
+        guard.shutdown(PATIENCE);
+    }
+    let names = files(dir.path()).into_iter().map(|(name, _)| name);
+    let mut begins: Vec<_> =
+        names.map(|name| name.split('.').next().unwrap_or_default().to_owned()).collect();
+    begins.dedup();
+    assert_eq!(begins, ["+more", "a", "b"]);
+}
+
+#[test]
+fn a_file_of_a_value_takes_no_space_ahead_of_its_events() {
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let guard = start("values", per_value(dir.path(), Key::pair("v")));
+    rollway::info!(logger: guard.logger(), v = "a"; "one");
+    guard.flush().unwrap();
+    let found = fs::metadata(dir.path().join("a.log")).unwrap();
+    assert!(found.blocks() * 512 <= 1 << 16, "{} blocks", found.blocks());
     guard.shutdown(PATIENCE);
-    let expected = [
-        named("+more.log", &["2", "3", "4"]),
-        named("0.log", &["0"]),
-        named("1.log", &["1", "again"]),
-    ];
-    assert_eq!(files(dir.path()), expected);
 }

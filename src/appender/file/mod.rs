@@ -39,7 +39,8 @@ use making::Making;
 pub use packing::Compression;
 pub use period::{RollBy, RollByError};
 use rotation::{Rotation, Rules};
-use text::{Parts, Target, TextFile};
+use text::{Parts, Target};
+pub(super) use text::{TextFile, an_earlier_sync_failed};
 
 /// Between two looks whether the path leads to another file, unless it is set, in milliseconds.
 const CHECK_MOVED_EVERY_MS: u64 = 1_000;
@@ -332,6 +333,21 @@ impl File {
 
 impl Open for File {
     fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
+        Ok(Opened::Events(Box::new(self.open_text(place)?)))
+    }
+
+    fn is_mandatory(&self) -> bool {
+        self.is_mandatory
+    }
+
+    fn takes_chunks(&self) -> bool {
+        self.layout.takes_chunks()
+    }
+}
+
+impl File {
+    /// Opens the file, and finds out where the last run stopped.
+    pub(super) fn open_text(&self, place: &Place<'_>) -> Result<TextFile, OpenError> {
         let failed = |what, source| OpenError {
             name: place.name.to_owned(),
             path: Some(self.path.clone()),
@@ -395,19 +411,9 @@ impl Open for File {
         });
         let resumed = place.segments().and_then(|kept| file.resume(self.truncate, kept));
         resumed.map_err(uncontinued)?;
-        Ok(Opened::Events(Box::new(file)))
+        Ok(file)
     }
 
-    fn is_mandatory(&self) -> bool {
-        self.is_mandatory
-    }
-
-    fn takes_chunks(&self) -> bool {
-        self.layout.takes_chunks()
-    }
-}
-
-impl File {
     /// For one of many files in a directory: a symbolic link in its place is not followed.
     pub(crate) fn confined(mut self) -> File {
         self.making.is_confined = true;
@@ -421,7 +427,7 @@ impl File {
     }
 
     /// What was asked for and cannot be, with the remedy.
-    fn contradiction(&self) -> Option<&'static str> {
+    pub(super) fn contradiction(&self) -> Option<&'static str> {
         let name = self.path.as_os_str().as_encoded_bytes();
         if name.is_empty() {
             return Some("it has no path; write the name of a file");
@@ -442,6 +448,19 @@ impl File {
         }
         if self.rules.is_dated && self.rules.roll_by.is_none() {
             return Some("its name can only have a date with `roll_by`; add it");
+        }
+        if self.making.is_confined && self.rules.is_dated {
+            return Some(
+                "files per value have no date in their own names, only in those of rolled ones; leave \
+                 `always_include_pattern` out",
+            );
+        }
+        let roll_by = self.rules.roll_by.as_ref();
+        if self.making.is_confined && roll_by.is_some_and(|by| !by.begins_with_number()) {
+            return Some(
+                "a rolled file could have the name of another value's; begin the pattern of `roll_by` \
+                 with a number, such as `yyyy`",
+            );
         }
         self.rules.compression.and_then(Compression::lacks)
     }

@@ -204,6 +204,11 @@ impl RollBy {
         Some(self.period_of(ns(self.zone.to_timestamp(stamp).ok()?)?))
     }
 
+    /// Whether the text of every stamp begins with a number.
+    pub(super) fn begins_with_number(&self) -> bool {
+        matches!(self.parts.first(), Some(Part::Number(_)))
+    }
+
     /// A stamp as text.
     pub(super) fn text_of(&self, stamp: DateTime) -> String {
         let mut text = String::new();

@@ -1,18 +1,18 @@
 //! The open files, and who of them gets what of a batch.
 
 use std::cell::Cell;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::name::{digest, encoded, is_suspicious, own};
+use super::home::{Found, Home};
+use super::name::{encoded, is_suspicious, own};
 use super::{Key, Missing, Template};
 use crate::appender::bookmark::Bookmark;
-use crate::appender::{AppendError, Appender, Batch, Counts, Open, Opened, OwnedPlace, Place};
-use crate::journal::{Position, file_name};
-use crate::sys::output::{IoMethod, Outputs};
+use crate::appender::file::{TextFile, an_earlier_sync_failed};
+use crate::appender::{AppendError, Appender, Batch, Counts};
+use crate::journal::Position;
 
 /// Where events of values go that have no file of their own.
 const MORE: &str = "more";
@@ -20,9 +20,6 @@ const MORE: &str = "more";
 const SYNC_WAIT: Duration = Duration::from_secs(5);
 /// Messages that wait for the outlet to ask for them. Beyond it they are not told.
 const NOTICES_MAX: usize = 32;
-/// The longest name of a cursor, encoded: a file system takes 255 bytes.
-const CURSOR_NAME_BYTES_MAX: usize = 200;
-
 /// Characters of a value that a message shows.
 const SHOWN_MAX: usize = 80;
 
@@ -44,6 +41,10 @@ pub(super) struct Files {
     known: usize,
     /// Files that were opened so far: no more than there are.
     opened: HashSet<String>,
+    /// Files that an earlier run wrote and did not sync.
+    unsynced: Vec<String>,
+    /// What a file got may be lost with the power, whatever a later sync says.
+    has_sync_failed: bool,
     /// It was told that there are too many values.
     is_full: bool,
     /// Counts the parts of batches that were handed over.
@@ -63,21 +64,12 @@ pub(super) struct Parts {
     pub(super) close_idle_after: Duration,
     pub(super) template: Template,
     pub(super) bookmark: Bookmark,
-    pub(super) known: usize,
-}
-
-/// Where the files are, and the journal.
-pub(super) struct Home {
-    directory: PathBuf,
-    extension: String,
-    /// The name of the appender.
-    name: String,
-    place: OwnedPlace,
+    pub(super) found: Found,
 }
 
 /// One open file.
 struct OpenFile {
-    appender: Box<dyn Appender>,
+    text: TextFile,
     /// When it was written last.
     turn: u64,
     at: Instant,
@@ -99,85 +91,13 @@ struct Missed {
 struct Sorted {
     /// In the order of their first event.
     names: Vec<String>,
+    /// The number of each name.
+    numbers: HashMap<String, usize>,
     /// Numbers of names.
     files: HashMap<Position, usize>,
+    /// How many of the names have no file yet.
+    new: usize,
     missed: u64,
-}
-
-impl Home {
-    pub(super) fn of(place: &Place<'_>, directory: &Path, extension: &str) -> Home {
-        Home {
-            directory: directory.to_owned(),
-            extension: match extension {
-                "" => String::new(),
-                extension => format!(".{extension}"),
-            },
-            name: place.name.to_owned(),
-            place: OwnedPlace {
-                // Many files are open at once: by system calls, which need nothing for each.
-                outputs: Outputs::new(IoMethod::Write, |_| {}),
-                ..OwnedPlace::from(place)
-            },
-        }
-    }
-
-    /// How many files there are with the extension.
-    pub(super) fn count(&self) -> io::Result<usize> {
-        let mut count = 0;
-        for entry in fs::read_dir(&self.directory)? {
-            let name = entry?.file_name();
-            count += usize::from(name.as_encoded_bytes().ends_with(self.extension.as_bytes()));
-        }
-        Ok(count)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.join(format!("{name}{}", self.extension))
-    }
-
-    /// Whether there is a file of the name, or something in its place.
-    fn has(&self, name: &str) -> bool {
-        fs::symlink_metadata(self.path(name)).is_ok()
-    }
-
-    /// The name of a file's cursor.
-    fn cursor_name(&self, name: &str) -> String {
-        let whole = format!("{}/{name}{}", self.name, self.extension);
-        match file_name(&whole).len() <= CURSOR_NAME_BYTES_MAX {
-            true => whole,
-            false => format!("{}/~{}", self.name, digest(&whole)),
-        }
-    }
-
-    /// Opens the file of a name, once more if it `was_open` before. It has everything before its own
-    /// position, or before `begin` if it is a new one.
-    fn open(
-        &self,
-        name: &str,
-        template: &Template,
-        was_open: bool,
-        begin: Position,
-    ) -> io::Result<Box<dyn Appender>> {
-        let path = self.path(name);
-        let refuse = |what: &str| {
-            let path = path.display();
-            Err(io::Error::other(format!("{path} is {what}, and is not written: move it away")))
-        };
-        match fs::symlink_metadata(&path) {
-            Ok(found) if found.is_symlink() => return refuse("a symbolic link"),
-            Ok(found) if !found.is_file() => return refuse("no regular file"),
-            _ => {}
-        }
-        let cursor_name = self.cursor_name(name);
-        let file = template.file(&path).confined();
-        let file = if was_open { file.again() } else { file };
-        // An event is in one file: there is no line to share.
-        match file.open(&self.place.of(&cursor_name, begin)) {
-            Ok(Opened::Events(appender)) => Ok(appender),
-            Ok(Opened::Blocks(_)) => refuse("for whole blocks"),
-            Err(error) => Err(io::Error::other(error)),
-        }
-    }
 }
 
 impl Files {
@@ -193,8 +113,10 @@ impl Files {
             bookmark: parts.bookmark,
             open: HashMap::new(),
             ahead: HashMap::new(),
-            known: parts.known,
+            known: parts.found.known,
             opened: HashSet::new(),
+            unsynced: parts.found.unsynced,
+            has_sync_failed: false,
             is_full: false,
             turn: 0,
             missed: Missed::default(),
@@ -215,7 +137,7 @@ impl Files {
                 Some(number) => *number,
                 None => {
                     let name = match has_value {
-                        true => Some(self.name_of(&value)),
+                        true => Some(self.name_of(&value, &mut sorted.new)),
                         false => self.name_of_missing(),
                     };
                     let number = name.map(|name| sorted.number(name));
@@ -232,23 +154,25 @@ impl Files {
         sorted
     }
 
-    fn name_of(&mut self, value: &str) -> String {
+    /// The name of a value's file. `new` counts the files that the batch at hand makes.
+    fn name_of(&mut self, value: &str, new: &mut usize) -> String {
         let name = encoded(value);
         if self.opened.contains(&name) || self.home.has(&name) {
             return name;
         }
-        if self.known >= self.files_max {
+        if self.known + *new >= self.files_max {
             if !self.is_full {
                 self.is_full = true;
                 self.tell(io::Error::other(format!(
                     "{} values have a file: the events of others go to `{}`; raise files_max, or \
                      choose a key with fewer values",
-                    self.known,
+                    self.files_max,
                     own(MORE)
                 )));
             }
             return own(MORE);
         }
+        *new += 1;
         if is_suspicious(value) {
             let shown: String = value.chars().take(SHOWN_MAX).collect();
             self.tell(io::Error::other(format!(
@@ -280,16 +204,16 @@ impl Files {
         let Some(file) = self.open.get_mut(name) else { return Ok(()) };
         self.turn += 1;
         (file.turn, file.at) = (self.turn, Instant::now());
-        let from = ahead.max(file.appender.settled());
+        let from = ahead.max(file.text.settled());
         if from >= batch.next() {
             return Ok(());
         }
         let counts = Cell::new(Counts::default());
         let is_wanted = |at: Position| at >= from && is_its(at);
         file.is_unsynced = true;
-        let written = file.appender.append(&batch.chosen(&counts, &is_wanted));
+        let written = file.text.append(&batch.chosen(&counts, &is_wanted));
         file.is_failing = written.is_err();
-        if let Some(notice) = file.appender.take_notice() {
+        if let Some(notice) = file.text.take_notice() {
             self.tell(notice);
         }
         written
@@ -303,15 +227,15 @@ impl Files {
             let was_open = self.opened.contains(name);
             let is_new = !was_open && !self.home.has(name);
             let opened = self.home.open(name, &self.template, was_open, begin);
-            let appender = opened.map_err(|source| AppendError::Unavailable { source })?;
+            let text = opened.map_err(|source| AppendError::Unavailable { source })?;
             self.known += usize::from(is_new);
             self.opened.insert(name.to_owned());
             let (turn, at) = (self.turn, Instant::now());
-            let file = OpenFile { appender, turn, at, is_failing: false, is_unsynced: false };
+            let file = OpenFile { text, turn, at, is_failing: false, is_unsynced: false };
             self.open.insert(name.to_owned(), file);
         }
         match self.open.get_mut(name) {
-            Some(file) if file.appender.settled() < begin => file.appender.pass(begin),
+            Some(file) if file.text.settled() < begin => file.text.pass(begin),
             _ => Ok(()),
         }
     }
@@ -328,7 +252,7 @@ impl Files {
                 ));
                 return Err(AppendError::Unavailable { source });
             };
-            self.close(&oldest);
+            self.close(&oldest)?;
         }
         Ok(())
     }
@@ -338,26 +262,57 @@ impl Files {
             |file: &OpenFile| !file.is_failing && file.at.elapsed() >= self.close_idle_after;
         let idle = self.open.iter().filter(|(_, file)| is_idle(file));
         let idle: Vec<_> = idle.map(|(name, _)| name.clone()).collect();
-        idle.iter().for_each(|name| self.close(name));
+        for name in idle {
+            if let Err(error) = self.close(&name) {
+                self.tell(told(error));
+            }
+        }
     }
 
-    /// Syncs and closes a file that did not fail.
-    fn close(&mut self, name: &str) {
-        let Some(mut file) = self.open.remove(name) else { return };
+    /// Syncs and closes a file that did not fail. When its position cannot be stored it stays open, and
+    /// is the last to be tried again.
+    fn close(&mut self, name: &str) -> Result<(), AppendError> {
+        let Some(file) = self.open.get_mut(name) else { return Ok(()) };
         let settled = self.bookmark.settled();
-        let mut closed = Ok(());
-        if file.appender.settled() < settled {
-            closed = file.appender.pass(settled);
+        let mut synced = Ok(());
+        if file.text.settled() < settled {
+            synced = file.text.pass(settled);
         }
-        if self.home.place.journal_dir.is_some() {
-            closed = closed.and_then(|()| file.appender.sync(Instant::now() + SYNC_WAIT));
+        if self.home.is_stored() {
+            synced = synced.and_then(|()| file.text.sync(Instant::now() + SYNC_WAIT));
         }
-        if let Err(error) = closed {
+        if let Err(error) = synced {
+            if !file.text.has_sync_failed() {
+                self.turn += 1;
+                (file.turn, file.at) = (self.turn, Instant::now());
+                return Err(error);
+            }
             // It holds nothing up: a sync that failed once fails for good.
+            self.has_sync_failed = true;
             self.tell(told(error));
         }
-        if file.appender.settled() > settled {
-            self.ahead.insert(name.to_owned(), file.appender.settled());
+        if let Some(file) = self.open.remove(name)
+            && file.text.settled() > settled
+        {
+            self.ahead.insert(name.to_owned(), file.text.settled());
+        }
+        Ok(())
+    }
+
+    /// Syncs what an earlier run wrote and did not sync. What cannot be synced now is as a sync that
+    /// failed.
+    fn sync_earlier(&mut self, deadline: Instant) {
+        for name in std::mem::take(&mut self.unsynced) {
+            if let Some(file) = self.open.get_mut(&name) {
+                file.is_unsynced = true;
+                continue;
+            }
+            let file = self.home.open(&name, &self.template, true, self.bookmark.settled());
+            let synced = file.and_then(|mut file| file.sync(deadline).map_err(told));
+            if let Err(error) = synced {
+                self.has_sync_failed = true;
+                self.tell(error);
+            }
         }
     }
 
@@ -398,11 +353,13 @@ impl Files {
 impl Sorted {
     /// The number of a file.
     fn number(&mut self, name: String) -> usize {
-        let at = self.names.iter().position(|known| *known == name);
-        at.unwrap_or_else(|| {
-            self.names.push(name);
-            self.names.len() - 1
-        })
+        match self.numbers.entry(name) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                self.names.push(new.key().clone());
+                *new.insert(self.names.len() - 1)
+            }
+        }
     }
 }
 
@@ -439,47 +396,53 @@ impl Appender for Files {
     }
 
     fn flush(&mut self, deadline: Instant) -> Result<(), AppendError> {
-        self.each(|file| file.appender.flush(deadline))
+        self.each(|file| file.text.flush(deadline))
     }
 
     fn pass(&mut self, position: Position) -> Result<(), AppendError> {
-        self.each(|file| file.appender.pass(position))?;
+        self.each(|file| file.text.pass(position))?;
         self.settle(position)
     }
 
     fn keeps_from(&self) -> Position {
-        if self.home.place.journal_dir.is_none() {
-            // Nothing is stored that could be older.
+        if !self.home.is_stored() || self.has_sync_failed {
+            // Nothing is stored that could be older; or it is of no use any more.
             return self.settled();
         }
-        let files = self.open.values().map(|file| file.appender.keeps_from());
+        let files = self.open.values().map(|file| file.text.keeps_from());
         files.fold(self.bookmark.keeps_from(), Position::min)
     }
 
     fn sync(&mut self, deadline: Instant) -> Result<(), AppendError> {
+        self.sync_earlier(deadline);
         let settled = self.bookmark.settled();
-        self.each(|file| {
+        let synced = self.each(|file| {
             // A file that nobody writes must not hold the journal.
-            let is_behind = file.appender.keeps_from().generation < settled.generation;
+            let is_behind = file.text.keeps_from().generation < settled.generation;
             if !file.is_unsynced && !is_behind {
                 return Ok(());
             }
-            if !file.is_failing && file.appender.settled() < settled {
-                file.appender.pass(settled)?;
+            if !file.is_failing && file.text.settled() < settled {
+                file.text.pass(settled)?;
             }
-            file.appender.sync(deadline)?;
+            file.text.sync(deadline)?;
             file.is_unsynced = false;
             Ok(())
-        })?;
+        });
+        self.has_sync_failed |= self.open.values().any(|file| file.text.has_sync_failed());
+        synced?;
+        if self.has_sync_failed {
+            return Err(AppendError::Unavailable { source: an_earlier_sync_failed() });
+        }
         self.bookmark.sync()
     }
 
     fn reopen(&mut self) -> Result<(), AppendError> {
-        self.each(|file| file.appender.reopen())
+        self.each(|file| file.text.reopen())
     }
 
     fn rotate(&mut self) -> Result<(), AppendError> {
-        self.each(|file| file.appender.rotate())
+        self.each(|file| file.text.rotate())
     }
 
     fn tend(&mut self) -> Option<Duration> {
@@ -497,5 +460,19 @@ fn told(error: AppendError) -> io::Error {
     match error {
         AppendError::Unavailable { source } => source,
         other => io::Error::other(other),
+    }
+}
+
+#[cfg(test)]
+impl Files {
+    /// The open files.
+    pub(super) fn open_texts(&mut self) -> impl Iterator<Item = &mut TextFile> {
+        self.open.values_mut().map(|file| &mut file.text)
+    }
+
+    /// Closes all files, as if they were idle.
+    pub(super) fn close_all(&mut self) {
+        self.close_idle_after = Duration::ZERO;
+        self.close_idle();
     }
 }

@@ -12,11 +12,14 @@
 //!
 //! Invariants:
 //! 1. Every file has all of its events before the settled position.
-//! 2. A file that is closed, and did not fail, has settled and synced what it was given.
-//! 3. The journal is kept from the earliest position that an open file has synced.
+//! 2. A file that is closed has settled and synced what it was given.
+//! 3. The journal is kept from the earliest position that a file has synced: an open one, or one that
+//!    an earlier run left without a sync, which the next sync sees to. Once a sync has failed, it is
+//!    kept for none of them, and nothing counts as synced any more.
 
 mod digest;
 mod files;
+mod home;
 mod key;
 mod name;
 
@@ -28,9 +31,11 @@ use std::time::Duration;
 use super::bookmark::Bookmark;
 use super::{File, Open, OpenError, Opened, Place};
 use crate::sys::file::create_private_dir;
-use files::{Files, Home};
+use files::Files;
+use home::Home;
 
 pub use key::Key;
+use name::own;
 
 /// The default of [`PerValue::open_files_max`].
 const OPEN_FILES_MAX: usize = 64;
@@ -141,7 +146,9 @@ impl PerValue {
     }
 
     /// How each file is made, by default [`File::new`]: the layout, the permissions, the rotation.
-    /// Called whenever one is opened; it is to return a [`File`] at the path that it gets.
+    /// Called whenever one is opened, and once before, to check what it says; it is to return a
+    /// [`File`] at the path that it gets. Names of rolled files begin with a number behind the value,
+    /// and the file that is written has no date: so no value's file is another one's rolled file.
     ///
     /// What a [`File`] does when it is opened, as [`File::truncate`] and [`File::roll_at_start`], it
     /// does the first time in a run, and not when it was closed for others in between. A header that
@@ -157,6 +164,44 @@ impl PerValue {
     pub fn mandatory(mut self, mandatory: bool) -> PerValue {
         self.is_mandatory = mandatory;
         self
+    }
+
+    fn open_files(&self, place: &Place<'_>) -> Result<Files, OpenError> {
+        let failed = |what, source| OpenError {
+            name: place.name.to_owned(),
+            path: Some(self.directory.clone()),
+            what,
+            source,
+        };
+        if !is_extension(&self.extension) {
+            let what = "the extension of its files is not one: use at most 32 letters, digits, `-` \
+                        and `_`, a letter first";
+            return Err(failed(what, None));
+        }
+        create_private_dir(&self.directory).map_err(|source| {
+            let what = "its directory cannot be made; check the path and its permissions";
+            failed(what, Some(source))
+        })?;
+        let home = Home::of(place, &self.directory, &self.extension);
+        let probe = self.template.file(&home.path(&own("none"))).confined();
+        if let Some(what) = probe.contradiction() {
+            return Err(failed(what, None));
+        }
+        let found = home.find().map_err(|source| {
+            let what = "its directory, or the journal's `cursors`, cannot be read; check their permissions";
+            failed(what, Some(source))
+        })?;
+        Ok(Files::new(files::Parts {
+            home,
+            key: self.key.clone(),
+            missing: self.missing.clone(),
+            open_files_max: self.open_files_max,
+            files_max: self.files_max,
+            close_idle_after: self.close_idle_after,
+            template: self.template.clone(),
+            bookmark: Bookmark::open(place)?,
+            found,
+        }))
     }
 }
 
@@ -179,36 +224,7 @@ impl Template {
 
 impl Open for PerValue {
     fn open(&self, place: &Place<'_>) -> Result<Opened, OpenError> {
-        let failed = |what, source| OpenError {
-            name: place.name.to_owned(),
-            path: Some(self.directory.clone()),
-            what,
-            source,
-        };
-        if !is_extension(&self.extension) {
-            let what = "the extension of its files is not one: use at most 32 letters, digits, `-` \
-                        and `_`, a letter first";
-            return Err(failed(what, None));
-        }
-        create_private_dir(&self.directory).map_err(|source| {
-            let what = "its directory cannot be made; check the path and its permissions";
-            failed(what, Some(source))
-        })?;
-        let home = Home::of(place, &self.directory, &self.extension);
-        let known = home.count().map_err(|source| {
-            failed("its directory cannot be listed; check its permissions", Some(source))
-        })?;
-        Ok(Opened::Events(Box::new(Files::new(files::Parts {
-            home,
-            key: self.key.clone(),
-            missing: self.missing.clone(),
-            open_files_max: self.open_files_max,
-            files_max: self.files_max,
-            close_idle_after: self.close_idle_after,
-            template: self.template.clone(),
-            bookmark: Bookmark::open(place)?,
-            known,
-        }))))
+        Ok(Opened::Events(Box::new(self.open_files(place)?)))
     }
 
     fn is_mandatory(&self) -> bool {
@@ -223,16 +239,4 @@ pub(crate) fn is_extension(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_extension_is_a_plain_word() {
-        for good in ["", "log", "json-lines", "L_1"] {
-            assert!(is_extension(good), "{good}");
-        }
-        for bad in ["1", "../x", "a.b", "a b", &"x".repeat(33)] {
-            assert!(!is_extension(bad), "{bad}");
-        }
-    }
-}
+mod tests;

@@ -31,6 +31,18 @@ pub(super) fn own(name: &str) -> String {
     format!("+{}", encoded(name))
 }
 
+/// Whether the file of a value, or one of rollway's own, may have the name. A rolled file has a number
+/// behind a dot in its name, and is none.
+pub(super) fn is_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.%~+".contains(&byte);
+    let is_numbered = |two: &[u8]| two[0] == b'.' && two[1].is_ascii_digit();
+    let bytes = name.as_bytes();
+    !bytes.is_empty()
+        && bytes[0] != b'.'
+        && bytes.iter().copied().all(is_plain)
+        && !bytes.windows(2).any(is_numbered)
+}
+
 /// The SHA-256 of a text, in hexadecimal.
 pub(super) fn digest(text: &str) -> String {
     sha256(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -122,6 +134,7 @@ mod tests {
             prop_assert!((1..=NAME_BYTES_MAX).contains(&name.len()));
             // No rotated file of another value: those have a dot and a digit.
             prop_assert!(!name.as_bytes().windows(2).any(|two| two[0] == b'.' && two[1].is_ascii_digit()));
+            prop_assert!(is_name(&name) && is_name(&own(&value)), "{name}");
         }
     }
 }

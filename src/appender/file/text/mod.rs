@@ -31,7 +31,7 @@ const RESERVE_BYTES: u64 = 64 << 20;
 const SHARED_WRITE_BYTES: usize = 64 << 10;
 
 /// The appender behind [`File`](super::File).
-pub(super) struct TextFile {
+pub(in crate::appender) struct TextFile {
     /// Where the file is that is written.
     path: PathBuf,
     making: Making,
@@ -277,7 +277,8 @@ impl TextFile {
     /// Reserves space behind the end of the file before so many bytes go there.
     fn reserve(&mut self, bytes: u64) {
         let Target::Locked(lock) = &self.target else { return };
-        if self.end + bytes > self.reserved_to {
+        // For one of many it would add up.
+        if self.end + bytes > self.reserved_to && !self.making.is_confined {
             let ahead = self.rotation.as_ref().map_or(u64::MAX, Rotation::limit_bytes);
             let ahead = ahead.saturating_sub(self.end).min(RESERVE_BYTES);
             if ahead > 0 {
@@ -368,12 +369,18 @@ impl TextFile {
         }
     }
 
+    /// Whether bytes may be lost that no later sync knows of.
+    pub(in crate::appender) fn has_sync_failed(&self) -> bool {
+        self.has_sync_failed
+    }
+
     /// Brings everything settled to the disk with `sync_data`, then stores the slot for it.
-    fn sync_with(&mut self, sync_data: impl Fn(&fs::File) -> io::Result<()>) -> io::Result<()> {
+    pub(in crate::appender) fn sync_with(
+        &mut self,
+        sync_data: impl Fn(&fs::File) -> io::Result<()>,
+    ) -> io::Result<()> {
         if self.has_sync_failed {
-            return Err(io::Error::other(
-                "an earlier sync failed, and what was written before it may be lost with the power",
-            ));
+            return Err(an_earlier_sync_failed());
         }
         let renamed = self.past.as_ref().and_then(|past| past.renamed.as_ref());
         let own = match &self.target {
@@ -471,6 +478,13 @@ impl Drop for TextFile {
         self.take_back();
         self.give_back();
     }
+}
+
+/// Why no sync is believed any more.
+pub(in crate::appender) fn an_earlier_sync_failed() -> io::Error {
+    io::Error::other(
+        "an earlier sync failed, and what was written before it may be lost with the power",
+    )
 }
 
 /// The text in pieces that end where lines do and have no more than [`SHARED_WRITE_BYTES`], if the
