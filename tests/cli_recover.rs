@@ -21,17 +21,22 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// What a child does that is to be killed: `flushed` events in the journal, then as many in its ring.
-fn log_and_die(events: u32) -> ! {
+/// The service in a child that is to be killed. Nothing leaves its rings by itself.
+fn start_in_child() -> rollway::Guard {
     let journal = PathBuf::from(child::variable(JOURNAL));
-    let mut guard = rollway::builder()
+    rollway::builder()
         .service("shop")
         .wait(rollway::WaitStrategy::Manual)
         // Nobody else's start shall sweep them.
         .rings_dir(journal.join("rings"))
         .journal_dir(journal)
         .start()
-        .unwrap();
+        .unwrap()
+}
+
+/// What a child does that is to be killed: half of the events in the journal, then as many in its ring.
+fn log_and_die(events: u32) -> ! {
+    let mut guard = start_in_child();
     for n in 0..events {
         let _context = rollway::mdc("request", n / 4);
         rollway::info!(logger: guard.logger(), "event {n}");
@@ -157,6 +162,38 @@ fn a_copy_has_the_journal_and_the_rings_and_leaves_both_as_they_are() {
     let verified = ran(["verify", text(&start_again(&journal))]);
     assert_eq!(verified.exit, Exit::Ok, "{}", verified.err);
     assert_eq!(messages(&journal), all());
+}
+
+/// An event of one thread in the journal, then one of another thread in its ring.
+fn log_from_two_threads_and_die() -> ! {
+    let mut guard = start_in_child();
+    rollway::info!(logger: guard.logger(), "in the journal");
+    while guard.poll() {}
+    guard.flush().unwrap();
+    let logger = guard.logger().clone();
+    let late = std::thread::Builder::new().name("late".to_owned()).spawn(move || {
+        let _context = rollway::mdc("request", 7);
+        rollway::info!(logger: &logger, "in a ring");
+    });
+    late.unwrap().join().unwrap();
+    std::process::abort()
+}
+
+#[test]
+fn a_copy_shows_threads_contexts_and_call_sites_that_only_the_rings_know() {
+    if child::part().is_some() {
+        log_from_two_threads_and_die();
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, copy) = (dir.path().join("journal"), dir.path().join("copy"));
+    killed("a_copy_shows_threads_contexts_and_call_sites_that_only_the_rings_know", &journal);
+    let shown = |journal| ran(["cat", "--pattern", "%m %t %X{request}%n", text(journal)]);
+    let copied = ran(["recover", "--out", text(&copy), text(&journal)]);
+    assert_eq!(copied.exit, Exit::Ok, "{}", copied.err);
+    let of_copy = shown(&copy);
+    assert_eq!((of_copy.exit, &*of_copy.err), (Exit::Ok, ""));
+    assert!(of_copy.out.ends_with("in a ring late 7\n"), "{}", of_copy.out);
+    assert_eq!(of_copy.out, shown(&start_again(&journal)).out);
 }
 
 /// A master that writes messages with their times and processes to a file.

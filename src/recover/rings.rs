@@ -257,6 +257,8 @@ impl<'a> Blocks<'a> {
         for (slot, definition) in table::read_dead(&rings_dir.join("sites"))? {
             definitions.set_site(slot + FIRST_SITE_ID, &definition);
         }
+        // The blocks of a copy came with others of the same run.
+        writer.forget_definitions(source, epoch);
         let (before, after) = (facts.anchor, facts.anchor);
         let timeline = Timeline { before, after, nanos_per_tick: facts.nanos_per_tick };
         let head =
