@@ -256,6 +256,26 @@ fn what_was_rescued_arrives_at_the_master_once_however_often_it_is_sent() {
 }
 
 #[test]
+fn a_part_of_a_journal_may_be_sent_before_all_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, part) = (dir.path().join("journal"), dir.path().join("part"));
+    (0..3).for_each(|_| log(&journal, 2, 1));
+    let segments = segment_paths(&journal).unwrap();
+    assert_eq!(segments.len(), 3, "one of each run");
+    let copied = ran(["recover", "--salvage", "--out", text(&part), text(&segments[2].1)]);
+    assert_eq!(copied.exit, Exit::Ok, "{}", copied.err);
+    let (master, file) = master(dir.path());
+    let to = master.local_addr().to_string();
+    for (journal, delivered) in [(&journal, 6), (&part, 0), (&journal, 0)] {
+        let sent = ran(["recover", "--send", &to, "--json", text(journal)]);
+        assert_eq!(sent.exit, Exit::Ok, "{}", sent.err);
+        assert_eq!(json(&sent.out)["delivered"], delivered);
+    }
+    end(master);
+    assert_eq!(fs::read_to_string(file).unwrap().lines().count(), 6);
+}
+
+#[test]
 fn a_master_that_is_not_there_leaves_everything_where_it_is() {
     let dir = tempfile::tempdir().unwrap();
     log(dir.path(), 10, 1);

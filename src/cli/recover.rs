@@ -554,7 +554,8 @@ impl Sent {
         master: &str,
         shown: impl Fn(Position),
     ) -> Result<(), Failure> {
-        let forwarder = Forwarder::new(master);
+        // The service itself may come with older runs, which the master is not to take twice.
+        let forwarder = Forwarder::new(master).of_a_part();
         let monitor = forwarder.monitor();
         let process = view.leftovers.process.as_ref();
         let place = OwnedPlace {

@@ -46,7 +46,8 @@ pub struct Hello {
     pub source: u128,
     /// The newest run in it.
     pub epoch: u64,
-    /// The oldest run that it still holds: the master need not remember older ones.
+    /// The oldest run that it still holds: the master need not remember older ones. 0 from whoever
+    /// has only a part of the source's journal.
     pub oldest_epoch: u64,
     /// The term of its election, 0 without one. Decides between two owners of the same run.
     pub term: u64,

@@ -81,10 +81,14 @@ impl Shipping {
         outline: &Outline,
     ) -> Result<Welcome, Broken> {
         let epoch = self.sender.epoch;
+        let oldest_epoch = match self.forwarder.is_part {
+            true => 0,
+            false => outline.oldest_epoch().unwrap_or(epoch).min(epoch),
+        };
         let hello = Hello {
             source: self.sender.source,
             epoch,
-            oldest_epoch: outline.oldest_epoch().unwrap_or(epoch).min(epoch),
+            oldest_epoch,
             term: self.forwarder.term,
             window_bytes: self.forwarder.window_bytes,
             pid: self.sender.pid,

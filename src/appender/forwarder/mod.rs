@@ -48,6 +48,8 @@ pub struct Forwarder {
     connect_timeout: Duration,
     window_bytes: u64,
     term: u64,
+    /// Whether the journal may lack runs that another one of the source has.
+    is_part: bool,
     monitor: ForwarderMonitor,
     /// The process that has made it.
     pid: u32,
@@ -62,6 +64,7 @@ impl Forwarder {
             connect_timeout: HANDSHAKE_LIMIT,
             window_bytes: DEFAULT_WINDOW_BYTES,
             term: 0,
+            is_part: false,
             monitor: ForwarderMonitor::default(),
             pid: std::process::id(),
         }
@@ -100,6 +103,12 @@ impl Forwarder {
     #[must_use]
     pub fn term(self, term: u64) -> Forwarder {
         Forwarder { term, ..self }
+    }
+
+    /// Ships a journal that may be a part of the source's own: the master forgets no older runs.
+    #[cfg(feature = "cli")]
+    pub(crate) fn of_a_part(self) -> Forwarder {
+        Forwarder { is_part: true, ..self }
     }
 
     /// Shows what this forwarder does, once it runs and after its end.
