@@ -125,6 +125,41 @@ fn a_repair_moves_what_waits_to_the_journal_once() {
 }
 
 #[test]
+fn the_rings_of_a_copied_directory_stay_with_the_original() {
+    if child::part().is_some() {
+        log_and_die(10);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, copy) = (dir.path().join("journal"), dir.path().join("copy"));
+    killed("the_rings_of_a_copied_directory_stay_with_the_original", &journal);
+    fs::create_dir(&copy).unwrap();
+    for name in ["manifest", segment(&journal).file_name().unwrap().to_str().unwrap()] {
+        fs::copy(journal.join(name), copy.join(name)).unwrap();
+    }
+    let before = content(&journal);
+    let refused = ran(["recover", "--repair", text(&copy)]);
+    assert_eq!(refused.exit, Exit::Usage, "{}", refused.err);
+    let named = format!("belong to {}: repair that one", journal.display());
+    assert!(refused.err.contains(&named), "{}", refused.err);
+    assert!(content(&journal) == before);
+
+    // By another name it is the same directory.
+    let (link, moved) = (dir.path().join("link"), dir.path().join("moved"));
+    std::os::unix::fs::symlink(&journal, &link).unwrap();
+    assert_eq!(ran(["recover", "--repair", text(&link)]).exit, Exit::Ok);
+    assert_eq!(messages(&journal), all());
+
+    // One that was moved is no copy: nobody else waits for its rings.
+    fs::remove_dir_all(&journal).unwrap();
+    killed("the_rings_of_a_copied_directory_stay_with_the_original", &journal);
+    fs::rename(&journal, &moved).unwrap();
+    fs::create_dir(&journal).unwrap();
+    fs::rename(moved.join("rings"), journal.join("rings")).unwrap();
+    assert_eq!(ran(["recover", "--repair", text(&moved)]).exit, Exit::Ok);
+    assert_eq!(messages(&moved), all());
+}
+
+#[test]
 fn a_running_process_needs_no_repair_and_delivers_by_itself() {
     let dir = tempfile::tempdir().unwrap();
     let guard = rollway::builder().journal_dir(dir.path()).start().unwrap();

@@ -615,7 +615,11 @@ fn bytes_before(sizes: &[(u64, u64)], position: Position) -> u64 {
 }
 
 fn failure_of_repair(error: &RepairError) -> Failure {
-    Failure::caused(Exit::Io, "cannot repair", error)
+    let exit = match error {
+        RepairError::Copied { .. } => Exit::Usage,
+        _ => Exit::Io,
+    };
+    Failure::caused(exit, "cannot repair", error)
 }
 
 fn failure_of_copy(error: &CopyError) -> Failure {

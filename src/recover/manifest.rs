@@ -56,6 +56,15 @@ impl Manifest {
         Some(())
     }
 
+    /// The manifest of the journal that rings belong to, if it names them.
+    pub(super) fn naming(rings_dir: &Path, facts: &ProcessFacts) -> io::Result<Option<Manifest>> {
+        let manifest = Manifest::read(&facts.journal_dir)?;
+        Ok(manifest.filter(|manifest| {
+            (manifest.source, manifest.epoch) == (facts.source, facts.epoch)
+                && manifest.rings.as_deref() == Some(rings_dir)
+        }))
+    }
+
     /// Replaces the manifest of a journal directory atomically.
     ///
     /// # Errors

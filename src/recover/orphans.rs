@@ -113,7 +113,7 @@ fn sweep_dir(dir: &Path, own: u128, boot_id: u128) -> io::Result<Option<String>>
     if unread_bytes == 0 {
         // The journal has what they held: its next owner is not to miss them.
         if let (Ok(facts), Some(_)) = (&facts, &journal_lock)
-            && let Some(manifest) = manifest_naming(dir, facts)?
+            && let Some(manifest) = Manifest::naming(dir, facts)?
         {
             Manifest { rings: None, ..manifest }.write(&facts.journal_dir)?;
         }
@@ -150,18 +150,9 @@ fn sweep_dir(dir: &Path, own: u128, boot_id: u128) -> io::Result<Option<String>>
     )))
 }
 
-/// The manifest of the journal that rings belong to, if it names them.
-fn manifest_naming(dir: &Path, facts: &ProcessFacts) -> io::Result<Option<Manifest>> {
-    let manifest = Manifest::read(&facts.journal_dir)?;
-    Ok(manifest.filter(|manifest| {
-        (manifest.source, manifest.epoch) == (facts.source, facts.epoch)
-            && manifest.rings.as_deref() == Some(dir)
-    }))
-}
-
 /// Drains rings into the journal that they belong to. Both locks are held. Bytes of records.
 fn drain_orphan(dir: &Path, facts: &ProcessFacts) -> io::Result<u64> {
-    let Some(manifest) = manifest_naming(dir, facts)? else {
+    let Some(manifest) = Manifest::naming(dir, facts)? else {
         let journal = facts.journal_dir.display();
         return Err(io::Error::other(format!("the journal {journal} does not name them")));
     };
