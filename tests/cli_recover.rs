@@ -385,6 +385,30 @@ fn lenient(journal: &Path) -> Vec<String> {
 }
 
 #[test]
+fn a_delivery_says_what_of_the_journal_it_could_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = dir.path().join("journal");
+    log(&journal, 10, 1);
+    let segment = segment(&journal);
+    let bytes = cut_reserve(&segment);
+    let (master, file) = master(dir.path());
+    let to = master.local_addr().to_string();
+    let places = blocks(&segment);
+    for (damaged, exit) in [(&places[3..4], Exit::Loss), (&places[..], Exit::Damaged)] {
+        let mut broken = bytes.clone();
+        damaged.iter().for_each(|place| broken[place.start + 70] ^= 1);
+        fs::write(&segment, &broken).unwrap();
+        let sent = ran(["recover", "--send", &to, "--json", text(&journal)]);
+        assert_eq!(sent.exit, exit, "{}", sent.err);
+        assert_eq!(json(&sent.out)["complete"], false);
+        assert!(sent.err.contains("were passed over: checksum"), "{}", sent.err);
+        assert!(sent.err.contains("--salvage --out"), "{}", sent.err);
+    }
+    end(master);
+    assert_eq!(fs::read_to_string(file).unwrap().lines().count(), 9);
+}
+
+#[test]
 fn a_salvage_finds_every_block_that_no_damage_touches() {
     let dir = tempfile::tempdir().unwrap();
     log(dir.path(), 60, 2);

@@ -46,30 +46,32 @@ pub(super) fn run(
         exit = worse(exit, found);
         if let Some(master) = &args.send {
             let bytes = sizes_of(to).iter().map(|(_, bytes)| bytes).sum();
-            deliver(args, to, master, &mut Watch::new(bytes, err), out)?;
+            // What is wrong with the original was told.
+            deliver(args, to, &[], master, &mut Watch::new(bytes, err), out)?;
         }
         return Ok(if exit == Exit::Loss && readable == 0 { Exit::Damaged } else { exit });
     }
     let segments =
         args.paths.iter().map(|path| segments_of(path)).collect::<Result<Vec<_>, _>>()?;
-    let bytes = segments.iter().map(|segments| bytes_of(segments)).sum();
-    let mut watch = Watch::new(bytes, err);
+    let bytes: u64 = segments.iter().map(|segments| bytes_of(segments)).sum();
+    // What is sent is read before, to tell what is wrong with it.
+    let readings = if args.send.is_some() { 2 } else { 1 };
+    let mut watch = Watch::new(readings * bytes, err);
     for (path, segments) in args.paths.iter().zip(&segments) {
         if args.repair {
             let recovered = recover::repair(path).map_err(|error| failure_of_repair(&error))?;
             tell_recovered(&recovered, "moved to the journal", &mut watch);
         }
-        if let Some(master) = &args.send {
-            deliver(args, path, master, &mut watch, out)?;
-        } else {
-            readable += report(args, path, segments, &mut watch, out)?;
-        }
+        readable += match &args.send {
+            Some(master) => deliver(args, path, segments, master, &mut watch, out)?,
+            None => report(args, path, segments, &mut watch, out)?,
+        };
     }
     out.flush().map_err(Failure::of_output)?;
     watch.end();
     Ok(match watch.findings {
         0 => exit,
-        _ if readable == 0 && args.send.is_none() => Exit::Damaged,
+        _ if readable == 0 => Exit::Damaged,
         _ => Exit::Loss,
     })
 }
@@ -105,9 +107,7 @@ fn report(
     watch: &mut Watch<'_>,
     out: &mut dyn Write,
 ) -> Result<u64, Failure> {
-    let unreadable = |error: &dyn std::error::Error| {
-        Failure::caused(Exit::Io, format!("{}: it cannot be read", path.display()), error)
-    };
+    let unreadable = |error: &dyn std::error::Error| unreadable(path, error);
     let manifest = Manifest::read(path).map_err(|error| unreadable(&error))?;
     let (_, ends) =
         recover::scan_of(path, manifest.as_ref()).map_err(|error| unreadable(&error))?;
@@ -118,19 +118,7 @@ fn report(
     let (findings, damaged_bytes) = (watch.findings, watch.damaged_bytes);
     let (missing_blocks, left_out) = (watch.missing_blocks, watch.left_out);
     let mut behind = Behind::of(cursors, watch);
-    let mut survey = Survey::new();
-    let (mut events, mut blocks) = (0, 0);
-    for segment in segments {
-        match survey.segment(segment, &mut behind) {
-            Ok(summary) => {
-                events += summary.events;
-                blocks += summary.events_blocks;
-            }
-            // Its owner has just recycled it.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(unreadable(&error)),
-        }
-    }
+    let (events, blocks) = read_all(path, segments, &mut behind)?;
     let cursors = behind.cursors;
     for reason in &left.unreadable {
         watch.tell(&format!("a ring cannot be read: {reason}"));
@@ -155,6 +143,32 @@ fn report(
     let text = if args.json { format!("{}\n", seen.json()) } else { seen.text() };
     out.write_all(text.as_bytes()).map_err(Failure::of_output)?;
     Ok(events)
+}
+
+/// Reads the segments of a journal. Yields its readable events, and the blocks of them.
+fn read_all(
+    path: &Path,
+    segments: &[PathBuf],
+    reads: &mut dyn Reads,
+) -> Result<(u64, u64), Failure> {
+    let mut survey = Survey::new();
+    let (mut events, mut blocks) = (0, 0);
+    for segment in segments {
+        match survey.segment(segment, reads) {
+            Ok(summary) => {
+                events += summary.events;
+                blocks += summary.events_blocks;
+            }
+            // Its owner has just recycled it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(unreadable(path, &error)),
+        }
+    }
+    Ok((events, blocks))
+}
+
+fn unreadable(path: &Path, error: &dyn std::error::Error) -> Failure {
+    Failure::caused(Exit::Io, format!("{}: it cannot be read", path.display()), error)
 }
 
 /// An appender's position, and what lies behind it.
@@ -472,25 +486,36 @@ fn tell_recovered(recovered: &Recovered, what: &str, watch: &mut Watch<'_>) {
     }
 }
 
-/// Sends what the master does not have, every source of the journal for itself.
+/// Sends what the master does not have, every source of the journal for itself. What is wrong with
+/// `segments` is told first. Yields how much of them and of the rings is readable.
 fn deliver(
     args: &RecoverArgs,
     dir: &Path,
+    segments: &[PathBuf],
     master: &str,
     watch: &mut Watch<'_>,
     out: &mut dyn Write,
-) -> Result<(), Failure> {
-    let view = View::of(dir).map_err(|error| {
-        Failure::caused(Exit::Io, format!("{}: it cannot be read", dir.display()), &error)
-    })?;
+) -> Result<u64, Failure> {
+    let view = View::of(dir).map_err(|error| unreadable(dir, &error))?;
     if view.leftovers.owner == Owner::Alive {
         let dir = dir.display();
         let what = format!("{dir} belongs to a running process, which delivers it by itself");
         return Err(Failure::new(Exit::Io, what));
     }
+    let (findings, damaged_bytes) = (watch.findings, watch.damaged_bytes);
+    let (events, _) = read_all(dir, segments, watch)?;
     for reason in &view.recovered.unreadable {
-        watch.note(&format!("a ring cannot be read: {reason}"));
+        watch.tell(&format!("a ring cannot be read: {reason}"));
     }
+    if watch.damaged_bytes > damaged_bytes {
+        watch.note(&format!(
+            "{} is damaged: what is sent of it may lack threads and contexts that were defined in \
+             the damage; with --salvage --out DIR only what is certain is sent",
+            dir.display()
+        ));
+    }
+    let readable = events + view.recovered.record_bytes;
+    let is_whole = watch.findings == findings;
     let mut sources: Vec<(u128, u64)> = Vec::new();
     for (source, epoch) in view.marks.keys() {
         match sources.last_mut() {
@@ -515,7 +540,7 @@ fn deliver(
         let object = json!({
             "path": dir.display().to_string(), "to": master,
             "delivered": events, "delivered_blocks": blocks, "left_blocks": left,
-            "complete": *left == 0,
+            "complete": *left == 0 && is_whole,
         });
         format!("{object}\n")
     } else {
@@ -523,7 +548,7 @@ fn deliver(
     };
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::of_output)?;
     if *left == 0 {
-        return Ok(());
+        return Ok(readable);
     }
     let (timeout, dir) = (args.timeout, dir.display());
     let why = why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
