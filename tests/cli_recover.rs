@@ -481,6 +481,44 @@ fn a_salvage_puts_blocks_in_order_that_were_moved_or_doubled() {
     assert_eq!((exit, &shown[..]), (Exit::Loss, &all[..40]));
 }
 
+/// Logs an event, then others with a context, in blocks of 10 KiB. They are shown with that context.
+fn log_with_context(journal: &Path) -> Vec<String> {
+    let builder = rollway::builder().wait(rollway::WaitStrategy::Manual).journal_dir(journal);
+    let mut guard = builder.start().unwrap();
+    let padding = "x".repeat(1000);
+    let mut context = None;
+    for n in 0..151 {
+        rollway::info!(logger: guard.logger(), "event {n} {padding}");
+        if n % 10 == 0 {
+            while guard.poll() {}
+            guard.flush().unwrap();
+            context.get_or_insert_with(|| rollway::mdc("request", 7));
+        }
+    }
+    drop(context);
+    guard.shutdown(PATIENCE);
+    (0..151).map(|n| format!("{} event {n} {padding}", if n == 0 { "" } else { "7" })).collect()
+}
+
+#[test]
+fn a_context_whose_definition_was_damaged_is_taken_from_the_rest_of_the_segment() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, out) = (dir.path().join("journal"), dir.path().join("out"));
+    let expected = log_with_context(&journal);
+    let segment = segment(&journal);
+    let mut bytes = cut_reserve(&segment);
+    // The context is defined in front of the second block.
+    let at = blocks(&segment)[1].start - 30;
+    bytes[at] ^= 1;
+    fs::write(&segment, &bytes).unwrap();
+    let salvaged = ran(["recover", "--salvage", "--out", text(&out), text(&journal)]);
+    assert_eq!(salvaged.exit, Exit::Loss, "the damage is told");
+    for journal in [&journal, &out] {
+        let shown = ran(["cat", "--pattern", "%X{request} %m%n", text(journal)]);
+        assert!(shown.out.lines().eq(&expected), "{}: {}", text(journal), shown.err);
+    }
+}
+
 #[test]
 fn events_whose_thread_was_lost_are_left_out_and_not_shown_without_one() {
     let dir = tempfile::tempdir().unwrap();

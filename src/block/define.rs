@@ -130,6 +130,13 @@ impl Definitions {
         self.contexts.remove(&id);
     }
 
+    /// Knows a thread that a define block elsewhere describes. It is written when
+    /// [`Definitions::ask`] wants it.
+    #[cfg(feature = "cli")]
+    pub(crate) fn hear_thread(&mut self, id: u32, thread: ThreadInfo) {
+        hear(&mut self.threads, &mut self.revision, id, thread);
+    }
+
     /// Knows a context that a define block further on describes. It is written when
     /// [`Definitions::ask`] wants it.
     #[cfg(feature = "cli")]

@@ -390,7 +390,20 @@ impl Copy<'_> {
         if is_elsewhere && origins.iter().any(|origin| origin.context > CONTEXTS_MAX) {
             return Ok(Err((events, "it lies in another segment than what its contexts mean")));
         }
-        self.definitions(run, header).ask(&origins);
+        let found = self.found;
+        let definitions = self.definitions(run, header);
+        let threads = found.threads.get(&run);
+        let contexts = found.contexts.get(&(run, header.generation));
+        // Now, since a statement that is not complete drops what was known before it.
+        for origin in &origins {
+            if let Some(thread) = threads.and_then(|threads| threads.get(&origin.thread)) {
+                definitions.hear_thread(origin.thread, thread.clone());
+            }
+            if let Some(context) = contexts.and_then(|contexts| contexts.get(&origin.context)) {
+                definitions.hear_context(origin.context, context.clone());
+            }
+        }
+        definitions.ask(&origins);
         let Some((_, definitions)) = self.current.get(&run) else { return Ok(Ok(0)) };
         if !definitions.knows(&origins) {
             return Ok(Err((events, "a thread or a context of theirs is not defined")));
@@ -410,13 +423,6 @@ impl Copy<'_> {
             let mut definitions = Definitions::new(info);
             for (id, definition) in self.found.sites.get(&run).into_iter().flatten() {
                 definitions.set_site(*id, definition);
-            }
-            for (id, thread) in self.found.threads.get(&run).into_iter().flatten() {
-                definitions.set_thread(*id, thread.clone());
-            }
-            let contexts = self.found.contexts.get(&(run, header.generation));
-            for (id, context) in contexts.into_iter().flatten() {
-                definitions.hear_context(*id, context.clone());
             }
             self.current.insert(run, (header.generation, definitions));
         }
