@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
 
 use rollway::appender::Forwarder;
 use rollway::cli::Exit;
@@ -200,6 +201,28 @@ fn what_is_logged_is_followed_over_segments_and_restarts_each_event_once() {
         tail.expect(n..n + 1);
         assert!(tail.lines.recv_timeout(PATIENCE).unwrap().starts_with("xx"));
     }
+    guard.shutdown(PATIENCE);
+    assert_eq!(tail.interrupt(), "");
+}
+
+#[test]
+fn a_follower_that_is_asked_for_no_past_event_shows_what_comes_alone() {
+    let _watchdog = watchdog();
+    let dir = tempfile::tempdir().unwrap();
+    let guard = start(dir.path());
+    (0..20).for_each(|n| emit(&guard, n));
+    guard.flush().unwrap();
+    let tail = Tail::start(&["-f", "-n", "0", text(dir.path())]);
+    // When it has begun, nobody says.
+    let mut logged = 20_u32..;
+    let first = logged.find_map(|n| {
+        emit(&guard, n);
+        guard.flush().unwrap();
+        tail.lines.recv_timeout(Duration::from_millis(50)).ok()
+    });
+    let first: u32 = first.unwrap().strip_prefix("event ").unwrap().parse().unwrap();
+    assert!(first >= 20, "event {first} was there before");
+    tail.expect(first + 1..logged.start);
     guard.shutdown(PATIENCE);
     assert_eq!(tail.interrupt(), "");
 }

@@ -32,6 +32,8 @@ pub(super) struct JournalIndex {
     /// In the order in which they begin.
     pub(super) runs: Vec<Run>,
     pub(super) damage: Vec<Damage>,
+    /// Where the newest segment ends: what is written from now on begins there.
+    pub(super) end: Position,
 }
 
 /// A segment of a journal.
@@ -125,18 +127,6 @@ impl JournalIndex {
         Ok((index, is_all))
     }
 
-    /// Where the newest segment ends: what is written from now on begins there.
-    pub(super) fn end(&self) -> Position {
-        let Some(newest) = self.segments.len().checked_sub(1) else { return Position::default() };
-        let generation = generation_of(&self.segments[newest].path).unwrap_or(0);
-        let places = self.runs.iter().flat_map(|run| &run.blocks);
-        let in_newest = places.filter(|place| place.segment as usize == newest);
-        let end = |place: &BlockPlace| {
-            place.offset + u64::from(place.bytes).next_multiple_of(HEADER_BYTES as u64)
-        };
-        Position { generation, offset: in_newest.map(end).max().unwrap_or(0), index: 0 }
-    }
-
     /// The last events block of each run, by source and epoch.
     pub(super) fn sequences(&self) -> HashMap<(u128, u64), u64> {
         let with_events = self.runs.iter().filter(|run| run.sequence > 0);
@@ -156,6 +146,9 @@ impl JournalIndex {
         let segment = self.segments.len() as u32;
         let file = (self.segments.len() < OPEN_SEGMENTS_MAX).then_some(file);
         self.segments.push(SegmentFile { path: path.to_owned(), file });
+        let generation = generation_of(path).unwrap_or(0);
+        let end = |(header, offset): &(BlockHeader, u64)| offset + header.padded_bytes() as u64;
+        self.end = Position { generation, offset: blocks.last().map_or(0, end), index: 0 };
         for (header, offset) in blocks {
             if matches!(header.kind, BlockKind::Define | BlockKind::Events) {
                 let run = *runs.entry((header.source, header.epoch)).or_insert_with(|| {

@@ -70,8 +70,7 @@ fn show_last(
         }
         // Before anything is shown: whoever reads that may begin the journal anew.
         let tails = args.paths.iter().zip(&journals);
-        let tails =
-            tails.map(|(path, index)| JournalTail::new(path, index.end(), index.sequences()));
+        let tails = tails.map(|(path, index)| JournalTail::new(path, index.end, index.sequences()));
         let tails: Vec<_> = tails.collect();
         let mut text = Page::new();
         let mut losses = Vec::new();
