@@ -121,6 +121,11 @@ impl Sift {
         self.window.clear();
     }
 
+    /// Forgets what was read ahead: it may have been written since.
+    pub(super) fn look_anew(&mut self) {
+        self.window.clear();
+    }
+
     /// The next block, or a stretch of damage in front of it. `None` at the end of what was written.
     #[allow(clippy::should_implement_trait, reason = "a block borrows from the iterator")]
     pub fn next(&mut self) -> Option<Result<SiftedBlock<'_>, Damage>> {

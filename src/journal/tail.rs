@@ -85,6 +85,9 @@ impl JournalTail {
 
     /// Reads what stands at the offset; with `whole` everything up to the end of the segment.
     fn read(&mut self, each: &mut dyn FnMut(Tailed<'_>), whole: bool) {
+        if let Some((_, sift)) = &mut self.segment {
+            sift.look_anew();
+        }
         while let Some((generation, sift)) = &mut self.segment
             && (whole || sift.is_written())
         {
@@ -168,4 +171,55 @@ fn missed(sequences: &mut HashMap<(u128, u64), u64>, header: &BlockHeader) -> u6
     let missed = header.sequence.saturating_sub(last.saturating_add(1));
     *last = header.sequence.max(*last);
     missed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Source, open};
+    use super::*;
+
+    /// Hands on the number of a block.
+    fn sequence_into(sequences: &mut Vec<u64>) -> impl FnMut(Tailed<'_>) {
+        move |tailed| match tailed {
+            Tailed::Block(block, ..) => sequences.push(block.header().sequence),
+            Tailed::Damage(damage) => panic!("{damage}"),
+            Tailed::Missed(blocks) => panic!("{blocks} blocks"),
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_there_at_the_next_look() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_journal, mut writer) = open(dir.path());
+        let mut source = Source::new();
+        let mut tail = JournalTail::new(dir.path(), Position::default(), HashMap::new());
+        let mut sequences = Vec::new();
+        for number in 1..5 {
+            source.append(&mut writer, number, 10).unwrap();
+            tail.poll(&mut sequence_into(&mut sequences)).unwrap();
+            assert_eq!(sequences.last(), Some(&number));
+        }
+    }
+
+    #[test]
+    fn a_block_that_comes_between_a_look_and_the_next_segment_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut source = Source::new();
+        let mut sequences = Vec::new();
+        let (first, mut writer) = open(dir.path());
+        source.append(&mut writer, 1, 10).unwrap();
+        let mut tail = JournalTail::new(dir.path(), Position::default(), HashMap::new());
+        assert!(tail.go_on().unwrap());
+        tail.read(&mut sequence_into(&mut sequences), false);
+
+        source.append(&mut writer, 2, 10).unwrap();
+        drop((first, writer));
+        let (_second, mut writer) = open(dir.path());
+        source.append(&mut writer, 3, 10).unwrap();
+        assert!(tail.has_next().unwrap());
+        tail.read(&mut sequence_into(&mut sequences), true);
+        assert!(tail.go_on().unwrap());
+        tail.read(&mut sequence_into(&mut sequences), false);
+        assert_eq!(sequences, [1, 2, 3]);
+    }
 }
