@@ -5,8 +5,9 @@ use std::path::Path;
 
 use super::args::{CatArgs, ShownArgs};
 use super::exit::{Exit, Failure};
+use super::filter::Filter;
 use super::index::JournalIndex;
-use super::merge::{Filter, Loss, Merge};
+use super::merge::{Loss, Merge};
 use super::waiting;
 use crate::layout::{Json, Layout, Page, Pattern};
 

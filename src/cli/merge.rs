@@ -13,13 +13,12 @@ use std::io;
 
 use rkyv::util::AlignedVec;
 
+use super::filter::Filter;
 use super::index::{BlockPlace, JournalIndex, Run, SegmentFile};
 use crate::block::header::{self, BlockError, BlockHeader, BlockKind, HEADER_BYTES};
 use crate::block::{Dictionary, EventsBlock};
-use crate::event::Event;
 use crate::journal::{Damage, Seen, whole};
 use crate::layout::{Layout, Page};
-use crate::level::LevelFilter;
 
 /// Text of all open blocks, as far as pieces of [`PIECE_BYTES_MIN`] allow.
 const TEXT_BYTES: usize = 64 << 20;
@@ -28,39 +27,6 @@ const PIECE_BYTES_MAX: usize = 1 << 20;
 /// Blocks of one run that are open at once: as many rings as a dead process may have left, within
 /// reason. Beyond it lines are not in order of time any more, but none is lost.
 const OPEN_BLOCKS_MAX: usize = 256;
-
-/// Which events are shown.
-#[derive(Default)]
-pub(super) struct Filter {
-    /// Nanoseconds since 1970-01-01 UTC.
-    pub(super) since_ns: Option<i64>,
-    /// The same; the moment itself is left out.
-    pub(super) until_ns: Option<i64>,
-    pub(super) level: Option<LevelFilter>,
-    /// Any of these; none means all.
-    pub(super) categories: Vec<String>,
-}
-
-impl Filter {
-    pub(super) fn takes(&self, event: &Event<'_>) -> bool {
-        self.since_ns.is_none_or(|since| event.time_ns >= since)
-            && self.until_ns.is_none_or(|until| event.time_ns < until)
-            && self.level.is_none_or(|level| level.allows(event.level))
-            && (self.categories.is_empty()
-                || self.categories.iter().any(|prefix| is_below(&event.site.category, prefix)))
-    }
-}
-
-/// Whether a category is `prefix` or one of its children, by `::` or `.`.
-fn is_below(category: &str, prefix: &str) -> bool {
-    category.strip_prefix(prefix).is_some_and(|rest| {
-        rest.is_empty()
-            || prefix.is_empty()
-            || rest.starts_with('.')
-            || rest.starts_with("::")
-            || prefix.ends_with(['.', ':'])
-    })
-}
 
 /// What could not be shown.
 #[derive(Debug)]
@@ -478,25 +444,5 @@ impl OpenBlock {
             out.push_bytes(&self.text.as_bytes()[begin as usize..end as usize]);
         }
         count as u64
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_category_is_shown_with_its_children_and_not_with_its_neighbours() {
-        for (category, prefix, shown) in [
-            ("shop::till", "shop", true),
-            ("shop.till", "shop", true),
-            ("shop::till", "shop::till", true),
-            ("shop::tiller", "shop::till", false),
-            ("shop", "shop::till", false),
-            ("shop::till", "shop::", true),
-            ("anything", "", true),
-        ] {
-            assert_eq!(is_below(category, prefix), shown, "{category} below {prefix}");
-        }
     }
 }

@@ -12,6 +12,7 @@ mod demo;
 mod demo_ledger;
 mod demo_worker;
 mod exit;
+mod filter;
 mod index;
 mod lines;
 mod master;
