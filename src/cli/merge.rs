@@ -5,7 +5,8 @@
 //! is opened before the first line of the newest open one is given out.
 //!
 //! Memory is bounded: a block is rendered a piece at a time, only runs that have begun and have not
-//! ended hold pieces, and a run holds at most [`OPEN_BLOCKS_MAX`] blocks open.
+//! ended hold pieces, and a run holds at most [`OPEN_BLOCKS_MAX`] blocks open. It knows the definitions
+//! of the segments that these lie in.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -94,7 +95,11 @@ struct OpenRun<'a> {
     sequence: Option<u64>,
     /// The blocks that were opened. One that was lost and came again stands behind later ones.
     seen: Seen,
+    /// What is said in the segment of the newest block, and which that is.
     dictionary: Dictionary,
+    segment: Option<u32>,
+    /// The same of segments before it, as long as a block of theirs is not rendered to its end.
+    earlier: Vec<(u32, Dictionary)>,
     /// A part of the run was damaged: definitions may be missing.
     is_damaged: bool,
     /// The segment in the rest of which they were looked for.
@@ -187,6 +192,7 @@ impl<'a> Merge<'a> {
                     if self.runs[run].open.is_empty() {
                         self.open_next(run, losses);
                     }
+                    self.runs[run].forget();
                     return true;
                 }
             }
@@ -212,6 +218,7 @@ impl<'a> Merge<'a> {
                 return;
             }
         }
+        self.runs[run].forget();
     }
 
     /// Takes in a define block, or renders an events block from its event `skip` on. `None` when
@@ -225,8 +232,8 @@ impl<'a> Merge<'a> {
     ) -> Option<Piece> {
         let run = &mut self.runs[run];
         let buffer = &mut self.buffer;
-        if run.is_damaged && run.looked_ahead != Some(place.segment) {
-            run.look_ahead(place.segment, buffer);
+        if skip == 0 {
+            run.enter(place.segment, buffer);
         }
         let header = run.read(place, buffer, losses)?;
         if header.kind == BlockKind::Define {
@@ -252,7 +259,8 @@ impl<'a> Merge<'a> {
             }
             losses.extend(run.gap(place, header.sequence));
         }
-        if run.is_damaged && !block.has_contexts(&run.dictionary) {
+        let dictionary = run.known_in(place.segment);
+        if run.is_damaged && !block.has_contexts(dictionary) {
             let (segment, offset, bytes) = (run.segment_name(place), place.offset, place.bytes);
             let (events, what) = (block.count(), "a context of theirs is not defined");
             losses.push(Loss::Events { segment, offset, bytes, events, what });
@@ -262,7 +270,7 @@ impl<'a> Merge<'a> {
         text.clear();
         lines.clear();
         let (mut left_out, mut why) = (0, "");
-        let mut events = block.events(&run.dictionary);
+        let mut events = block.events(dictionary);
         let mut seen = 0;
         let mut resume = None;
         let mut latest = i64::MIN;
@@ -316,6 +324,8 @@ impl<'a> OpenRun<'a> {
             sequence: None,
             seen: Seen::default(),
             dictionary: Dictionary::new(),
+            segment: None,
+            earlier: Vec::new(),
             is_damaged,
             looked_ahead: None,
             open: Vec::new(),
@@ -343,6 +353,43 @@ impl<'a> OpenRun<'a> {
             }
         }
         (!self.blocks.is_empty()).then_some(i64::MIN)
+    }
+
+    /// Comes to the next block, which lies in `segment`. There all is said anew that events refer to.
+    fn enter(&mut self, segment: u32, buffer: &mut AlignedVec<16>) {
+        if self.segment != Some(segment) {
+            if let Some(last) = self.segment.filter(|last| self.is_to_render(*last)) {
+                self.earlier.push((last, std::mem::take(&mut self.dictionary)));
+            }
+            self.segment = Some(segment);
+            self.dictionary.begin_segment();
+        }
+        if self.is_damaged && self.looked_ahead != Some(segment) {
+            self.look_ahead(segment, buffer);
+        }
+    }
+
+    /// What is said in a segment of which a block is rendered.
+    fn known_in(&self, segment: u32) -> &Dictionary {
+        let earlier = self.earlier.iter().find(|(earlier, _)| *earlier == segment);
+        earlier.map_or(&self.dictionary, |(_, known)| known)
+    }
+
+    /// Forgets definitions that nothing refers to any more.
+    fn forget(&mut self) {
+        let mut earlier = std::mem::take(&mut self.earlier);
+        earlier.retain(|(segment, _)| self.is_to_render(*segment));
+        self.earlier = earlier;
+        let is_over = self.next == self.blocks.len();
+        if is_over && !self.segment.is_some_and(|segment| self.is_to_render(segment)) {
+            self.dictionary = Dictionary::new();
+        }
+    }
+
+    /// Whether an open block of a segment has events that are not rendered yet.
+    fn is_to_render(&self, segment: u32) -> bool {
+        let mut open = self.open.iter();
+        open.any(|block| block.resume.is_some() && block.place.segment == segment)
     }
 
     /// Takes the definitions in the rest of a segment for those that damage may have cost.

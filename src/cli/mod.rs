@@ -25,6 +25,8 @@ mod stats;
 mod tail;
 mod tally;
 mod temporary;
+#[cfg(test)]
+mod tests;
 mod verify;
 mod waiting;
 mod watch;

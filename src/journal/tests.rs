@@ -28,14 +28,14 @@ const SITE: Definition<'static> = Definition {
 };
 const SITE_ID: u32 = 20;
 
-pub(super) struct Source {
-    definitions: Definitions,
-    pub(super) sequence: u64,
+pub(crate) struct Source {
+    pub(crate) definitions: Definitions,
+    pub(crate) sequence: u64,
     buffer: AlignedVec,
 }
 
 impl Source {
-    pub(super) fn new() -> Source {
+    pub(crate) fn new() -> Source {
         let info = SourceInfo { source: 7, epoch: 1, pid: 9, ..SourceInfo::default() };
         let mut definitions = Definitions::new(info);
         definitions.set_site(SITE_ID, &SITE.to_bytes());
@@ -50,24 +50,29 @@ impl Source {
         number: u64,
         filler: usize,
     ) -> Result<Position, JournalError> {
+        self.append_events(writer, number..number + 1, 0, filler)
+    }
+
+    /// Appends a block with the events `numbers`, each with `filler` bytes, in a context.
+    pub(crate) fn append_events(
+        &mut self,
+        writer: &mut JournalWriter,
+        numbers: std::ops::Range<u64>,
+        context: u32,
+        filler: usize,
+    ) -> Result<Position, JournalError> {
         let filler = "x".repeat(filler);
-        let values = (number, (&*filler, ()));
-        let record = capture::encode_record(
-            &SITE,
-            Some(SITE_ID),
-            Level::INFO,
-            None,
-            number,
-            1 << 20,
-            values,
-        );
-        let record = record.unwrap();
+        let record = |number| {
+            let (id, level, values) = (Some(SITE_ID), Level::INFO, (number, (&*filler, ())));
+            capture::encode_record(&SITE, id, level, None, number, 1 << 20, values).unwrap()
+        };
+        let records: Vec<u8> = numbers.flat_map(|number| record(number).to_vec()).collect();
         let anchor = |ticks| Anchor { ticks, utc_ns: ticks as i64 };
         let timeline = Timeline { before: anchor(0), after: anchor(1 << 40), nanos_per_tick: 1.0 };
         let head = EventsHead { source: 7, epoch: 1, sequence: self.sequence + 1, timeline };
-        let to = record.len() as u64;
-        let runs = [&record[..], &[]];
-        let chunk = ChunkSource { ring: 3, thread: 1, context: 0, from: 0, to, runs };
+        let to = records.len() as u64;
+        let runs = [&records[..], &[]];
+        let chunk = ChunkSource { ring: 3, thread: 1, context, from: 0, to, runs };
         build::events(&mut self.buffer, &head, &[chunk]);
         let position = writer.append_events(&mut self.buffer, &self.definitions)?;
         self.sequence += 1;
@@ -90,7 +95,7 @@ pub(super) fn numbers(journal: &Journal, position: Position) -> Vec<u64> {
     numbers
 }
 
-pub(super) fn open(dir: &Path) -> (Journal, JournalWriter) {
+pub(crate) fn open(dir: &Path) -> (Journal, JournalWriter) {
     let scan = Scan::of_directory(dir).unwrap();
     assert_eq!(scan.damage, []);
     Journal::in_directory(JournalOptions::directory(dir), scan).unwrap()
