@@ -53,7 +53,7 @@ pub(super) struct Run {
 }
 
 /// Where a block lies.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct BlockPlace {
     pub(super) offset: u64,
     /// Index into [`JournalIndex::segments`].

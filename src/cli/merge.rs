@@ -18,7 +18,7 @@ use super::filter::Filter;
 use super::index::{BlockPlace, JournalIndex, Run, SegmentFile};
 use crate::block::header::{self, BlockError, BlockHeader, BlockKind, HEADER_BYTES};
 use crate::block::{Dictionary, EventsBlock};
-use crate::journal::{Damage, Seen, whole};
+use crate::journal::{Damage, GAPS_MAX, Gaps, Seen, whole};
 use crate::layout::{Layout, Page};
 
 /// Text of all open blocks, as far as pieces of [`PIECE_BYTES_MIN`] allow.
@@ -92,7 +92,8 @@ struct OpenRun<'a> {
     blocks: &'a [BlockPlace],
     /// The next block to open.
     next: usize,
-    sequence: Option<u64>,
+    /// Told at the end of the run: before, blocks may come late.
+    gaps: Gaps<BlockPlace>,
     /// The blocks that were opened. One that was lost and came again stands behind later ones.
     seen: Seen,
     /// What is said in the segment of the newest block, and which that is.
@@ -218,7 +219,10 @@ impl<'a> Merge<'a> {
                 return;
             }
         }
-        self.runs[run].forget();
+        let run = &mut self.runs[run];
+        run.forget();
+        let gaps = run.gaps.end().into_iter();
+        losses.extend(gaps.map(|gap| run.gap(gap)));
     }
 
     /// Takes in a define block, or renders an events block from its event `skip` on. `None` when
@@ -257,7 +261,8 @@ impl<'a> Merge<'a> {
                 losses.push(run.damage(place, BlockError::Malformed { what }));
                 return None;
             }
-            losses.extend(run.gap(place, header.sequence));
+            let gap = run.gaps.meet(header.sequence, place);
+            losses.extend(gap.map(|gap| run.gap(gap)));
         }
         let dictionary = run.known_in(place.segment);
         if run.is_damaged && !block.has_contexts(dictionary) {
@@ -321,7 +326,7 @@ impl<'a> OpenRun<'a> {
             segments,
             blocks: &run.blocks,
             next: 0,
-            sequence: None,
+            gaps: Gaps::remembering(GAPS_MAX),
             seen: Seen::default(),
             dictionary: Dictionary::new(),
             segment: None,
@@ -438,13 +443,8 @@ impl<'a> OpenRun<'a> {
         Ok(header::verify(&buffer[..read]))
     }
 
-    /// Notes the sequence of an events block and tells what is missing in front of it.
-    fn gap(&mut self, place: BlockPlace, sequence: u64) -> Option<Loss> {
-        let expected = self.sequence.map_or(sequence, |last| last.saturating_add(1));
-        self.sequence = self.sequence.max(Some(sequence));
-        let blocks = sequence.checked_sub(expected).filter(|missing| *missing > 0)?;
-        let segment = self.segment_name(place);
-        Some(Loss::Gap { segment, offset: place.offset, blocks })
+    fn gap(&self, (place, blocks): (BlockPlace, u64)) -> Loss {
+        Loss::Gap { segment: self.segment_name(place), offset: place.offset, blocks }
     }
 
     fn damage(&self, place: BlockPlace, error: BlockError) -> Loss {

@@ -63,7 +63,7 @@ fn show(args: &StatsArgs, out: &mut dyn Write, err: &mut dyn Write) -> Result<Ex
         let cursors = cursors.into_iter().map(CursorBehind::new).collect();
         let before = Faults::of(&watch);
         let mut tally = Tally::new(cursors, &mut watch);
-        let mut survey = Survey::new();
+        let mut survey = Survey::to_the_end();
         for segment in &segments {
             match survey.segment(segment, &mut tally) {
                 Ok(summary) => tally.segment(&summary),
@@ -72,6 +72,7 @@ fn show(args: &StatsArgs, out: &mut dyn Write, err: &mut dyn Write) -> Result<Ex
                 Err(error) => return Err(unreadable(&error)),
             }
         }
+        survey.end(&mut [], &mut tally);
         readable += tally.counts.events;
         let counts = tally.counts;
         let faults = Faults::of(&watch).since(&before);

@@ -64,3 +64,33 @@ fn an_event_whose_context_is_damaged_does_not_get_that_of_an_earlier_segment() {
     assert_eq!((exit, &*out), (Exit::Loss, "event 1 old\n"));
     assert!(err.contains("1 events of the"), "{err}");
 }
+
+#[test]
+fn blocks_that_came_late_are_missing_for_no_command_and_those_that_did_not_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut source = Source::new();
+    for sequences in [1..9, 11..13, 9..10] {
+        let (_journal, mut writer) = open(dir.path());
+        for sequence in sequences {
+            source.sequence = sequence - 1;
+            source.append_events(&mut writer, sequence..sequence + 1, 0, 10).unwrap();
+        }
+    }
+    for command in [&["verify"][..], &["cat"], &["stats"]] {
+        let (exit, _, err) = ran(command, dir.path());
+        assert!(exit == Exit::Loss && err.lines().count() == 1, "{command:?}: {err}");
+        assert!(err.contains(": 1 blocks") && err.contains("missing"), "{command:?}: {err}");
+    }
+    let (_, verified, _) = ran(&["verify", "--json"], dir.path());
+    let verified: serde_json::Value = serde_json::from_str(&verified).unwrap();
+    let of_segments = [0, 1, 2].map(|at| verified["segments"][at]["faults"].as_u64());
+    assert_eq!((verified["faults"].as_u64(), of_segments), (Some(1), [Some(0), Some(1), Some(0)]));
+
+    let (_journal, mut writer) = open(dir.path());
+    source.sequence = 9;
+    source.append_events(&mut writer, 10..11, 0, 10).unwrap();
+    for command in [&["verify"][..], &["cat"], &["stats"]] {
+        let (exit, _, err) = ran(command, dir.path());
+        assert_eq!((exit, &*err), (Exit::Ok, ""), "{command:?}");
+    }
+}

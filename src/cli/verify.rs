@@ -63,7 +63,7 @@ fn check(path: &Path, segments: &[PathBuf], watch: &mut Watch<'_>) -> Result<Che
         true => stored_cursors(path).map_err(|error| unreadable(&path.join("cursors"), error))?,
         false => Vec::new(),
     };
-    let mut survey = Survey::new();
+    let mut survey = Survey::to_the_end();
     let mut checked = Checked { segments: Vec::new(), runs: 0, cursors };
     let mut places = Places::of(&checked.cursors, watch);
     for segment in segments {
@@ -77,6 +77,7 @@ fn check(path: &Path, segments: &[PathBuf], watch: &mut Watch<'_>) -> Result<Che
             Err(error) => return Err(unreadable(segment, error)),
         }
     }
+    survey.end(&mut checked.segments, &mut places);
     checked.runs = survey.sequences().count();
     let ends = checked.segments.iter().map(|segment| (segment.generation, segment.used_bytes));
     let ends: HashMap<_, _> = ends.collect();

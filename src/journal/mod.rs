@@ -19,6 +19,7 @@
 
 mod cursor;
 mod follow;
+mod gaps;
 mod holes;
 mod reader;
 mod room;
@@ -42,6 +43,8 @@ use std::time::{Duration, Instant};
 pub use cursor::{CursorFile, CursorSlot, StoredCursor, TextFileMark, stored_cursors};
 pub(crate) use cursor::{cursor_path, file_name};
 pub(crate) use follow::{Follower, Found};
+#[cfg(feature = "cli")]
+pub(crate) use gaps::{GAPS_MAX, Gaps};
 pub use reader::{Block, RawBlock, ReadError, Reader};
 #[cfg(feature = "cli")]
 pub(crate) use scan::generation_of;

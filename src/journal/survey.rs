@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rkyv::rancor::Failure;
 
+use super::gaps::{GAPS_MAX, Gaps};
 use super::scan::generation_of;
 use super::seen::Seen;
 use super::sift::Sift;
@@ -138,8 +139,9 @@ pub struct SegmentSummary {
 #[derive(Default)]
 pub struct Survey {
     dictionary: Dictionary,
-    /// Of each run: its greatest sequence, and which blocks were there.
-    sequences: HashMap<(u128, u64), (u64, Seen)>,
+    runs: HashMap<(u128, u64), Run>,
+    /// Gaps of a run that may close, for as long as blocks may come late.
+    gaps_max: usize,
     generation: Option<u64>,
     /// Some of it was damaged: definitions may be missing.
     is_damaged: bool,
@@ -147,15 +149,44 @@ pub struct Survey {
     has_looked_ahead: bool,
 }
 
+/// Which blocks of a run were there.
+struct Run {
+    seen: Seen,
+    gaps: Gaps<(PathBuf, u64)>,
+}
+
 impl Survey {
-    /// Of a journal of which nothing was read yet.
+    /// Of a journal of which nothing was read yet. A gap is told where it shows.
     pub fn new() -> Survey {
         Survey::default()
     }
 
+    /// The same for a reader who calls [`Survey::end`]. A gap is told there, and only if its blocks do
+    /// not come later: those that a power failure took and that came again stand behind others.
+    pub fn to_the_end() -> Survey {
+        Survey { gaps_max: GAPS_MAX, ..Survey::default() }
+    }
+
     /// The greatest sequence of each run, by source and epoch.
     pub fn sequences(&self) -> impl Iterator<Item = ((u128, u64), u64)> {
-        self.sequences.iter().map(|(run, (sequence, _))| (*run, *sequence))
+        self.runs.iter().filter_map(|(run, blocks)| Some((*run, blocks.gaps.last()?)))
+    }
+
+    /// Tells which blocks are missing, and counts that in the summaries of their segments. To be called
+    /// behind the last segment.
+    pub fn end(&mut self, summaries: &mut [SegmentSummary], reads: &mut dyn Reads) {
+        let mut missing = Vec::new();
+        for (run, blocks) in &mut self.runs {
+            let gaps = blocks.gaps.end().into_iter();
+            missing.extend(gaps.map(|(place, blocks)| (place, *run, blocks)));
+        }
+        missing.sort();
+        for ((path, offset), (source, epoch), blocks) in missing {
+            if let Some(summary) = summaries.iter_mut().find(|summary| summary.path == path) {
+                summary.findings += 1;
+            }
+            reads.finding(Finding::Gap { path, offset, source, epoch, blocks });
+        }
     }
 
     /// Reads a segment: the next one of its journal, the oldest first.
@@ -244,10 +275,8 @@ impl Survey {
                 ((source, mark.epoch.to_native()), mark.sequence.to_native())
             })
             .collect();
-        let is_below = |(run, (sequence, _)): (&(u128, u64), &(u64, Seen))| {
-            marks.get(run).is_some_and(|mark| mark < sequence)
-        };
-        if self.sequences.iter().any(is_below) {
+        let is_below = |(run, sequence)| marks.get(&run).is_some_and(|mark| *mark < sequence);
+        if self.sequences().any(is_below) {
             summary.tell(
                 reads,
                 Finding::Head {
@@ -302,28 +331,25 @@ impl Survey {
         reads: &mut dyn Reads,
     ) {
         let (source, epoch, sequence) = (header.source, header.epoch, header.sequence);
-        let path = || summary.path.clone();
-        if let Some((last, seen)) = self.sequences.get(&(source, epoch)) {
-            if seen.has(sequence) {
-                let finding = Finding::Repeated { path: path(), offset, source, epoch, sequence };
-                return summary.tell(reads, finding);
-            }
-            // A block that was lost and came again stands behind later ones.
-            if let Some(blocks) =
-                sequence.checked_sub(last.saturating_add(1)).filter(|missing| *missing > 0)
-            {
-                let finding = Finding::Gap { path: path(), offset, source, epoch, blocks };
-                self.is_damaged = true;
-                summary.tell(reads, finding);
-            }
+        let path = summary.path.clone();
+        let run = (source, epoch);
+        if self.runs.get(&run).is_some_and(|blocks| blocks.seen.has(sequence)) {
+            let finding = Finding::Repeated { path, offset, source, epoch, sequence };
+            return summary.tell(reads, finding);
         }
         let events = match EventsBlock::open(*header, bytes) {
             Ok(events) => events,
             Err(error) => return summary.damaged(reads, offset, bytes, error),
         };
-        let (last, seen) = self.sequences.entry((source, epoch)).or_default();
-        *last = sequence.max(*last);
-        seen.insert(sequence);
+        let max = self.gaps_max;
+        let new = || Run { seen: Seen::default(), gaps: Gaps::remembering(max) };
+        let blocks = self.runs.entry(run).or_insert_with(new);
+        blocks.seen.insert(sequence);
+        // Their definitions are missing as well, wherever they are.
+        self.is_damaged |= blocks.gaps.last().is_some_and(|last| sequence > last.saturating_add(1));
+        if let Some(((path, offset), blocks)) = blocks.gaps.meet(sequence, (path, offset)) {
+            summary.tell(reads, Finding::Gap { path, offset, source, epoch, blocks });
+        }
         summary.events_blocks += 1;
         if self.is_damaged && !events.has_contexts(&self.dictionary) {
             let what = "a context of theirs is not defined";
