@@ -343,7 +343,7 @@ fn what_a_power_failure_took_from_a_master_comes_again_from_the_journal_of_its_w
 
     // All of it is there for whoever reads the journal, once.
     let mut found = Messages::default();
-    let mut survey = Survey::to_the_end();
+    let mut survey = Survey::new();
     for (_, path) in segment_paths(&journal).unwrap() {
         survey.segment(&path, &mut found).unwrap();
     }

@@ -87,6 +87,7 @@ fuzz_target!(|data: &[u8]| {
     for (_, path) in segment_paths(&SCRATCH).expect("the scratch directory") {
         survey.segment(&path, &mut known).expect("a file that is there");
     }
+    survey.end(&mut [], &mut known);
     let mut tail = JournalTail::new(&SCRATCH, Position::default(), HashMap::new());
     for _ in 0..2 {
         let _ = tail.poll(&mut |_| {});

@@ -164,6 +164,7 @@ fn read_all(
             Err(error) => return Err(unreadable(path, &error)),
         }
     }
+    survey.end(&mut [], reads);
     Ok((events, blocks))
 }
 

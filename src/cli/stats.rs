@@ -63,7 +63,7 @@ fn show(args: &StatsArgs, out: &mut dyn Write, err: &mut dyn Write) -> Result<Ex
         let cursors = cursors.into_iter().map(CursorBehind::new).collect();
         let before = Faults::of(&watch);
         let mut tally = Tally::new(cursors, &mut watch);
-        let mut survey = Survey::to_the_end();
+        let mut survey = Survey::new();
         for segment in &segments {
             match survey.segment(segment, &mut tally) {
                 Ok(summary) => tally.segment(&summary),

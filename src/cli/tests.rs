@@ -76,7 +76,7 @@ fn blocks_that_came_late_are_missing_for_no_command_and_those_that_did_not_are()
             source.append_events(&mut writer, sequence..sequence + 1, 0, 10).unwrap();
         }
     }
-    for command in [&["verify"][..], &["cat"], &["stats"]] {
+    for command in [&["verify"][..], &["cat"], &["stats"], &["recover"]] {
         let (exit, _, err) = ran(command, dir.path());
         assert!(exit == Exit::Loss && err.lines().count() == 1, "{command:?}: {err}");
         assert!(err.contains(": 1 blocks") && err.contains("missing"), "{command:?}: {err}");
@@ -89,7 +89,7 @@ fn blocks_that_came_late_are_missing_for_no_command_and_those_that_did_not_are()
     let (_journal, mut writer) = open(dir.path());
     source.sequence = 9;
     source.append_events(&mut writer, 10..11, 0, 10).unwrap();
-    for command in [&["verify"][..], &["cat"], &["stats"]] {
+    for command in [&["verify"][..], &["cat"], &["stats"], &["recover"]] {
         let (exit, _, err) = ran(command, dir.path());
         assert_eq!((exit, &*err), (Exit::Ok, ""), "{command:?}");
     }

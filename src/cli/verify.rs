@@ -63,7 +63,7 @@ fn check(path: &Path, segments: &[PathBuf], watch: &mut Watch<'_>) -> Result<Che
         true => stored_cursors(path).map_err(|error| unreadable(&path.join("cursors"), error))?,
         false => Vec::new(),
     };
-    let mut survey = Survey::to_the_end();
+    let mut survey = Survey::new();
     let mut checked = Checked { segments: Vec::new(), runs: 0, cursors };
     let mut places = Places::of(&checked.cursors, watch);
     for segment in segments {

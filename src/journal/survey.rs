@@ -140,8 +140,6 @@ pub struct SegmentSummary {
 pub struct Survey {
     dictionary: Dictionary,
     runs: HashMap<(u128, u64), Run>,
-    /// Gaps of a run that may close, for as long as blocks may come late.
-    gaps_max: usize,
     generation: Option<u64>,
     /// Some of it was damaged: definitions may be missing.
     is_damaged: bool,
@@ -156,15 +154,11 @@ struct Run {
 }
 
 impl Survey {
-    /// Of a journal of which nothing was read yet. A gap is told where it shows.
+    /// Of a journal of which nothing was read yet. Gaps are told by [`Survey::end`], and only those
+    /// whose blocks did not come later: what a power failure took and what came again stands behind
+    /// other blocks. Of a run with more than 1,024 gaps the lowest are told before.
     pub fn new() -> Survey {
         Survey::default()
-    }
-
-    /// The same for a reader who calls [`Survey::end`]. A gap is told there, and only if its blocks do
-    /// not come later: those that a power failure took and that came again stand behind others.
-    pub fn to_the_end() -> Survey {
-        Survey { gaps_max: GAPS_MAX, ..Survey::default() }
     }
 
     /// The greatest sequence of each run, by source and epoch.
@@ -341,8 +335,7 @@ impl Survey {
             Ok(events) => events,
             Err(error) => return summary.damaged(reads, offset, bytes, error),
         };
-        let max = self.gaps_max;
-        let new = || Run { seen: Seen::default(), gaps: Gaps::remembering(max) };
+        let new = || Run { seen: Seen::default(), gaps: Gaps::remembering(GAPS_MAX) };
         let blocks = self.runs.entry(run).or_insert_with(new);
         blocks.seen.insert(sequence);
         // Their definitions are missing as well, wherever they are.

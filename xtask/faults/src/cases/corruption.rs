@@ -367,6 +367,7 @@ fn by_survey(dir: &Path) -> Result<Reading, Failure> {
     for (_, path) in segment_paths(dir)? {
         survey.segment(&path, &mut reading)?;
     }
+    survey.end(&mut [], &mut reading);
     Ok(reading)
 }
 
