@@ -520,6 +520,26 @@ fn a_context_whose_definition_was_damaged_is_taken_from_the_rest_of_the_segment(
 }
 
 #[test]
+fn what_a_statement_said_before_hides_nothing_when_it_stands_there_once_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, out) = (dir.path().join("journal"), dir.path().join("out"));
+    let expected = log_with_context(&journal);
+    let segment = segment(&journal);
+    let mut bytes = cut_reserve(&segment);
+    // The first blocks define the process and its thread, and not yet the context.
+    let places = blocks(&segment);
+    let first = ScannedBlocks::open(&segment).unwrap().next().unwrap().unwrap().position.offset;
+    let statement = bytes[first as usize..places[0].start].to_vec();
+    assert!(!statement.is_empty());
+    bytes.splice(places[2].start..places[2].start, statement);
+    fs::write(&segment, &bytes).unwrap();
+    let salvaged = ran(["recover", "--salvage", "--out", text(&out), text(&journal)]);
+    assert_eq!(salvaged.exit, Exit::Ok, "{}", salvaged.err);
+    let shown = ran(["cat", "--pattern", "%X{request} %m%n", text(&out)]);
+    assert!(shown.out.lines().eq(&expected), "{}", shown.err);
+}
+
+#[test]
 fn events_whose_thread_was_lost_are_left_out_and_not_shown_without_one() {
     let dir = tempfile::tempdir().unwrap();
     log(dir.path(), 10, 1);

@@ -170,6 +170,13 @@ impl Definitions {
         }
     }
 
+    /// The same of a block that may stand where it was not written: all that was said before holds.
+    #[cfg(feature = "cli")]
+    pub(crate) fn absorb_in_disorder(&mut self, body: &schema::ArchivedDefineBody) {
+        self.absorb(body);
+        self.heard.stating_since = None;
+    }
+
     /// Sees to it that what the next block's chunks name is written, and forgets what the worker has
     /// no more.
     pub(crate) fn ask(&mut self, origins: &[Origin]) {

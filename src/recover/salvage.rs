@@ -368,7 +368,7 @@ impl Copy<'_> {
     fn define(&mut self, run: u32, header: &BlockHeader, block: &[u8]) {
         let body = block.get(HEADER_BYTES..).unwrap_or(&[]);
         if let Ok(body) = dictionary::open(body) {
-            self.definitions(run, header).absorb(body);
+            self.definitions(run, header).absorb_in_disorder(body);
         }
     }
 
@@ -394,7 +394,7 @@ impl Copy<'_> {
         let definitions = self.definitions(run, header);
         let threads = found.threads.get(&run);
         let contexts = found.contexts.get(&(run, header.generation));
-        // Now, since a statement that is not complete drops what was known before it.
+        // What damage has cost may be said elsewhere.
         for origin in &origins {
             if let Some(thread) = threads.and_then(|threads| threads.get(&origin.thread)) {
                 definitions.hear_thread(origin.thread, thread.clone());
