@@ -693,9 +693,10 @@ fn fail_over(bench: &mut Bench) -> Result<Outcome, Failure> {
         for plan in &plans {
             masters.push(Master::start(bench, plan.clone())?);
         }
+        // It logs for longer than it takes to leave two masters, 10 s each at the most.
         let plan = worker::Plan {
-            events: 20_000,
-            pace_ns: 500_000,
+            events: 40_000,
+            pace_ns: 600_000,
             forward_or: vec![plans[1].listen.clone()],
             ..worker(&scene, "worker", &plans[0].listen)
         };
