@@ -8,6 +8,7 @@ pub mod bench;
 mod cat;
 mod config;
 mod ctl;
+mod deliver;
 mod demo;
 mod demo_ledger;
 mod demo_worker;

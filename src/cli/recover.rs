@@ -1,36 +1,18 @@
 //! `rollway recover`: what a process left behind, and how to save it.
 
-use std::cmp::Ordering;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::args::RecoverArgs;
+use super::deliver::{deliver, sizes_of};
 use super::exit::{Exit, Failure};
 use super::verify::time;
-use super::watch::{Watch, bytes_of, segments_of};
-use crate::appender::{Forwarder, Open, OwnedPlace};
-use crate::engine::outlet::Outlet;
-use crate::engine::{Dropped, selflog};
-use crate::journal::{
-    Finding, Position, Reads, Sift, StoredCursor, Survey, SurveyedBlock, segment_paths,
-    stored_cursors,
-};
-use crate::recover::{
-    self, Copied, CopyError, Leftovers, Manifest, Owner, Recovered, RepairError, View,
-};
-use crate::route::{Gate, Router};
-use crate::sys::output::{IoMethod, Outputs};
-
-/// The name of the appender that sends.
-const APPENDER: &str = "recover";
-/// How often the progress of a delivery is looked at.
-const LOOK: Duration = Duration::from_millis(20);
-/// What the end of a delivery may take that has nothing to send any more, or cannot.
-const END_LIMIT: Duration = Duration::from_millis(1000);
+use super::watch::{Watch, bytes_of, read_all, segments_of, unreadable};
+use crate::engine::Dropped;
+use crate::journal::{Finding, Position, Reads, Sift, StoredCursor, SurveyedBlock, stored_cursors};
+use crate::recover::{self, Copied, CopyError, Leftovers, Manifest, Owner, Recovered, RepairError};
 
 pub(super) fn run(
     args: &RecoverArgs,
@@ -143,33 +125,6 @@ fn report(
     let text = if args.json { format!("{}\n", seen.json()) } else { seen.text() };
     out.write_all(text.as_bytes()).map_err(Failure::of_output)?;
     Ok(events)
-}
-
-/// Reads the segments of a journal. Yields its readable events, and the blocks of them.
-fn read_all(
-    path: &Path,
-    segments: &[PathBuf],
-    reads: &mut dyn Reads,
-) -> Result<(u64, u64), Failure> {
-    let mut survey = Survey::new();
-    let (mut events, mut blocks) = (0, 0);
-    for segment in segments {
-        match survey.segment(segment, reads) {
-            Ok(summary) => {
-                events += summary.events;
-                blocks += summary.events_blocks;
-            }
-            // Its owner has just recycled it.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(unreadable(path, &error)),
-        }
-    }
-    survey.end(&mut [], reads);
-    Ok((events, blocks))
-}
-
-fn unreadable(path: &Path, error: &dyn std::error::Error) -> Failure {
-    Failure::caused(Exit::Io, format!("{}: it cannot be read", path.display()), error)
 }
 
 /// An appender's position, and what lies behind it.
@@ -485,159 +440,6 @@ fn tell_recovered(recovered: &Recovered, what: &str, watch: &mut Watch<'_>) {
     for reason in &recovered.unreadable {
         watch.tell(&format!("a ring cannot be read: {reason}"));
     }
-}
-
-/// Sends what the master does not have, every source of the journal for itself. What is wrong with
-/// `segments` is told first. Yields how much of them and of the rings is readable.
-fn deliver(
-    args: &RecoverArgs,
-    dir: &Path,
-    segments: &[PathBuf],
-    master: &str,
-    watch: &mut Watch<'_>,
-    out: &mut dyn Write,
-) -> Result<u64, Failure> {
-    let view = View::of(dir).map_err(|error| unreadable(dir, &error))?;
-    if view.leftovers.owner == Owner::Alive {
-        let dir = dir.display();
-        let what = format!("{dir} belongs to a running process, which delivers it by itself");
-        return Err(Failure::new(Exit::Io, what));
-    }
-    let (findings, damaged_bytes) = (watch.findings, watch.damaged_bytes);
-    let (events, _) = read_all(dir, segments, watch)?;
-    for reason in &view.recovered.unreadable {
-        watch.tell(&format!("a ring cannot be read: {reason}"));
-    }
-    if watch.damaged_bytes > damaged_bytes {
-        watch.note(&format!(
-            "{} is damaged: what is sent of it may lack threads and contexts that were defined in \
-             the damage; with --salvage --out DIR only what is certain is sent",
-            dir.display()
-        ));
-    }
-    let readable = events + view.recovered.record_bytes;
-    let is_whole = watch.findings == findings;
-    let mut sources: Vec<(u128, u64)> = Vec::new();
-    for (source, epoch) in view.marks.keys() {
-        match sources.last_mut() {
-            Some((last, newest)) if last == source => *newest = *epoch.max(newest),
-            _ => sources.push((*source, *epoch)),
-        }
-    }
-    let sizes = sizes_of(dir);
-    let (total, runs) = (sizes.iter().map(|(_, bytes)| bytes).sum::<u64>(), sources.len() as u64);
-    let mut sent = Sent::default();
-    for (turn, (source, epoch)) in (0..).zip(sources) {
-        let of_manifest = view.leftovers.manifest.as_ref();
-        let run = of_manifest.filter(|manifest| manifest.source == source);
-        let epoch = run.map_or(epoch, |manifest| manifest.epoch.max(epoch));
-        // Each source is one way through the journal.
-        let shown = |settled| watch.show((turn * total + bytes_before(&sizes, settled)) / runs);
-        sent.add(args, &view, (source, epoch), master, shown)?;
-    }
-    watch.progress(total);
-    let Sent { events, blocks, left, why } = &sent;
-    let text = if args.json {
-        let object = json!({
-            "path": dir.display().to_string(), "to": master,
-            "delivered": events, "delivered_blocks": blocks, "left_blocks": left,
-            "complete": *left == 0 && is_whole,
-        });
-        format!("{object}\n")
-    } else {
-        format!("{}: {events} events in {blocks} blocks delivered to {master}\n", dir.display())
-    };
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::of_output)?;
-    if *left == 0 {
-        return Ok(readable);
-    }
-    let (timeout, dir) = (args.timeout, dir.display());
-    let why = why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
-    Err(Failure::new(
-        Exit::Io,
-        format!(
-            "{master} has not taken {left} blocks of {dir}, and nothing more for {timeout} s{why}; try again, what it has is not sent twice"
-        ),
-    ))
-}
-
-/// What came of a delivery.
-#[derive(Default)]
-struct Sent {
-    events: u64,
-    blocks: u64,
-    left: u64,
-    why: Option<String>,
-}
-
-impl Sent {
-    /// Sends one source of a run, and adds what came of it. `shown` gets the position meanwhile.
-    fn add(
-        &mut self,
-        args: &RecoverArgs,
-        view: &View,
-        (source, epoch): (u128, u64),
-        master: &str,
-        shown: impl Fn(Position),
-    ) -> Result<(), Failure> {
-        // The service itself may come with older runs, which the master is not to take twice.
-        let forwarder = Forwarder::new(master).of_a_part();
-        let monitor = forwarder.monitor();
-        let process = view.leftovers.process.as_ref();
-        let place = OwnedPlace {
-            source,
-            epoch,
-            service: process.map_or_else(String::new, |process| process.service.clone()),
-            // The original's cursor is left alone: the master's marks decide.
-            journal_dir: None,
-            term: 0,
-            outputs: Outputs::new(IoMethod::Write, selflog::warn),
-        };
-        let opened = forwarder
-            .open(&place.of(APPENDER, view.journal.start_position()))
-            .map_err(|error| Failure::caused(Exit::Usage, "cannot send", &error))?;
-        let router = Arc::new(Router::new());
-        let outlet = Outlet::spawn(&view.journal, APPENDER, true, opened, &Gate::new(), &router)
-            .map_err(|error| Failure::caused(Exit::Io, "cannot start a thread", &error))?;
-        let limit = Duration::from_secs_f64(args.timeout);
-        let (mut since, mut last) = (Instant::now(), 0);
-        let end = view.journal.end();
-        while outlet.stats().settled < end && since.elapsed() < limit {
-            std::thread::sleep(LOOK);
-            shown(outlet.stats().settled);
-            let delivered = monitor.stats().delivered_blocks;
-            if delivered != last {
-                (since, last) = (Instant::now(), delivered);
-            }
-        }
-        let deadline = Instant::now() + END_LIMIT;
-        outlet.stop(deadline);
-        let why = outlet.join(deadline + END_LIMIT).failing;
-        let stats = monitor.stats();
-        self.events += stats.delivered;
-        self.blocks += stats.delivered_blocks;
-        self.left += stats.left_blocks;
-        self.why = why.or(self.why.take());
-        Ok(())
-    }
-}
-
-/// The segments of a journal: their generations, and their bytes.
-fn sizes_of(dir: &Path) -> Vec<(u64, u64)> {
-    let segments = segment_paths(dir).unwrap_or_default();
-    let size = |path: &Path| path.metadata().map_or(0, |found| found.len());
-    segments.iter().map(|(generation, path)| (*generation, size(path))).collect()
-}
-
-/// How many bytes of a journal lie before a position.
-fn bytes_before(sizes: &[(u64, u64)], position: Position) -> u64 {
-    let passed =
-        sizes.iter().map(|(generation, bytes)| match generation.cmp(&position.generation) {
-            Ordering::Less => *bytes,
-            Ordering::Equal => position.offset.min(*bytes),
-            Ordering::Greater => 0,
-        });
-    passed.sum()
 }
 
 fn failure_of_repair(error: &RepairError) -> Failure {

@@ -1,12 +1,12 @@
 //! What a command that reads whole journals shows meanwhile: how far it is, and what it found wrong.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::cat::no_journal;
 use super::exit::{Exit, Failure};
 use super::progress::Progress;
-use crate::journal::{Finding, Reads, segment_paths};
+use crate::journal::{Finding, Reads, Survey, segment_paths};
 
 const BAR: &str = "{wide_bar} {bytes} of {total_bytes} {bytes_per_sec} {eta}";
 /// What is wrong is told one by one up to this number, then counted.
@@ -89,8 +89,7 @@ impl Reads for Watch<'_> {
 
 /// The segment files of a journal directory, or the one file that is named.
 pub(super) fn segments_of(path: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let unreadable =
-        |error| Failure::caused(Exit::Io, format!("{}: it cannot be read", path.display()), &error);
+    let unreadable = |error: io::Error| unreadable(path, &error);
     if !path.exists() {
         let message = format!("{}: no such file or directory", path.display());
         return Err(Failure::new(Exit::NoInput, message));
@@ -106,4 +105,31 @@ pub(super) fn segments_of(path: &Path) -> Result<Vec<PathBuf>, Failure> {
 /// Bytes of all these files.
 pub(super) fn bytes_of(paths: &[PathBuf]) -> u64 {
     paths.iter().filter_map(|path| path.metadata().ok()).map(|found| found.len()).sum()
+}
+
+/// Reads the segments of a journal. Yields its readable events, and the blocks of them.
+pub(super) fn read_all(
+    path: &Path,
+    segments: &[PathBuf],
+    reads: &mut dyn Reads,
+) -> Result<(u64, u64), Failure> {
+    let mut survey = Survey::new();
+    let (mut events, mut blocks) = (0, 0);
+    for segment in segments {
+        match survey.segment(segment, reads) {
+            Ok(summary) => {
+                events += summary.events;
+                blocks += summary.events_blocks;
+            }
+            // Its owner has just recycled it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(unreadable(path, &error)),
+        }
+    }
+    survey.end(&mut [], reads);
+    Ok((events, blocks))
+}
+
+pub(super) fn unreadable(path: &Path, error: &dyn std::error::Error) -> Failure {
+    Failure::caused(Exit::Io, format!("{}: it cannot be read", path.display()), error)
 }
